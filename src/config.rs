@@ -1,0 +1,374 @@
+//! The configuration as the program uses it: every name resolved, every number checked.
+//!
+//! `raw` says what may be written, `load` reads it (files, variables), `shape` finds every
+//! mistake of form at once, `check` turns it into the types below or lists every mistake of
+//! meaning. Nothing here reads a clock; only `load` does I/O.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue};
+use secrecy::SecretString;
+
+use crate::{
+    catalog::{Adapter, Boundary, Card, Protocol},
+    money::{Rate, Usd},
+};
+
+/// Everything that `serve` runs on. Indices (`usize`) point into the vectors of this struct.
+#[derive(Debug)]
+pub struct Config {
+    /// The address for clients and its limits.
+    pub server: Server,
+    /// The operator's address.
+    pub admin: Admin,
+    /// Who may call.
+    pub auth: Auth,
+    /// Accounts and addresses.
+    pub providers: Vec<Provider>,
+    /// One model at one provider each; names are unique.
+    pub backends: Vec<Backend>,
+    /// What clients may ask for by a plain name.
+    pub models: Vec<Model>,
+    /// Virtual models that choose among `models`.
+    pub routes: Vec<Route>,
+    /// Keys of clients.
+    pub keys: Vec<Key>,
+    /// How often and how long a failed attempt is repeated.
+    pub retries: Retries,
+}
+
+/// `server:`; field meanings are those of the configuration reference.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Bytes of a request body.
+    pub max_body: u64,
+    /// Bytes of a JSON answer that is held until its end.
+    pub max_buffered_answer: u64,
+    pub connect_timeout: Duration,
+    /// `None`: the default (120 s) for streams, `request_timeout` for whole answers.
+    pub first_byte_timeout: Option<Duration>,
+    pub idle_timeout: Duration,
+    pub request_timeout: Duration,
+    pub keep_alive: Duration,
+    /// Zero: no comments.
+    pub sse_keep_alive: Duration,
+    pub drain_delay: Duration,
+    pub drain_timeout: Duration,
+    pub cors_origins: Vec<HeaderValue>,
+}
+
+/// `admin:`.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    /// Without one, one is made at start and printed.
+    pub key: Option<SecretString>,
+}
+
+/// `auth:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// A key of `keys:` is needed.
+    Keys,
+    /// Nobody is asked for a key; one that is sent is ignored.
+    Open,
+}
+
+/// One entry of `providers:`.
+#[derive(Debug)]
+pub struct Provider {
+    pub name: Arc<str>,
+    pub protocol: Protocol,
+    /// Without a trailing slash; at least one. Several are replicas of one deployment.
+    pub base_urls: Vec<http::Uri>,
+    pub api_key: Option<SecretString>,
+    /// Sent with every request; `authorization` may stand here in place of `api_key`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// For policies and narrowing: `on-prem`, `eu`, …
+    pub region: Option<Arc<str>>,
+    /// How this endpoint counts usage.
+    pub adapter: Adapter,
+    /// How context tiers of its cards are compared.
+    pub boundary: Boundary,
+    /// Which of `max_tokens` and `max_completion_tokens` it takes.
+    pub output_limit_field: OutputLimitField,
+}
+
+/// Which spelling of the output limit an endpoint accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputLimitField {
+    /// Whatever the client sent.
+    AsSent,
+    /// `max_tokens` only.
+    MaxTokens,
+    /// `max_completion_tokens` only.
+    MaxCompletionTokens,
+}
+
+/// One model at one provider.
+#[derive(Debug)]
+pub struct Backend {
+    /// `provider/model`; `model` as the provider spells it, so it may hold slashes itself.
+    pub name: Arc<str>,
+    /// Index into `providers`.
+    pub provider: usize,
+    /// What is sent upstream as `model`.
+    pub upstream_model: Arc<str>,
+    pub price: Price,
+    /// Tokens of prompt and output together; `None`: not known.
+    pub context: Option<u64>,
+    /// Tokens of output; `None`: not known.
+    pub max_output: Option<u64>,
+    /// `None`: not declared anywhere.
+    pub caps: Option<Caps>,
+    pub quality: Quality,
+}
+
+/// What a backend's tokens cost.
+#[derive(Debug, Clone)]
+pub enum Price {
+    /// Nobody said: an alarm, never zero.
+    Unpriced,
+    /// `price: free`: a declared zero.
+    Free,
+    /// Cards of the catalogue, or one card from the configuration.
+    Cards(Arc<[Card]>),
+    /// From what the hardware costs an hour.
+    SelfHosted(SelfHosted),
+}
+
+/// `self_hosted:`; speeds are those of the whole deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SelfHosted {
+    /// Dollars an hour of one GPU.
+    pub gpu_hour: Usd,
+    pub gpus: u32,
+    /// Prompt tokens a second.
+    pub prefill_tps: u64,
+    /// Output tokens a second.
+    pub decode_tps: u64,
+}
+
+/// A set of capabilities; see [`Cap`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Caps(u32);
+
+/// What a backend can do beyond plain text chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Cap {
+    Streaming,
+    Tools,
+    ParallelTools,
+    JsonSchema,
+    Reasoning,
+    /// Images in the prompt.
+    Vision,
+    AudioIn,
+    AudioOut,
+    Video,
+    /// PDF files in the prompt.
+    Pdf,
+    Logprobs,
+    /// `n` above 1.
+    N,
+    WebSearch,
+    Embeddings,
+    /// Prompt caching; never a need of a request, only a fact about price.
+    PromptCache,
+}
+
+impl Cap {
+    /// Every capability with its spelling in configuration and catalogue, in display order.
+    pub const ALL: [(Self, &'static str); 15] = [
+        (Self::Streaming, "streaming"),
+        (Self::Tools, "tools"),
+        (Self::ParallelTools, "parallel_tools"),
+        (Self::JsonSchema, "json_schema"),
+        (Self::Reasoning, "reasoning"),
+        (Self::Vision, "vision"),
+        (Self::AudioIn, "audio_in"),
+        (Self::AudioOut, "audio_out"),
+        (Self::Video, "video"),
+        (Self::Pdf, "pdf"),
+        (Self::Logprobs, "logprobs"),
+        (Self::N, "n"),
+        (Self::WebSearch, "web_search"),
+        (Self::Embeddings, "embeddings"),
+        (Self::PromptCache, "prompt_cache"),
+    ];
+
+    /// The spelling in configuration, catalogue, metrics and messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(cap, _)| *cap == self).map_or("", |(_, name)| name)
+    }
+
+    /// The capability of that spelling.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, n)| *n == name).map(|(cap, _)| *cap)
+    }
+}
+
+impl Caps {
+    /// With one more.
+    #[must_use]
+    pub fn with(self, cap: Cap) -> Self {
+        Self(self.0 | 1 << (cap as u8))
+    }
+
+    /// Is it in the set?
+    #[must_use]
+    pub fn has(self, cap: Cap) -> bool {
+        self.0 & (1 << (cap as u8)) != 0
+    }
+
+    /// The members, in display order.
+    pub fn iter(self) -> impl Iterator<Item = Cap> {
+        Cap::ALL.into_iter().map(|(cap, _)| cap).filter(move |cap| self.has(*cap))
+    }
+
+    /// No member?
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Members of `self` that `other` lacks.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl FromIterator<Cap> for Caps {
+    fn from_iter<I: IntoIterator<Item = Cap>>(caps: I) -> Self {
+        caps.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+/// What kind of work a request is; `quality:` may say how good a model is at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Domain {
+    Chat,
+    Code,
+    Math,
+    Reasoning,
+    Knowledge,
+    Tools,
+    Extraction,
+    Multilingual,
+}
+
+impl Domain {
+    /// Every domain with its spelling.
+    pub const ALL: [(Self, &'static str); 8] = [
+        (Self::Chat, "chat"),
+        (Self::Code, "code"),
+        (Self::Math, "math"),
+        (Self::Reasoning, "reasoning"),
+        (Self::Knowledge, "knowledge"),
+        (Self::Tools, "tools"),
+        (Self::Extraction, "extraction"),
+        (Self::Multilingual, "multilingual"),
+    ];
+
+    /// The spelling in configuration and messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(domain, _)| *domain == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// The prior chance of an acceptable answer, in 1/10,000, by domain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quality {
+    /// For domains without their own figure.
+    pub default: Option<u16>,
+    /// In the order of [`Domain::ALL`].
+    pub by_domain: [Option<u16>; 8],
+}
+
+impl Quality {
+    /// The chance in that domain, in 1/10,000; `None`: not known.
+    #[must_use]
+    pub fn at(&self, domain: Domain) -> Option<u16> {
+        self.by_domain.get(domain as usize).copied().flatten().or(self.default)
+    }
+}
+
+/// A name that clients may ask for.
+#[derive(Debug)]
+pub struct Model {
+    pub name: Arc<str>,
+    /// `name` ends in `*` and matches every name that begins with the rest.
+    pub wildcard: bool,
+    pub aliases: Vec<Arc<str>>,
+    /// Indices into `backends`, in the order written.
+    pub backends: Vec<usize>,
+}
+
+/// A virtual model.
+#[derive(Debug)]
+pub struct Route {
+    pub name: Arc<str>,
+    /// Indices into `models`, in the order written; `"*"` is every model.
+    pub candidates: Vec<usize>,
+    pub objective: Objective,
+    /// The floor, in 1/10,000.
+    pub min_quality: Option<u16>,
+    pub on_uncertain: OnUncertain,
+    /// Does the next candidate serve when one fails?
+    pub fallback: bool,
+    /// Index into `models`: what savings are measured against.
+    pub baseline: Option<usize>,
+}
+
+/// What a route minimises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    Cost,
+    Latency,
+    Quality,
+    /// As listed.
+    Order,
+}
+
+/// Whom to ask where no quality is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUncertain {
+    Strongest,
+    Cheapest,
+}
+
+/// A client's key: only its digest is kept.
+#[derive(Debug)]
+pub struct Key {
+    pub id: Arc<str>,
+    /// SHA-256 of the secret.
+    pub sha256: [u8; 32],
+    /// Model names or patterns with one trailing `*`; `None`: every model.
+    pub models: Option<Vec<Arc<str>>>,
+}
+
+/// `retries:`.
+#[derive(Debug, Clone, Copy)]
+pub struct Retries {
+    /// Upstream attempts of one request, the first one included.
+    pub attempts: u32,
+    /// Share of the load that retries may add, in 1/1,000.
+    pub budget_permille: u32,
+    /// The longest `retry-after` that is waited out.
+    pub max_wait: Duration,
+    /// May a request be repeated that was sent and may have been processed?
+    pub after_send: bool,
+}
+
+/// Rates as written in `price:` of a backend.
+pub type Rates = crate::catalog::Rates;
+
+/// The rate of declared zero cost.
+pub const FREE: Rate = Rate::ZERO;

@@ -1,0 +1,251 @@
+//! Money: whole pico-dollars (10⁻¹² USD) from decimal strings, and back.
+//!
+//! Why pico-dollars: a price is a decimal string per 1,000,000 tokens with at most six fractional
+//! digits, so one token costs a whole number of pico-dollars and nothing is ever rounded before a
+//! division that a price itself demands. Binary floats appear only where Prometheus wants them.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Pico-dollars in one dollar.
+pub const PICO_PER_USD: i64 = 1_000_000_000_000;
+/// Fractional digits of a dollar amount that are kept: pico.
+const USD_DIGITS: u32 = 12;
+/// Fractional digits that a price per 1,000,000 units may have.
+const RATE_DIGITS: u32 = 6;
+
+/// An amount in whole pico-dollars. The range is about ±9.2 million dollars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Usd(i64);
+
+/// A price of one unit in whole pico-dollars: `"0.27"` USD per 1M tokens is 270,000 a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate(i64);
+
+/// Why a text is not an amount of money.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    /// Not `digits[.digits]`.
+    #[error("`{0}` is not a decimal number such as \"0.25\" (no sign, no exponent)")]
+    Syntax(String),
+    /// More fractional digits than are kept; rounding silently would lose money.
+    #[error("`{text}` has more than {digits} digits after the point")]
+    TooFine {
+        /// What was written.
+        text: String,
+        /// How many digits are kept.
+        digits: u32,
+    },
+    /// Does not fit.
+    #[error("`{0}` is too large")]
+    TooLarge(String),
+}
+
+/// Reads `digits[.digits]` as a whole number of 10^-`digits`.
+fn parse_scaled(text: &str, digits: u32) -> Result<i64, MoneyError> {
+    let syntax = || MoneyError::Syntax(text.to_owned());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let plain = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !plain(whole) || !plain(fraction) || text.ends_with('.') {
+        return Err(syntax());
+    }
+    let fraction = fraction.trim_end_matches('0');
+    let used = u32::try_from(fraction.len()).unwrap_or(u32::MAX);
+    let Some(missing) = digits.checked_sub(used) else {
+        return Err(MoneyError::TooFine { text: text.to_owned(), digits });
+    };
+    let too_large = || MoneyError::TooLarge(text.to_owned());
+    let part = |s: &str| if s.is_empty() { Ok(0) } else { s.parse::<i64>() };
+    let whole = part(whole).map_err(|_| too_large())?;
+    let fraction = part(fraction).map_err(|_| too_large())?;
+    let scale = 10_i64.checked_pow(digits).ok_or_else(too_large)?;
+    let pad = 10_i64.checked_pow(missing).ok_or_else(too_large)?;
+    whole
+        .checked_mul(scale)
+        .and_then(|w| w.checked_add(fraction.checked_mul(pad)?))
+        .ok_or_else(too_large)
+}
+
+/// Writes a whole number of 10^-`digits` as a plain decimal without trailing zeros.
+fn write_scaled(f: &mut fmt::Formatter<'_>, value: i64, digits: u32) -> fmt::Result {
+    let scale = 10_u64.pow(digits);
+    let magnitude = value.unsigned_abs();
+    let sign = if value < 0 { "-" } else { "" };
+    let (whole, fraction) = (magnitude / scale, magnitude % scale);
+    if fraction == 0 {
+        return write!(f, "{sign}{whole}");
+    }
+    let text = format!("{fraction:0width$}", width = digits as usize);
+    write!(f, "{sign}{whole}.{}", text.trim_end_matches('0'))
+}
+
+impl Usd {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// The largest amount that can be held.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// From whole pico-dollars.
+    #[must_use]
+    pub const fn from_pico(pico: i64) -> Self {
+        Self(pico)
+    }
+
+    /// Whole pico-dollars.
+    #[must_use]
+    pub const fn pico(self) -> i64 {
+        self.0
+    }
+
+    /// From an exact intermediate; `None` if it does not fit.
+    #[must_use]
+    pub fn from_pico_wide(pico: i128) -> Option<Self> {
+        i64::try_from(pico).ok().map(Self)
+    }
+
+    /// The sum, or `None` if it does not fit.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
+    /// The sum, held at the largest amount if it does not fit.
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, held at the ends of the range if it does not fit.
+    #[must_use]
+    pub fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Rate {
+    /// A declared zero.
+    pub const ZERO: Self = Self(0);
+
+    /// From whole pico-dollars a unit.
+    #[must_use]
+    pub const fn from_pico(pico: i64) -> Self {
+        Self(pico)
+    }
+
+    /// Whole pico-dollars a unit.
+    #[must_use]
+    pub const fn pico(self) -> i64 {
+        self.0
+    }
+
+    /// The exact cost of `units`, in pico-dollars.
+    #[must_use]
+    pub fn times(self, units: u64) -> i128 {
+        i128::from(self.0) * i128::from(units)
+    }
+}
+
+impl FromStr for Usd {
+    type Err = MoneyError;
+
+    /// Reads dollars: `"50"`, `"0.000001"`; at most 12 fractional digits.
+    fn from_str(text: &str) -> Result<Self, MoneyError> {
+        parse_scaled(text, USD_DIGITS).map(Self)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = MoneyError;
+
+    /// Reads dollars per 1,000,000 units: `"0.27"`; at most 6 fractional digits.
+    fn from_str(text: &str) -> Result<Self, MoneyError> {
+        parse_scaled(text, RATE_DIGITS).map(Self)
+    }
+}
+
+impl fmt::Display for Usd {
+    /// The exact amount in dollars, without exponent or trailing zeros.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_scaled(f, self.0, USD_DIGITS)
+    }
+}
+
+impl fmt::Display for Rate {
+    /// Dollars per 1,000,000 units, as in the price list.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_scaled(f, self.0, RATE_DIGITS)
+    }
+}
+
+/// Serialises as the decimal string: a JSON number would be read as a binary float.
+impl Serialize for Usd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Serialises as the decimal string per 1,000,000 units.
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Usd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_price_per_million_is_whole_pico_dollars_a_token() {
+        for (text, pico) in [("0.27", 270_000), ("0.0125", 12_500), ("3", 3_000_000), ("0.000001", 1), ("0", 0)] {
+            assert_eq!(text.parse::<Rate>().unwrap().pico(), pico, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_plain_decimal_is_refused() {
+        for text in ["", ".5", "5.", "-1", "+1", "1e3", "1,5", " 1", "1.2.3", "0x1", "NaN", "∞", "١"] {
+            assert!(matches!(text.parse::<Usd>(), Err(MoneyError::Syntax(_))), "{text:?}");
+        }
+        assert!(matches!("0.0000001".parse::<Rate>(), Err(MoneyError::TooFine { .. })));
+        assert!(matches!("99999999999".parse::<Usd>(), Err(MoneyError::TooLarge(_))));
+        assert!(matches!("99999999999999999999".parse::<Usd>(), Err(MoneyError::TooLarge(_))));
+    }
+
+    #[test]
+    fn an_amount_is_written_exactly_without_exponent() {
+        for (pico, text) in [(0, "0"), (1, "0.000000000001"), (1_500_000_000_000, "1.5"), (-20, "-0.00000000002")] {
+            assert_eq!(Usd::from_pico(pico).to_string(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn writing_and_reading_an_amount_is_the_identity(pico in 0_i64..) {
+            let amount = Usd::from_pico(pico);
+            prop_assert_eq!(amount.to_string().parse::<Usd>().unwrap(), amount);
+        }
+
+        #[test]
+        fn reading_any_text_never_panics(text in "\\PC*") {
+            let _ = (text.parse::<Usd>(), text.parse::<Rate>());
+        }
+    }
+}

@@ -6,3 +6,7 @@ pub mod usage;
 
 pub mod catalog;
 pub mod config;
+pub mod tokens;
+pub mod wire;
+
+pub mod understand;

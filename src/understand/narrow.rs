@@ -69,6 +69,20 @@ const NOT_YET: [(&str, &str); 3] = [
     ("x-tollgate-tags", "tags"),
 ];
 
+impl NarrowError {
+    /// The error code for clients.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Object(_) | Self::Value { .. } => "invalid_type",
+            Self::Duplicate(_) => "invalid_json",
+            Self::Unknown { .. } | Self::UnknownHeader { .. } => "unknown_parameter",
+            Self::NotYet { .. } => "unsupported_parameter",
+            Self::Conflict { .. } => "conflicting_parameters",
+        }
+    }
+}
+
 impl Narrow {
     /// Reads headers and body together.
     ///

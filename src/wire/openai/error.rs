@@ -109,6 +109,30 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
+/// Hides what looks like a key or an id in a text that a backend wrote: words with one of the
+/// usual prefixes, and long words of mixed letters and digits.
+#[must_use]
+pub fn mask(text: &str) -> String {
+    const PREFIXES: [&str; 6] = ["sk-", "org-", "proj_", "req_", "key-", "acct_"];
+    const LONG: usize = 20;
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*');
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = if is_word(first) {
+            rest.find(|c| !is_word(c)).unwrap_or(rest.len())
+        } else {
+            rest.find(is_word).unwrap_or(rest.len())
+        };
+        let (word, after) = rest.split_at(end);
+        let mixed = word.bytes().any(|b| b.is_ascii_digit()) && word.bytes().any(|b| b.is_ascii_alphabetic());
+        let secret = PREFIXES.iter().any(|prefix| word.starts_with(prefix)) || (word.len() >= LONG && mixed);
+        masked.push_str(if secret { "***" } else { word });
+        rest = after;
+    }
+    masked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +211,19 @@ mod tests {
             r#"{"choices":[{}],"base_resp":{"status_code":0,"status_msg":"warning"}}"#,
         ] {
             assert_eq!(in_answer(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_key_or_an_id_is_hidden() {
+        for (text, masked) in [
+            ("Incorrect key: sk-proj-abc_DEF123. See docs", "Incorrect key: ***. See docs"),
+            ("in organization org-Ab12 on tokens per min", "in organization *** on tokens per min"),
+            ("request 0190f1e2a3b4c5d6e7f8 failed", "request *** failed"),
+            ("max_tokens must be at most 4096, got 100000", "max_tokens must be at most 4096, got 100000"),
+            ("context_length_exceeded: 余额 for gpt-4o-mini", "context_length_exceeded: 余额 for gpt-4o-mini"),
+        ] {
+            assert_eq!(mask(text), masked);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! tollgate: an OpenAI-compatible gateway that sends each request to the cheapest backend that
 //! can handle it.
 
+pub mod caps;
 pub mod money;
 pub mod usage;
 

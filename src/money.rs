@@ -4,7 +4,7 @@
 //! digits, so one token costs a whole number of pico-dollars and nothing is ever rounded before a
 //! division that a price itself demands. Binary floats appear only where Prometheus wants them.
 
-use std::{fmt, str::FromStr};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -87,6 +87,24 @@ fn write_scaled(f: &mut fmt::Formatter<'_>, value: i64, digits: u32) -> fmt::Res
     }
     let text = format!("{fraction:0width$}", width = digits as usize);
     write!(f, "{sign}{whole}.{}", text.trim_end_matches('0'))
+}
+
+/// The quotient, rounded half to even; `None` for a divisor that is not positive.
+///
+/// Half to even because it has no drift: over many requests the roundings cancel out.
+#[must_use]
+pub fn div_half_even(dividend: i128, divisor: i128) -> Option<i128> {
+    if divisor <= 0 {
+        return None;
+    }
+    let (quotient, rest) = (dividend.div_euclid(divisor), dividend.rem_euclid(divisor));
+    // Compared without doubling the rest, which might not fit.
+    let up = match rest.cmp(&(divisor - rest)) {
+        Ordering::Less => false,
+        Ordering::Equal => quotient % 2 != 0,
+        Ordering::Greater => true,
+    };
+    Some(quotient + i128::from(up))
 }
 
 impl Usd {
@@ -268,6 +286,17 @@ mod tests {
         ] {
             assert_eq!(Usd::from_pico(pico).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_half_is_rounded_to_the_even_neighbour() {
+        for (dividend, divisor, quotient) in
+            [(5, 10, 0), (15, 10, 2), (25, 10, 2), (26, 10, 3), (-5, 10, 0), (-15, 10, -2), (7, 1, 7)]
+        {
+            assert_eq!(div_half_even(dividend, divisor), Some(quotient), "{dividend}/{divisor}");
+        }
+        assert_eq!(div_half_even(1, 0), None);
+        assert_eq!(div_half_even(i128::MAX, i128::MAX), Some(1));
     }
 
     proptest! {

@@ -396,7 +396,7 @@ impl Watch for Account {
         let tier = service_tier.map(|tier| tier.trim_matches('"')).filter(|tier| !is_default(tier));
         let price = self.price(&reading.usage, tier.unwrap_or(cost::STANDARD));
         self.usage = Some(reading.usage);
-        self.inconsistent = reading.is_inconsistent();
+        self.inconsistent = !reading.flags.is_empty();
         self.cost = price;
         call::as_json(price)
     }

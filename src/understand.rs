@@ -13,7 +13,8 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use crate::{
-    config::{Cap, Caps, Domain},
+    caps::{Cap, Caps},
+    config::Domain,
     tokens::Counter,
     wire::{
         json::{Object, ObjectError},

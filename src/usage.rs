@@ -39,6 +39,10 @@ pub struct Usage {
     pub milliseconds: u64,
     /// Billed characters (a count).
     pub chars: u64,
+    /// Billed images (a count), where they are not billed as tokens.
+    pub images: u64,
+    /// Billed pages (a count).
+    pub pages: u64,
 }
 
 impl Usage {

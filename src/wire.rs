@@ -4,3 +4,4 @@
 pub mod json;
 pub mod openai;
 pub mod sse;
+pub mod usage;

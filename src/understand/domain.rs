@@ -1,7 +1,8 @@
 //! What kind of work a request is, from cheap cues. Only the quality floor reads it.
 
 use crate::{
-    config::{Cap, Caps, Domain},
+    caps::{Cap, Caps},
+    config::Domain,
     tokens::Counter,
     wire::openai::chat::Messages,
 };

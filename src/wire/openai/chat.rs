@@ -12,7 +12,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    config::{Cap, Caps},
+    caps::{Cap, Caps},
     tokens::{Counter, PER_IMAGE, PER_IMAGE_LOW, PER_MESSAGE, PER_PROMPT},
 };
 

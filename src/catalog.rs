@@ -8,7 +8,57 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::money::Rate;
+use crate::{config::Caps, money::Rate};
+
+/// Who offers models, and where.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    pub id: Arc<str>,
+    pub name: Arc<str>,
+    pub origin: Arc<str>,
+    pub regions: Vec<Arc<str>>,
+    pub protocol: Protocol,
+    pub base_url: Option<Arc<str>>,
+    pub env: Vec<Arc<str>>,
+    pub docs: Arc<str>,
+    pub adapter: Adapter,
+    pub boundary: Boundary,
+    pub models: Vec<Model>,
+}
+
+/// One model at one provider.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub id: Arc<str>,
+    pub model_key: Arc<str>,
+    pub mode: Mode,
+    pub status: Status,
+    pub context: Option<u64>,
+    pub max_output: Option<u64>,
+    pub caps: Option<Caps>,
+    pub cards: Arc<[Card]>,
+    pub developer: Option<Arc<str>>,
+    pub developer_origin: Option<Arc<str>>,
+    pub weights: Option<Arc<str>>,
+    pub licence: Option<Arc<str>>,
+    pub retires: Option<jiff::civil::Date>,
+}
+
+/// What a model is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Chat,
+    Completion,
+    Embedding,
+}
+
+/// Is a model still offered?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Current,
+    Deprecated,
+    Removed,
+}
 
 /// The wire dialect of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

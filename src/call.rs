@@ -25,7 +25,7 @@ use self::{
     judge::{Step, Turn},
     large::Large,
     relay::Relay,
-    upstream::{Busy, Upstream},
+    upstream::Upstream,
 };
 use crate::{
     caps::Cap,

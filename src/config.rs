@@ -15,6 +15,23 @@ use crate::{
     money::Rate,
 };
 
+mod check;
+pub mod load;
+pub mod mistake;
+mod pending;
+pub mod raw;
+mod schema;
+mod shape;
+pub mod text;
+mod vars;
+pub mod yaml;
+
+pub use check::{Catalog, Checked};
+pub use mistake::{Mistake, Mistakes, Note};
+pub use raw::Raw;
+pub use schema::schema;
+pub use shape::to_json;
+
 /// Everything that `serve` runs on. Indices (`usize`) point into the vectors of this struct.
 #[derive(Debug)]
 pub struct Config {
@@ -127,7 +144,7 @@ pub struct Backend {
 }
 
 /// What a backend's tokens cost.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Price {
     /// Nobody said: an alarm, never zero.
     Unpriced,
@@ -169,7 +186,10 @@ impl Domain {
     /// The spelling in configuration and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(domain, _)| *domain == self).map_or("", |(_, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(domain, _)| *domain == self)
+            .map_or("", |(_, name)| name)
     }
 }
 
@@ -186,7 +206,11 @@ impl Quality {
     /// The chance in that domain, in 1/10,000; `None`: not known.
     #[must_use]
     pub fn at(&self, domain: Domain) -> Option<u16> {
-        self.by_domain.get(domain as usize).copied().flatten().or(self.default)
+        self.by_domain
+            .get(domain as usize)
+            .copied()
+            .flatten()
+            .or(self.default)
     }
 }
 
@@ -255,6 +279,56 @@ pub struct Retries {
     pub max_wait: Duration,
     /// May a request be repeated that was sent and may have been processed?
     pub after_send: bool,
+}
+
+// === defaults: those of the configuration reference ===
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4100)),
+            max_body: 32 << 20,
+            max_buffered_answer: 1 << 20,
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: None,
+            idle_timeout: Duration::from_secs(300),
+            request_timeout: Duration::from_secs(600),
+            keep_alive: Duration::from_secs(75),
+            sse_keep_alive: Duration::from_secs(15),
+            drain_delay: Duration::ZERO,
+            drain_timeout: Duration::from_secs(30),
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4101)),
+            key: None,
+        }
+    }
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            budget_permille: 200,
+            max_wait: Duration::from_secs(3),
+            after_send: true,
+        }
+    }
+}
+
+/// Does a name match a pattern: equal, or beginning with what stands before a trailing `*`?
+#[must_use]
+pub fn pattern_matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => pattern == name,
+    }
 }
 
 /// Rates as written in `price:` of a backend.

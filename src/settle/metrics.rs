@@ -5,7 +5,7 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
     Registry, TextEncoder,
     core::{Collector, Desc},
-    proto::MetricFamily,
+    proto::{self, MetricFamily},
 };
 
 use crate::money::PICO_PER_USD;
@@ -80,7 +80,9 @@ impl Collector for Dollars {
             for metric in family.mut_metric() {
                 #[expect(clippy::cast_precision_loss, reason = "10^12 is exact in a double")]
                 let dollars = metric.get_counter().get_value() / PICO_PER_USD as f64;
-                metric.mut_counter().set_value(dollars);
+                let mut counter = proto::Counter::default();
+                counter.set_value(dollars);
+                metric.set_counter(counter);
             }
         }
         families

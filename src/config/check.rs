@@ -1,0 +1,145 @@
+//! From what was written to what will run, or every mistake of meaning at once.
+//!
+//! Pure: given the raw configuration, the tree that says where things stand, and the catalogue.
+//! A mistake never stops the search for more; a section that is wrong is checked on with a
+//! stand-in that is thrown away in the end.
+
+use crate::{
+    catalog,
+    config::{
+        Config,
+        load::Source,
+        mistake::{self, Mistake, Mistakes, Note, Path},
+        raw::Raw,
+        yaml::Value,
+    },
+};
+
+mod backends;
+mod keys;
+mod models;
+mod names;
+mod offers;
+mod providers;
+mod routes;
+mod server;
+
+/// The facts about providers that need not be written down.
+pub trait Catalog {
+    /// The provider of that id.
+    fn provider(&self, name: &str) -> Option<&catalog::Provider>;
+
+    /// The ids of all providers.
+    fn names(&self) -> Vec<&str>;
+}
+
+/// A configuration that can run, and what may still be unintended.
+#[derive(Debug)]
+pub struct Checked {
+    pub config: Config,
+    pub warnings: Vec<Note>,
+}
+
+/// Checks the meaning.
+///
+/// # Errors
+/// Every mistake, in the order of the file.
+pub fn check(raw: Raw, source: &Source, catalog: &dyn Catalog) -> Result<Checked, Mistakes> {
+    let mut findings = Findings {
+        source,
+        mistakes: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let server = server::server(raw.server.unwrap_or_default(), &mut findings);
+    let admin = server::admin(raw.admin.unwrap_or_default(), &server, &mut findings);
+    let retries = server::retries(&raw.retries.unwrap_or_default());
+    let providers = providers::check(raw.providers.unwrap_or_default(), catalog, &mut findings);
+
+    let routes = raw.routes.unwrap_or_default();
+    let mut models = models::Models::new(&providers);
+    let all_from_catalogue = raw.models.is_none();
+    models.add_written(raw.models.unwrap_or_default(), catalog, &mut findings);
+    models.claim_routes(&routes, &mut findings);
+    if all_from_catalogue {
+        models.add_all_offers(&mut findings);
+    }
+    let routes = routes::check(routes, &mut models, catalog, &mut findings);
+
+    let keys = keys::check(raw.keys.unwrap_or_default(), &models, &mut findings);
+    keys::apart_from_admin(&keys, &admin, &mut findings);
+    let auth = server::auth(&raw.auth.unwrap_or_default(), &server, &keys, &mut findings);
+    models.warn(&routes, &mut findings);
+
+    let Findings {
+        mistakes, warnings, ..
+    } = findings;
+    if !mistakes.is_empty() {
+        return Err(Mistakes::in_file(&source.file, mistakes));
+    }
+    let (backends, models) = models.finish();
+    let providers = providers.finish();
+    let config = Config {
+        server,
+        admin,
+        auth,
+        providers,
+        backends,
+        models,
+        routes,
+        keys,
+        retries,
+    };
+    Ok(Checked {
+        config,
+        warnings: mistake::sorted(&source.file, warnings),
+    })
+}
+
+/// What was found so far.
+struct Findings<'a> {
+    source: &'a Source,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Note>,
+}
+
+impl Findings<'_> {
+    fn mistake(&mut self, path: &Path, message: impl Into<String>) {
+        self.mistakes.push(self.at(path, message));
+    }
+
+    fn mistake_with(&mut self, path: &Path, message: impl Into<String>, hint: impl Into<String>) {
+        self.mistakes.push(self.at(path, message).hint(hint));
+    }
+
+    fn warning(&mut self, path: &Path, message: impl Into<String>, hint: Option<String>) {
+        let note = self.at(path, message);
+        self.warnings.push(Note { hint, ..note });
+    }
+
+    /// The value at a path as a message may show it: variables as they were written.
+    fn shown(&self, path: &Path) -> String {
+        match &self.source.root.nearest(path).1.value {
+            Value::Scalar(scalar) => scalar.shown(),
+            Value::List(_) | Value::Map(_) => "…".to_owned(),
+        }
+    }
+
+    /// `line 3` of the value at a path.
+    fn line(&self, path: &Path) -> String {
+        format!("line {}", self.source.root.nearest(path).0.line)
+    }
+
+    fn at(&self, path: &Path, message: impl Into<String>) -> Mistake {
+        Mistake::new(self.source.root.nearest(path).0, path, message)
+    }
+}
+
+impl Catalog for catalog::Catalog {
+    fn provider(&self, name: &str) -> Option<&catalog::Provider> {
+        Self::provider(self, name)?.ok()
+    }
+
+    fn names(&self) -> Vec<&str> {
+        Self::names(self).collect()
+    }
+}

@@ -1,0 +1,236 @@
+//! Accounts and addresses: what is written, completed by the catalogue.
+//!
+//! It decides where each provider stands, how it is spoken to and what else is known of it, and
+//! keeps the catalogue's entry at hand for the models.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
+
+use super::{Catalog, Findings};
+use crate::{
+    catalog::{self, Adapter, Boundary, Protocol},
+    config::{
+        OutputLimitField, Provider, SelfHosted,
+        mistake::{Path, similar},
+        pending, raw, text,
+    },
+};
+
+/// Catalogue providers that take another spelling of the output limit than `max_tokens`, by what
+/// their API references say; `AsSent` takes both.
+const OUTPUT_LIMITS: [(&str, OutputLimitField); 5] = [
+    ("cerebras", OutputLimitField::MaxCompletionTokens),
+    ("groq", OutputLimitField::AsSent),
+    ("openai", OutputLimitField::MaxCompletionTokens),
+    ("openrouter", OutputLimitField::AsSent),
+    ("xai", OutputLimitField::AsSent),
+];
+
+/// The providers and what is known of each beyond its own entry.
+pub(super) struct Providers<'c> {
+    list: Vec<Provider>,
+    facts: Vec<Facts<'c>>,
+}
+
+/// What the models need to know of a provider.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'c> {
+    pub(super) catalog: Option<&'c catalog::Provider>,
+    pub(super) self_hosted: Option<SelfHosted>,
+}
+
+impl<'c> Providers<'c> {
+    pub(super) fn get(&self, index: usize) -> Option<(&Provider, Facts<'c>)> {
+        self.list.get(index).zip(self.facts.get(index).copied())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Provider, Facts<'c>)> {
+        self.list
+            .iter()
+            .zip(&self.facts)
+            .enumerate()
+            .map(|(i, (p, facts))| (i, p, *facts))
+    }
+
+    /// The index of a provider; an unknown one is a mistake.
+    pub(super) fn find(
+        &self,
+        name: &str,
+        path: &Path,
+        catalog: &dyn Catalog,
+        findings: &mut Findings<'_>,
+    ) -> Option<usize> {
+        let found = self
+            .list
+            .iter()
+            .position(|provider| &*provider.name == name);
+        if found.is_none() {
+            let message = format!("no provider is named `{}`", findings.shown(path));
+            let known = self.list.iter().map(|provider| &*provider.name);
+            let hint = if let Some(provider) = catalog.provider(name) {
+                format!("add `{}: {{ api_key: … }}` under `providers`", provider.id)
+            } else if let Some(name) = similar(name, known.chain(catalog.names())) {
+                format!("did you mean `{name}`?")
+            } else {
+                "write it under `providers`".to_owned()
+            };
+            findings.mistake_with(path, message, hint);
+        }
+        found
+    }
+
+    pub(super) fn finish(self) -> Vec<Provider> {
+        self.list
+    }
+}
+
+/// Checks all of them; one with mistakes stays in the list, so that its models make no more.
+pub(super) fn check<'c>(
+    raw: BTreeMap<String, raw::Provider>,
+    catalog: &'c dyn Catalog,
+    findings: &mut Findings<'_>,
+) -> Providers<'c> {
+    let (mut list, mut facts) = (Vec::new(), Vec::new());
+    for (name, raw) in raw {
+        let path = Path::root().key("providers").key(&name);
+        let catalog = catalog.provider(&name);
+        let self_hosted = raw.self_hosted.map(|hosted| SelfHosted {
+            gpu_hour: hosted.gpu_hour.0,
+            gpus: hosted.gpus,
+            prefill_tps: hosted.prefill_tps,
+            decode_tps: hosted.decode_tps,
+        });
+        facts.push(Facts {
+            catalog,
+            self_hosted,
+        });
+        list.push(provider(&name, raw, catalog, (&path, findings)));
+    }
+    Providers { list, facts }
+}
+
+fn provider(
+    name: &str,
+    raw: raw::Provider,
+    catalog: Option<&catalog::Provider>,
+    (path, findings): (&Path, &mut Findings<'_>),
+) -> Provider {
+    let written = raw.protocol.map(|raw::Protocol::Openai| Protocol::OpenAi);
+    let protocol = written
+        .or(catalog.map(|c| c.protocol))
+        .unwrap_or(Protocol::OpenAi);
+    if protocol != Protocol::OpenAi {
+        let hint = "it speaks another protocol than `openai`";
+        findings.mistake_with(path, pending::NOT_YET, hint);
+    }
+    // the catalogue's address and ways of counting belong to the catalogue's protocol
+    let same = catalog.filter(|catalog| catalog.protocol == protocol);
+    let own_address = raw.base_url.is_some() || raw.base_urls.is_some();
+    let headers = headers(raw.headers.unwrap_or_default(), path, findings);
+    let authorized = headers.iter().any(|(name, _)| name == AUTHORIZATION);
+    if raw.api_key.is_some() && authorized {
+        let path = path.key("headers");
+        findings.mistake(
+            &path,
+            "`authorization` and `api_key` are two ways to say the same",
+        );
+    }
+    if let Some(catalog) = same
+        && raw.api_key.is_none()
+        && headers.is_empty()
+        && !own_address
+    {
+        let var = catalog.env.first().map_or("API_KEY", |var| &**var);
+        let hint = format!("api_key: ${{{var}}}");
+        findings.warning(path, "has no `api_key`", Some(hint));
+    }
+    Provider {
+        name: name.into(),
+        protocol,
+        base_urls: base_urls(raw.base_url, raw.base_urls, same, (path, findings)),
+        api_key: raw.api_key.map(|key| key.0),
+        headers,
+        region: raw.region.map(|region| region.0.into()),
+        adapter: same.map_or(Adapter::OpenAi, |catalog| catalog.adapter),
+        boundary: same.map_or(Boundary::Over, |catalog| catalog.boundary),
+        output_limit_field: match raw.output_limit {
+            Some(raw::OutputLimit::MaxTokens) => OutputLimitField::MaxTokens,
+            Some(raw::OutputLimit::MaxCompletionTokens) => OutputLimitField::MaxCompletionTokens,
+            Some(raw::OutputLimit::AsSent) => OutputLimitField::AsSent,
+            None => same.map_or(OutputLimitField::AsSent, |catalog| {
+                output_limit(&catalog.id)
+            }),
+        },
+    }
+}
+
+/// Where it stands: as written, or as the catalogue says.
+fn base_urls(
+    one: Option<raw::HttpUrl>,
+    several: Option<Vec<raw::HttpUrl>>,
+    catalog: Option<&catalog::Provider>,
+    (path, findings): (&Path, &mut Findings<'_>),
+) -> Vec<Uri> {
+    match (one, several) {
+        (Some(_), Some(_)) => {
+            let message = "`base_url` and `base_urls` are two ways to say the same";
+            findings.mistake(&path.key("base_urls"), message);
+            Vec::new()
+        }
+        (Some(url), None) => vec![url.0],
+        (None, Some(urls)) => {
+            let path = path.key("base_urls");
+            if urls.is_empty() {
+                findings.mistake(&path, "must not be empty");
+            }
+            let mut seen = BTreeSet::new();
+            for (index, url) in urls.iter().enumerate() {
+                if !seen.insert(url.0.to_string()) {
+                    findings.mistake(&path.index(index), "the same URL twice");
+                }
+            }
+            urls.into_iter().map(|url| url.0).collect()
+        }
+        (None, None) => {
+            let known = catalog.and_then(|catalog| catalog.base_url.as_deref());
+            let Some(url) = known.and_then(|url| text::url(url).ok()) else {
+                let (message, hint) = match catalog {
+                    Some(_) => ("needs a `base_url`", "the catalogue knows no fixed address"),
+                    None => (
+                        "is no name of the catalogue and has no `base_url`",
+                        "write `protocol` and `base_url`, or a name of the catalogue",
+                    ),
+                };
+                findings.mistake_with(path, message, hint);
+                return Vec::new();
+            };
+            vec![url]
+        }
+    }
+}
+
+fn headers(
+    raw: BTreeMap<String, raw::HeaderText>,
+    path: &Path,
+    findings: &mut Findings<'_>,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    for (written, value) in raw {
+        // its form has been checked as the name of a key
+        let Ok(name) = text::header_name(&written) else {
+            continue;
+        };
+        if headers.iter().any(|(other, _)| *other == name) {
+            let path = path.key("headers").key(&written);
+            findings.mistake(&path, "the same header twice: names differ only in case");
+        }
+        headers.push((name, value.0));
+    }
+    headers
+}
+
+fn output_limit(id: &str) -> OutputLimitField {
+    let known = OUTPUT_LIMITS.iter().find(|(provider, _)| *provider == id);
+    known.map_or(OutputLimitField::MaxTokens, |(_, field)| *field)
+}

@@ -1,0 +1,175 @@
+//! Addresses, time limits, who is let in, and retries.
+//!
+//! Given the written sections, it fills in defaults and finds combinations that cannot work or
+//! would serve strangers unasked.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::Findings;
+use crate::config::{
+    Admin, Auth, Key, Retries, Server,
+    mistake::Path,
+    raw::{self, AuthKind, AuthMode, TimeSpan},
+};
+
+/// How to mend a gateway that would serve strangers.
+const OPEN_HINT: &str = "write an entry under `keys`, listen on 127.0.0.1, or say \
+                         `auth: { mode: none, allow_open: true }`";
+
+/// `server:` with its defaults.
+pub(super) fn server(raw: raw::Server, findings: &mut Findings<'_>) -> Server {
+    let path = Path::root().key("server");
+    let default = Server::default();
+    let server = Server {
+        listen: raw.listen.map_or(default.listen, |address| address.0),
+        max_body: raw.max_body.map_or(default.max_body, |size| size.0),
+        max_buffered_answer: raw
+            .max_buffered_answer
+            .map_or(default.max_buffered_answer, |size| size.0),
+        connect_timeout: time(raw.connect_timeout, default.connect_timeout),
+        first_byte_timeout: raw.first_byte_timeout.map(|time| time.0),
+        idle_timeout: time(raw.idle_timeout, default.idle_timeout),
+        request_timeout: time(raw.request_timeout, default.request_timeout),
+        keep_alive: time(raw.keep_alive, default.keep_alive),
+        sse_keep_alive: time(raw.sse_keep_alive, default.sse_keep_alive),
+        drain_delay: time(raw.drain_delay, default.drain_delay),
+        drain_timeout: time(raw.drain_timeout, default.drain_timeout),
+        cors_origins: raw.cors_origins.map_or_else(Vec::new, |list| {
+            list.into_iter().map(|origin| origin.0).collect()
+        }),
+    };
+    let first_byte = server.first_byte_timeout;
+    let nonzero = [
+        ("connect_timeout", Some(server.connect_timeout)),
+        ("first_byte_timeout", first_byte),
+        ("idle_timeout", Some(server.idle_timeout)),
+        ("request_timeout", Some(server.request_timeout)),
+        ("keep_alive", Some(server.keep_alive)),
+    ];
+    for (key, value) in nonzero {
+        let path = path.key(key);
+        match value {
+            Some(Duration::ZERO) => findings.mistake(&path, "must be more than 0"),
+            Some(value) if value > server.request_timeout && key != "keep_alive" => {
+                let message = "longer than `request_timeout`, which ends the request first";
+                findings.warning(&path, message, None);
+            }
+            Some(_) | None => {}
+        }
+    }
+    if server.max_body == 0 {
+        findings.mistake(&path.key("max_body"), "must be more than 0");
+    }
+    server
+}
+
+/// `admin:` with its defaults.
+pub(super) fn admin(raw: raw::Admin, server: &Server, findings: &mut Findings<'_>) -> Admin {
+    let admin = Admin {
+        listen: raw
+            .listen
+            .map_or(Admin::default().listen, |address| address.0),
+        key: raw.key.map(|key| key.0),
+    };
+    if collide(server.listen, admin.listen) {
+        let path = Path::root().key("admin").key("listen");
+        findings.mistake_with(
+            &path,
+            "the same address as `server.listen`",
+            "take another port",
+        );
+    }
+    admin
+}
+
+/// Who may call.
+pub(super) fn auth(
+    raw: &raw::Auth,
+    server: &Server,
+    keys: &[Key],
+    findings: &mut Findings<'_>,
+) -> Auth {
+    let path = Path::root().key("auth");
+    let mode = raw
+        .mode
+        .as_ref()
+        .and_then(|mode| kind(mode, &path.key("mode"), findings));
+    let allow_open = raw.allow_open.unwrap_or_default();
+    let loopback = server.listen.ip().to_canonical().is_loopback();
+    match mode {
+        Some(AuthKind::None) if !loopback && !allow_open => {
+            let message = "asks nobody for a key, and `server.listen` is not loopback";
+            let hint = "add `allow_open: true` if strangers may use it, or listen on 127.0.0.1";
+            findings.mistake_with(&path.key("mode"), message, hint);
+        }
+        Some(AuthKind::None) if !keys.is_empty() => {
+            let message = "not used: `auth.mode` is `none`";
+            findings.warning(&Path::root().key("keys"), message, None);
+        }
+        Some(AuthKind::None) => {}
+        Some(AuthKind::Keys) if keys.is_empty() => {
+            let message = "nobody could call: no keys are written";
+            findings.mistake_with(&path.key("mode"), message, "write an entry under `keys`");
+        }
+        None if keys.is_empty() && !loopback => {
+            let path = Path::root().key("server").key("listen");
+            let message = "would serve strangers: not loopback, and no keys are written";
+            findings.mistake_with(&path, message, OPEN_HINT);
+        }
+        Some(AuthKind::Keys) | None => {}
+    }
+    if allow_open && mode != Some(AuthKind::None) {
+        findings.mistake(
+            &path.key("allow_open"),
+            "means nothing without `mode: none`",
+        );
+    }
+    match mode {
+        Some(AuthKind::None) => Auth::Open,
+        Some(AuthKind::Keys) => Auth::Keys,
+        None if keys.is_empty() => Auth::Open,
+        None => Auth::Keys,
+    }
+}
+
+/// `retries:` with its defaults.
+pub(super) fn retries(raw: &raw::Retries) -> Retries {
+    let default = Retries::default();
+    Retries {
+        attempts: raw.attempts.unwrap_or(default.attempts),
+        budget_permille: raw
+            .budget
+            .map_or(default.budget_permille, |f| u32::from(f.0) / 10),
+        max_wait: time(raw.max_wait, default.max_wait),
+        after_send: raw.after_send.unwrap_or(default.after_send),
+    }
+}
+
+fn time(written: Option<TimeSpan>, default: Duration) -> Duration {
+    written.map_or(default, |time| time.0)
+}
+
+/// Would the second of two listeners fail? An unspecified address takes all of them.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && overlap
+}
+
+fn kind(mode: &AuthMode, path: &Path, findings: &mut Findings<'_>) -> Option<AuthKind> {
+    match mode {
+        AuthMode::One(kind) => Some(*kind),
+        AuthMode::Several(kinds) => {
+            let none = kinds.contains(&AuthKind::None);
+            if kinds.is_empty() {
+                findings.mistake_with(path, "must not be empty", "`[keys]`, or `none`");
+            } else if none && kinds.len() > 1 {
+                findings.mistake(path, "`none` cannot be combined with others");
+            }
+            if none {
+                Some(AuthKind::None)
+            } else {
+                kinds.first().copied()
+            }
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! What may be written in a configuration file: the types behind the JSON Schema.
+//!
+//! Doc comments become the schema's descriptions, so they are written for operators. Absent is
+//! `None`; what absence means is decided in `check`. Parts that are not built yet do not stand
+//! here but in `pending`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+mod value;
+
+pub use value::{
+    Address, ByteSize, ClientKey, DigestText, Fraction, HeaderText, HttpUrl, Money, Name, Origin,
+    Pattern, PriceText, SecretText, TimeSpan, UpstreamModel,
+};
+
+/// tollgate's configuration. Values may hold `${VAR}`, `${VAR:-default}` and `${file:/path}`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "tollgate configuration")]
+pub struct Raw {
+    /// The address for clients and its limits.
+    pub server: Option<Server>,
+    /// The operator's address: metrics, health, admin API and console.
+    pub admin: Option<Admin>,
+    /// How clients prove who they are.
+    pub auth: Option<Auth>,
+    /// Accounts and addresses by name. A name from the catalogue needs only its `api_key`.
+    #[schemars(schema_with = "value::providers")]
+    pub providers: Option<BTreeMap<String, Provider>>,
+    /// What clients may ask for. Absent: every current chat model of every provider above.
+    pub models: Option<Vec<Model>>,
+    /// Virtual models that choose among the models.
+    pub routes: Option<Vec<Route>>,
+    /// Keys of clients, at most 10,000.
+    pub keys: Option<Vec<Key>>,
+    /// How often and how long a failed attempt is repeated.
+    pub retries: Option<Retries>,
+}
+
+/// The address for clients and its limits.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// IP address and port of the OpenAI-style API.
+    #[schemars(extend("default" = "127.0.0.1:4100"))]
+    pub listen: Option<Address>,
+    /// The largest request body.
+    #[schemars(extend("default" = "32MiB"))]
+    pub max_body: Option<ByteSize>,
+    /// JSON answers up to this size are held till their end, so that the cost header is exact.
+    #[schemars(extend("default" = "1MiB"))]
+    pub max_buffered_answer: Option<ByteSize>,
+    /// How long connecting to a backend may take.
+    #[schemars(extend("default" = "5s"))]
+    pub connect_timeout: Option<TimeSpan>,
+    /// How long a backend may take to the first byte of the body, on a stream to its first event.
+    /// Unset: 120s for streams, `request_timeout` for whole answers.
+    pub first_byte_timeout: Option<TimeSpan>,
+    /// The longest silence between two bytes of a backend's answer.
+    #[schemars(extend("default" = "300s"))]
+    pub idle_timeout: Option<TimeSpan>,
+    /// The whole request, all attempts together.
+    #[schemars(extend("default" = "600s"))]
+    pub request_timeout: Option<TimeSpan>,
+    /// How long an idle client connection is kept.
+    #[schemars(extend("default" = "75s"))]
+    pub keep_alive: Option<TimeSpan>,
+    /// A comment line goes to the client when a backend is silent this long; 0: never.
+    #[schemars(extend("default" = "15s"))]
+    pub sse_keep_alive: Option<TimeSpan>,
+    /// How long new connections are still accepted after SIGTERM.
+    #[schemars(extend("default" = "0s"))]
+    pub drain_delay: Option<TimeSpan>,
+    /// How long open requests may take to end after that.
+    #[schemars(extend("default" = "30s"))]
+    pub drain_timeout: Option<TimeSpan>,
+    /// Origins of web pages that may call; `*` is any.
+    #[schemars(extend("default" = []))]
+    pub cors_origins: Option<Vec<Origin>>,
+}
+
+/// The operator's address.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// IP address and port of metrics, health, admin API and console.
+    #[schemars(extend("default" = "127.0.0.1:4101"))]
+    pub listen: Option<Address>,
+    /// The operator's key. Without one, one is made at start and printed.
+    pub key: Option<SecretText>,
+}
+
+/// How clients prove who they are.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// `[keys]`: an entry of `keys` is needed; `none`: nobody is asked. Absent: `[keys]`, but
+    /// `none` on a loopback address when no keys are written.
+    pub mode: Option<AuthMode>,
+    /// With `mode: none`: serve strangers on an address that is not loopback.
+    #[schemars(extend("default" = false))]
+    pub allow_open: Option<bool>,
+}
+
+/// One way to prove it, or several.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AuthMode {
+    One(AuthKind),
+    Several(Vec<AuthKind>),
+}
+
+/// A way to prove it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum AuthKind {
+    Keys,
+    None,
+}
+
+/// An account or an address that offers models.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The wire dialect. Absent: the catalogue's, or `openai` where a base URL is written.
+    pub protocol: Option<Protocol>,
+    /// Where the API stands, up to and with its version: `http://10.0.0.5:8000/v1`.
+    pub base_url: Option<HttpUrl>,
+    /// Several replicas of one deployment, balanced by load. Instead of `base_url`.
+    pub base_urls: Option<Vec<HttpUrl>>,
+    /// Sent as `authorization: Bearer`.
+    pub api_key: Option<SecretText>,
+    /// Where it stands, for policies: `on-prem`, `eu`, …
+    pub region: Option<Name>,
+    /// What the hardware costs, for the price of its models.
+    pub self_hosted: Option<SelfHosted>,
+    /// Sent with every request.
+    #[schemars(schema_with = "value::headers")]
+    pub headers: Option<BTreeMap<String, HeaderText>>,
+    /// Which spelling of the output limit the endpoint takes. Absent: what is known of a
+    /// catalogue provider; else as the client sent it.
+    pub output_limit: Option<OutputLimit>,
+}
+
+/// The wire dialect of an endpoint.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Protocol {
+    Openai,
+}
+
+/// Which spelling of the output limit an endpoint takes.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum OutputLimit {
+    MaxTokens,
+    MaxCompletionTokens,
+    AsSent,
+}
+
+/// What hardware costs and how fast it is. The speeds are those of the whole deployment.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SelfHosted {
+    /// Dollars an hour of one GPU.
+    pub gpu_hour: Money,
+    /// How many GPUs.
+    #[schemars(range(min = 1))]
+    pub gpus: u32,
+    /// Prompt tokens a second.
+    #[schemars(range(min = 1))]
+    pub prefill_tps: u64,
+    /// Output tokens a second.
+    #[schemars(range(min = 1))]
+    pub decode_tps: u64,
+}
+
+/// A name that clients may ask for, and who serves it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The name; a `*` at its end matches any rest.
+    pub name: Pattern,
+    /// Other names for the same.
+    #[schemars(extend("default" = []))]
+    pub aliases: Option<Vec<Name>>,
+    /// Who serves it, in order of preference.
+    pub backends: Vec<Backend>,
+    /// Tokens of prompt and output together. Absent: the catalogue's.
+    #[schemars(range(min = 1))]
+    pub context: Option<u64>,
+    /// Tokens of output. Absent: the catalogue's.
+    #[schemars(range(min = 1))]
+    pub max_output: Option<u64>,
+    /// What it can do. Absent: the catalogue's.
+    pub caps: Option<Vec<Capability>>,
+    /// The chance of an acceptable answer, by kind of work.
+    pub quality: Option<Quality>,
+}
+
+/// One model at one provider.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// An entry of `providers`.
+    #[schemars(extend("format" = "provider-name"))]
+    pub provider: String,
+    /// The model as the provider spells it.
+    pub model: UpstreamModel,
+    /// `free`, or USD per 1M tokens. Absent: the catalogue's, or that of `self_hosted`.
+    pub price: Option<Price>,
+}
+
+/// What a backend's tokens cost.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Price {
+    Word(Free),
+    Rates(Rates),
+}
+
+/// A declared zero.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Free {
+    Free,
+}
+
+/// USD per 1M tokens, as decimal strings.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// Fresh prompt tokens.
+    pub input: PriceText,
+    /// Output tokens.
+    pub output: PriceText,
+    /// Prompt tokens read from a cache. Absent: as `input`.
+    pub cache_read: Option<PriceText>,
+    /// Prompt tokens written to a cache. Absent: as `input`.
+    pub cache_write: Option<PriceText>,
+    /// Prompt tokens written to a one-hour cache. Absent: as `cache_write`.
+    pub cache_write_1h: Option<PriceText>,
+    /// Hidden reasoning. Absent: as `output`.
+    pub output_reasoning: Option<PriceText>,
+    /// Audio in the prompt. Absent: as `input`.
+    pub input_audio: Option<PriceText>,
+    /// Audio in the answer. Absent: as `output`.
+    pub output_audio: Option<PriceText>,
+    /// Audio in the prompt read from a cache.
+    pub cache_read_audio: Option<PriceText>,
+    /// Images in the prompt.
+    pub input_image: Option<PriceText>,
+    /// Images in the answer.
+    pub output_image: Option<PriceText>,
+}
+
+/// What a model can do beyond plain text chat.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Capability {
+    Streaming,
+    Tools,
+    ParallelTools,
+    JsonSchema,
+    Reasoning,
+    Vision,
+    AudioIn,
+    AudioOut,
+    Video,
+    Pdf,
+    Logprobs,
+    N,
+    WebSearch,
+    Embeddings,
+    PromptCache,
+}
+
+/// The prior chance of an acceptable answer, 0 to 1, by kind of work.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// For kinds without their own figure.
+    pub default: Option<Fraction>,
+    pub chat: Option<Fraction>,
+    pub code: Option<Fraction>,
+    pub math: Option<Fraction>,
+    pub reasoning: Option<Fraction>,
+    pub knowledge: Option<Fraction>,
+    pub tools: Option<Fraction>,
+    pub extraction: Option<Fraction>,
+    pub multilingual: Option<Fraction>,
+}
+
+/// A virtual model that chooses.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// What clients ask for.
+    pub name: Name,
+    /// Models to choose among, or `"*"` for all.
+    pub candidates: Candidates,
+    /// What to minimise, or `order`: as listed.
+    #[schemars(extend("default" = "cost"))]
+    pub objective: Option<Objective>,
+    /// The floor: the chance of an acceptable answer. Absent: capability only.
+    pub min_quality: Option<Fraction>,
+    /// Whom to ask where no quality is known.
+    #[schemars(extend("default" = "strongest"))]
+    pub on_uncertain: Option<OnUncertain>,
+    /// Does the next candidate serve when one fails?
+    #[schemars(extend("default" = true))]
+    pub fallback: Option<bool>,
+    /// The model that savings are measured against.
+    pub baseline: Option<Pattern>,
+    /// `none`: a conversation may move to another backend at any time.
+    pub affinity: Option<Affinity>,
+}
+
+/// Models by name, or all of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Candidates {
+    All(Star),
+    Named(Vec<Pattern>),
+}
+
+/// Every model.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Star {
+    #[serde(rename = "*")]
+    Star,
+}
+
+/// What a route minimises.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Objective {
+    Cost,
+    Latency,
+    Quality,
+    Order,
+}
+
+/// Whom to ask where no quality is known.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum OnUncertain {
+    Strongest,
+    Cheapest,
+}
+
+/// What keeps a conversation at one backend.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Affinity {
+    None,
+}
+
+/// A client's key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Its name in logs and metrics.
+    pub id: Name,
+    /// The secret itself, at least 20 characters.
+    pub key: Option<ClientKey>,
+    /// The secret's SHA-256 in hexadecimal. Instead of `key`.
+    pub sha256: Option<DigestText>,
+    /// What it may ask for; a `*` at the end matches any rest. Absent: everything.
+    pub models: Option<Vec<Pattern>>,
+}
+
+/// How often and how long a failed attempt is repeated.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retries {
+    /// Upstream attempts of one request, the first one included.
+    #[schemars(range(min = 1, max = 10), extend("default" = 3))]
+    pub attempts: Option<u32>,
+    /// The share of the load that retries may add, 0 to 1.
+    #[schemars(extend("default" = 0.2))]
+    pub budget: Option<Fraction>,
+    /// The longest `retry-after` that is waited out.
+    #[schemars(extend("default" = "3s"))]
+    pub max_wait: Option<TimeSpan>,
+    /// May a request be repeated that was sent and may have been processed?
+    #[schemars(extend("default" = true))]
+    pub after_send: Option<bool>,
+}

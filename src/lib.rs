@@ -30,3 +30,6 @@ pub mod state;
 
 // Floor 4: the door.
 pub mod accept;
+pub mod cli;
+pub mod serve;
+pub mod telemetry;

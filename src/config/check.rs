@@ -44,7 +44,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// Every mistake, in the order of the file.
-pub fn check(raw: Raw, source: &Source, catalog: &dyn Catalog) -> Result<Checked, Mistakes> {
+pub(super) fn check(raw: Raw, source: &Source, catalog: &dyn Catalog) -> Result<Checked, Mistakes> {
     let mut findings = Findings {
         source,
         mistakes: Vec::new(),

@@ -28,6 +28,7 @@ pub struct Raw {
     /// How clients prove who they are.
     pub auth: Option<Auth>,
     /// Accounts and addresses by name. A name from the catalogue needs only its `api_key`.
+    #[serde(default)]
     #[schemars(schema_with = "value::providers")]
     pub providers: Option<BTreeMap<String, Provider>>,
     /// What clients may ask for. Absent: every current chat model of every provider above.
@@ -139,6 +140,7 @@ pub struct Provider {
     /// What the hardware costs, for the price of its models.
     pub self_hosted: Option<SelfHosted>,
     /// Sent with every request.
+    #[serde(default)]
     #[schemars(schema_with = "value::headers")]
     pub headers: Option<BTreeMap<String, HeaderText>>,
     /// Which spelling of the output limit the endpoint takes. Absent: what is known of a

@@ -17,7 +17,7 @@ use super::{
 const LISTED: usize = 16;
 
 /// Checks the tree. A value that came from a variable and stands where a number or a boolean is
-/// expected becomes one (only if it was not quoted).
+/// expected becomes one, quoted or not: inside of `{ … }` YAML wants quotes around a variable.
 pub(super) fn check(root: &mut Node, schema: &Json) -> Vec<Mistake> {
     let mut walk = Walk {
         schema,
@@ -78,7 +78,7 @@ impl<'s> Walk<'s> {
             Value::Scalar(scalar) => {
                 let text_fits = branches.iter().any(|branch| takes(branch, "string"));
                 let number = !matches!(core_schema(&scalar.text), Typed::Text | Typed::Null);
-                scalar.retyped = !text_fits && number;
+                scalar.retyped = scalar.written.is_some() && !text_fits && number;
                 self.visit_scalar(node.at, scalar, &branches);
             }
         }

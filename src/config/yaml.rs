@@ -171,8 +171,7 @@ impl Scalar {
     /// variable: what a secret holds decides nothing.
     #[must_use]
     pub fn typed(&self) -> Typed {
-        let by_text = self.plain && (self.written.is_none() || self.retyped);
-        if by_text {
+        if (self.plain && self.written.is_none()) || self.retyped {
             core_schema(&self.text)
         } else {
             Typed::Text

@@ -28,7 +28,10 @@ impl Room {
     /// Takes nothing yet.
     #[must_use]
     pub fn enter(&self) -> Held {
-        Held { used: Arc::clone(&self.used), bytes: 0 }
+        Held {
+            used: Arc::clone(&self.used),
+            bytes: 0,
+        }
     }
 
     /// Bytes that are held now.

@@ -59,23 +59,31 @@ impl Principal {
     /// A caller that nobody asked for a key: may use every model.
     #[must_use]
     pub fn anybody() -> Self {
-        Self { id: None, models: None }
+        Self {
+            id: None,
+            models: None,
+        }
     }
 
     /// The holder of a key.
     #[must_use]
     pub fn new(id: Arc<str>, models: Option<Vec<Arc<str>>>) -> Self {
-        Self { id: Some(id), models }
+        Self {
+            id: Some(id),
+            models,
+        }
     }
 
     /// May this caller use a model of that name?
     #[must_use]
     pub fn may_use(&self, name: &str) -> bool {
         self.models.as_ref().is_none_or(|models| {
-            models.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(prefix) => name.starts_with(prefix),
-                None => **pattern == *name,
-            })
+            models
+                .iter()
+                .any(|pattern| match pattern.strip_suffix('*') {
+                    Some(prefix) => name.starts_with(prefix),
+                    None => **pattern == *name,
+                })
         })
     }
 }
@@ -90,14 +98,20 @@ impl Keys {
             by_digest.insert(key.sha256, Arc::new(principal));
         }
         let guard_pages = config.auth == Auth::Open && config.server.listen.ip().is_loopback();
-        Self { by_digest, anybody: Arc::new(Principal::anybody()), auth: config.auth, guard_pages }
+        Self {
+            by_digest,
+            anybody: Arc::new(Principal::anybody()),
+            auth: config.auth,
+            guard_pages,
+        }
     }
 
     /// The caller with that id, for explaining what they would get.
     #[must_use]
     pub fn by_id(&self, id: &str) -> Option<Arc<Principal>> {
         let mut all = self.by_digest.iter();
-        all.find(|entry| entry.id.as_deref() == Some(id)).map(|entry| Arc::clone(&entry))
+        all.find(|entry| entry.id.as_deref() == Some(id))
+            .map(|entry| Arc::clone(&entry))
     }
 
     /// Finds out who is calling. `authority` is that of the request's URI, if it has one.
@@ -134,7 +148,10 @@ impl Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("auth", &self.auth).field("number", &self.by_digest.len()).finish()
+        f.debug_struct("Keys")
+            .field("auth", &self.auth)
+            .field("number", &self.by_digest.len())
+            .finish()
     }
 }
 
@@ -144,7 +161,10 @@ fn key(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     let plain = single(headers, X_API_KEY)?.map(HeaderValue::as_bytes);
     match (bearer, plain) {
         (Some(a), Some(b)) if a != b => Err(AuthError::TwoKeys),
-        (a, b) => a.or(b).filter(|key| !key.is_empty()).ok_or(AuthError::Missing),
+        (a, b) => a
+            .or(b)
+            .filter(|key| !key.is_empty())
+            .ok_or(AuthError::Missing),
     }
 }
 
@@ -152,12 +172,18 @@ fn key(headers: &HeaderMap) -> Result<&[u8], AuthError> {
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, AuthError> {
     let mut all = headers.get_all(name).iter();
     let first = all.next();
-    if all.any(|other| Some(other) != first) { Err(AuthError::TwoKeys) } else { Ok(first) }
+    if all.any(|other| Some(other) != first) {
+        Err(AuthError::TwoKeys)
+    } else {
+        Ok(first)
+    }
 }
 
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, key) = value.as_bytes().split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| key.trim_ascii())
 }
 
 /// Turns away what a web page could have sent: pages can't choose `Host`, can't hide `Origin`, and
@@ -173,7 +199,10 @@ fn refuse_pages(
         return Err(AuthError::ForeignHost);
     }
     if let Some(origin) = headers.get(ORIGIN) {
-        let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        let origin = origin
+            .to_str()
+            .ok()
+            .and_then(|origin| origin.split_once("://"));
         if !origin.is_some_and(|(_, host)| is_local(host)) {
             return Err(AuthError::ForeignOrigin);
         }
@@ -195,7 +224,9 @@ fn is_local(host: &str) -> bool {
 }
 
 fn is_json_or_multipart(content_type: Option<&HeaderValue>) -> bool {
-    let Some(text) = content_type.and_then(|value| value.to_str().ok()) else { return false };
+    let Some(text) = content_type.and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
     let essence = text.split(';').next().unwrap_or_default().trim();
     let sub = essence.rsplit_once('+').map(|(_, suffix)| suffix);
     essence.eq_ignore_ascii_case("application/json")

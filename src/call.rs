@@ -123,15 +123,26 @@ pub enum CallError {
     TimedOut { phase: Phase },
     /// The last of several failures.
     #[error("no backend answered: {detail}")]
-    Failed { status: Option<StatusCode>, detail: &'static str },
+    Failed {
+        status: Option<StatusCode>,
+        detail: &'static str,
+    },
     /// After the first byte had gone to the client.
     #[error("the stream broke off: {detail}")]
-    Broken { body: Option<ErrorBody>, detail: &'static str },
+    Broken {
+        body: Option<ErrorBody>,
+        detail: &'static str,
+    },
 }
 
 impl From<Failure> for CallError {
     fn from(failure: Failure) -> Self {
-        let Failure { class, status, body, detail } = failure;
+        let Failure {
+            class,
+            status,
+            body,
+            detail,
+        } = failure;
         match class {
             Class::Rejected => Self::Rejected {
                 status: status.unwrap_or(StatusCode::BAD_REQUEST),
@@ -140,7 +151,10 @@ impl From<Failure> for CallError {
             Class::ContextTooLong => Self::ContextTooLong { body },
             Class::Incapable(lacks) => Self::Incapable { lacks, body },
             Class::TimedOut(phase) => Self::TimedOut { phase },
-            Class::Refused(reason) => Self::Failed { status, detail: reason.as_str() },
+            Class::Refused(reason) => Self::Failed {
+                status,
+                detail: reason.as_str(),
+            },
             Class::Unreachable
             | Class::Dropped
             | Class::Transient
@@ -160,7 +174,10 @@ impl Means {
     /// The retry budget of a configuration.
     #[must_use]
     pub fn budget(config: &Config) -> TpsBudget {
-        #[expect(clippy::cast_precision_loss, reason = "a share of at most 1000 permille")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share of at most 1000 permille"
+        )]
         let share = config.retries.budget_permille.min(1_000) as f32 / 1_000.0;
         TpsBudget::new(Duration::from_secs(1), FREE_RETRIES, share)
     }
@@ -178,7 +195,9 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     while let Some((candidate, provider, backend)) = job.candidate(next) {
         let live = job.means.live.get(candidate.backend);
         attempts += 1;
-        let (replica, outcome) = job.attempt(&candidate, (provider, backend), last_replica, watch).await;
+        let (replica, outcome) = job
+            .attempt(&candidate, (provider, backend), last_replica, watch)
+            .await;
         let failure = match outcome {
             Ok(delivery) => {
                 live.inspect(|live| live.health.succeeded());
@@ -209,20 +228,32 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
         };
         let same = onward == next;
         watch.retry(same);
-        if tokio::time::timeout_at(job.deadline, tokio::time::sleep(wait)).await.is_err() {
-            return Err(CallError::TimedOut { phase: Phase::Whole });
+        if tokio::time::timeout_at(job.deadline, tokio::time::sleep(wait))
+            .await
+            .is_err()
+        {
+            return Err(CallError::TimedOut {
+                phase: Phase::Whole,
+            });
         }
         last_replica = same.then_some(replica);
         next = onward;
     }
-    Err(CallError::Failed { status: None, detail: "no backend is left" })
+    Err(CallError::Failed {
+        status: None,
+        detail: "no backend is left",
+    })
 }
 
 impl Job {
     fn candidate(&self, index: usize) -> Option<(Candidate, &Provider, &Backend)> {
         let candidate = *self.plan.candidates.get(index)?;
         let backend = self.means.config.backends.get(candidate.backend)?;
-        Some((candidate, self.means.config.providers.get(backend.provider)?, backend))
+        Some((
+            candidate,
+            self.means.config.providers.get(backend.provider)?,
+            backend,
+        ))
     }
 
     /// The candidate after `index`, with a context larger than `than` where one is given.

@@ -32,7 +32,13 @@ pub struct Cli {
     #[command(flatten)]
     serve: ServeArgs,
     /// How log lines are written
-    #[arg(long, global = true, value_enum, default_value = "auto", env = "TOLLGATE_LOG_FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        env = "TOLLGATE_LOG_FORMAT"
+    )]
     log_format: telemetry::Format,
 }
 
@@ -115,8 +121,16 @@ enum Command {
 }
 
 /// Commands that a later version will have.
-const NOT_YET: [&str; 8] =
-    ["prices", "price", "predict", "evaluate", "calibrate", "report", "keys", "import"];
+const NOT_YET: [&str; 8] = [
+    "prices",
+    "price",
+    "predict",
+    "evaluate",
+    "calibrate",
+    "report",
+    "keys",
+    "import",
+];
 
 /// Why a command failed; decides the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -152,9 +166,14 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     telemetry::start(cli.log_format);
     let mut out = io::stdout().lock();
-    match cli.run(&mut out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
+    match cli
+        .run(&mut out)
+        .and_then(|code| Ok(out.flush().map(|()| code)?))
+    {
         Ok(code) => code,
-        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(error.code())
@@ -167,13 +186,20 @@ impl Cli {
         match self.command.unwrap_or(Command::Serve(self.serve)) {
             Command::Serve(args) => run::serve(&args),
             Command::Demo { once } => run::demo(once, out),
-            Command::Check { catalog: Some(_), .. } => {
-                Err(CliError::Usage("check --catalog: not supported yet".into()))
-            }
-            Command::Check { config, json, catalog: None } => check::run(&config, json, out),
-            Command::Explain { config, key, json, file } => {
-                explain::run(&config, key.as_deref(), json, &file, out)
-            }
+            Command::Check {
+                catalog: Some(_), ..
+            } => Err(CliError::Usage("check --catalog: not supported yet".into())),
+            Command::Check {
+                config,
+                json,
+                catalog: None,
+            } => check::run(&config, json, out),
+            Command::Explain {
+                config,
+                key,
+                json,
+                file,
+            } => explain::run(&config, key.as_deref(), json, &file, out),
             Command::Models { config, json } => models::run(&config, json, out),
             Command::Simulate { listen } => run::simulate(listen),
             Command::Schema => {

@@ -87,15 +87,25 @@ impl Public {
     }
 
     fn of(self, param: &'static str) -> Self {
-        Self { param: Some(param.into()), ..self }
+        Self {
+            param: Some(param.into()),
+            ..self
+        }
     }
 
     fn never_again(self) -> Self {
-        Self { should_retry: Some(false), ..self }
+        Self {
+            should_retry: Some(false),
+            ..self
+        }
     }
 
     fn after(self, ms: u64) -> Self {
-        Self { retry_after_ms: Some(ms), should_retry: Some(true), ..self }
+        Self {
+            retry_after_ms: Some(ms),
+            should_retry: Some(true),
+            ..self
+        }
     }
 
     /// The body, in OpenAI's shape.
@@ -123,12 +133,18 @@ impl GatewayError {
             Self::Route { error, .. } => route(error, message),
             Self::Call(error) => call(error, message),
             Self::UnknownPath(path) => unknown_path(path, message),
-            Self::WrongMethod(_) => {
-                Public::new(StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed", message)
-            }
-            Self::Internal => {
-                Public::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", message)
-            }
+            Self::WrongMethod(_) => Public::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                INVALID,
+                "method_not_allowed",
+                message,
+            ),
+            Self::Internal => Public::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                SERVER,
+                "internal_error",
+                message,
+            ),
         }
     }
 
@@ -152,32 +168,54 @@ impl GatewayError {
             Self::Call(CallError::Failed { .. }) | Self::Internal => Outcome::UpstreamError,
             Self::Call(CallError::Broken { .. }) => Outcome::Cut,
             Self::Call(CallError::Rejected { .. }) => Outcome::ClientError,
-            Self::Call(CallError::ContextTooLong { .. } | CallError::Incapable { .. }) => Outcome::Refused,
+            Self::Call(CallError::ContextTooLong { .. } | CallError::Incapable { .. }) => {
+                Outcome::Refused
+            }
         }
     }
 }
 
 fn auth(error: AuthError, message: String) -> Public {
     match error {
-        AuthError::Missing | AuthError::Wrong | AuthError::TwoKeys => {
-            Public::new(StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key", message)
-        }
-        AuthError::ForeignHost | AuthError::ForeignOrigin | AuthError::ContentType => {
-            Public::new(StatusCode::FORBIDDEN, INVALID, "origin_not_allowed", message)
-        }
+        AuthError::Missing | AuthError::Wrong | AuthError::TwoKeys => Public::new(
+            StatusCode::UNAUTHORIZED,
+            INVALID,
+            "invalid_api_key",
+            message,
+        ),
+        AuthError::ForeignHost | AuthError::ForeignOrigin | AuthError::ContentType => Public::new(
+            StatusCode::FORBIDDEN,
+            INVALID,
+            "origin_not_allowed",
+            message,
+        ),
     }
 }
 
 fn body(error: BodyError, message: String) -> Public {
     match error {
-        BodyError::TooLarge { .. } => {
-            Public::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, "request_too_large", message)
+        BodyError::TooLarge { .. } => Public::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            INVALID,
+            "request_too_large",
+            message,
+        ),
+        BodyError::TooSlow => Public::new(
+            StatusCode::REQUEST_TIMEOUT,
+            INVALID,
+            "request_timeout",
+            message,
+        ),
+        BodyError::BrokeOff => {
+            Public::new(StatusCode::BAD_REQUEST, INVALID, "incomplete_body", message)
         }
-        BodyError::TooSlow => Public::new(StatusCode::REQUEST_TIMEOUT, INVALID, "request_timeout", message),
-        BodyError::BrokeOff => Public::new(StatusCode::BAD_REQUEST, INVALID, "incomplete_body", message),
-        BodyError::NoRoom => {
-            Public::new(StatusCode::SERVICE_UNAVAILABLE, SERVER, "overloaded", message).after(1_000)
-        }
+        BodyError::NoRoom => Public::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            SERVER,
+            "overloaded",
+            message,
+        )
+        .after(1_000),
     }
 }
 
@@ -199,20 +237,33 @@ fn route(error: &RouteError, message: String) -> Public {
         RouteError::NotAllowed(_) => {
             Public::new(StatusCode::FORBIDDEN, INVALID, "model_not_allowed", message).of("model")
         }
-        RouteError::PolicyExcludesAll { .. } => {
-            Public::new(StatusCode::FORBIDDEN, INVALID, "policy_excludes_all", message).never_again()
-        }
-        RouteError::TooLong { .. } => {
-            Public::new(StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", message)
-                .of("messages")
-        }
-        RouteError::NoneCapable { .. } => {
-            Public::new(StatusCode::BAD_REQUEST, INVALID, "no_capable_backend", message)
-        }
-        RouteError::NoneHealthy { retry_after_ms, .. } => {
-            Public::new(StatusCode::SERVICE_UNAVAILABLE, SERVER, "no_healthy_backend", message)
-                .after(*retry_after_ms)
-        }
+        RouteError::PolicyExcludesAll { .. } => Public::new(
+            StatusCode::FORBIDDEN,
+            INVALID,
+            "policy_excludes_all",
+            message,
+        )
+        .never_again(),
+        RouteError::TooLong { .. } => Public::new(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "context_length_exceeded",
+            message,
+        )
+        .of("messages"),
+        RouteError::NoneCapable { .. } => Public::new(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "no_capable_backend",
+            message,
+        ),
+        RouteError::NoneHealthy { retry_after_ms, .. } => Public::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            SERVER,
+            "no_healthy_backend",
+            message,
+        )
+        .after(*retry_after_ms),
     }
 }
 
@@ -223,22 +274,36 @@ fn call(error: &CallError, message: String) -> Public {
     };
     match error {
         CallError::Rejected { status, body } => rejected(*status, body),
-        CallError::ContextTooLong { body } => {
-            Public::new(StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", said(body))
-                .of("messages")
-        }
-        CallError::Incapable { body, .. } => {
-            Public::new(StatusCode::BAD_REQUEST, INVALID, "no_capable_backend", said(body))
-        }
-        CallError::TimedOut { .. } => {
-            Public::new(StatusCode::GATEWAY_TIMEOUT, SERVER, "upstream_timeout", message).never_again()
-        }
+        CallError::ContextTooLong { body } => Public::new(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "context_length_exceeded",
+            said(body),
+        )
+        .of("messages"),
+        CallError::Incapable { body, .. } => Public::new(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "no_capable_backend",
+            said(body),
+        ),
+        CallError::TimedOut { .. } => Public::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            SERVER,
+            "upstream_timeout",
+            message,
+        )
+        .never_again(),
         CallError::Failed { .. } => {
             Public::new(StatusCode::BAD_GATEWAY, SERVER, "upstream_error", message).never_again()
         }
-        CallError::Broken { body, .. } => {
-            Public::new(StatusCode::BAD_GATEWAY, SERVER, "upstream_error", said(body)).never_again()
-        }
+        CallError::Broken { body, .. } => Public::new(
+            StatusCode::BAD_GATEWAY,
+            SERVER,
+            "upstream_error",
+            said(body),
+        )
+        .never_again(),
     }
 }
 
@@ -246,7 +311,9 @@ fn call(error: &CallError, message: String) -> Public {
 fn rejected(status: StatusCode, body: &ErrorBody) -> Public {
     let masked = |text: &Option<String>| text.as_deref().map(|text| Cow::from(mask(text)));
     let message = match mask(&body.message) {
-        empty if empty.is_empty() => "the backend refused the request without saying why".to_owned(),
+        empty if empty.is_empty() => {
+            "the backend refused the request without saying why".to_owned()
+        }
         message => message,
     };
     Public {
@@ -267,7 +334,12 @@ fn unknown_path(path: &str, message: String) -> Public {
     } else {
         ""
     };
-    Public::new(StatusCode::NOT_FOUND, INVALID, "unknown_url", format!("{message}{hint}"))
+    Public::new(
+        StatusCode::NOT_FOUND,
+        INVALID,
+        "unknown_url",
+        format!("{message}{hint}"),
+    )
 }
 
 #[cfg(test)]

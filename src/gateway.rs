@@ -89,7 +89,15 @@ async fn prepare<B>(
 where
     B: Future<Output = Result<(Bytes, Held), BodyError>>,
 {
-    let Incoming { method, authority, headers, endpoint, started, body, .. } = incoming;
+    let Incoming {
+        method,
+        authority,
+        headers,
+        endpoint,
+        started,
+        body,
+        ..
+    } = incoming;
     let principal = world.keys.identify(&method, authority.as_ref(), &headers)?;
     account.caller(&principal);
     account.wait();
@@ -117,7 +125,16 @@ where
     account.planned(&plan);
     let deadline = started + world.config.server.request_timeout;
     let forwarded = upstream::forwarded(&headers);
-    Ok((Job { means: Arc::clone(&world.means), plan, ask, forwarded, deadline }, held))
+    Ok((
+        Job {
+            means: Arc::clone(&world.means),
+            plan,
+            ask,
+            forwarded,
+            deadline,
+        },
+        held,
+    ))
 }
 
 /// Calls, and answers with what comes. A stream whose first event is late is answered before it is
@@ -162,7 +179,12 @@ fn answer(
         Err(error) => return Err(failed(error.into(), account)),
     };
     let mut headers = head.headers;
-    describe(&mut headers, job, &account, matches!(answer, Answer::Whole(_)));
+    describe(
+        &mut headers,
+        job,
+        &account,
+        matches!(answer, Answer::Whole(_)),
+    );
     account.head_leaves();
     let body = match answer {
         Answer::Whole(bytes) => {
@@ -173,29 +195,50 @@ fn answer(
             stream_headers(&mut headers);
             ReplyBody::Stream(Box::new(StreamBody::relaying(relay, account, closer)))
         }
-        Answer::Large(large) => ReplyBody::Stream(Box::new(StreamBody::large(large, account, closer))),
+        Answer::Large(large) => {
+            ReplyBody::Stream(Box::new(StreamBody::large(large, account, closer)))
+        }
     };
     Ok(Reply { headers, body })
 }
 
 /// The reply to a stream whose first event has not come yet.
-fn early(job: &Arc<Job>, running: stream::Running, keep_alive: Duration, closer: Arc<Notify>) -> Reply {
+fn early(
+    job: &Arc<Job>,
+    running: stream::Running,
+    keep_alive: Duration,
+    closer: Arc<Notify>,
+) -> Reply {
     let mut headers = HeaderMap::new();
     stream_headers(&mut headers);
     if let Some(first) = job.plan.candidates.first() {
         put(&mut headers, "x-tollgate-attempts", "1");
         name(&mut headers, job, first.model, first.backend);
-        put(&mut headers, "x-tollgate-decision", &explain::decision(&job.means.config, &job.plan));
+        put(
+            &mut headers,
+            "x-tollgate-decision",
+            &explain::decision(&job.means.config, &job.plan),
+        );
     }
     let body = StreamBody::waiting(running, Arc::clone(job), keep_alive, closer);
-    Reply { headers, body: ReplyBody::Stream(Box::new(body)) }
+    Reply {
+        headers,
+        body: ReplyBody::Stream(Box::new(body)),
+    }
 }
 
 /// Closes the account of a request that gets no answer.
 fn failed(error: GatewayError, mut account: Account) -> Failed {
     account.head_leaves();
-    account.close(error.public().status.as_u16(), error.outcome(), &error.to_string());
-    Failed { error, attempts: account.attempts() }
+    account.close(
+        error.public().status.as_u16(),
+        error.outcome(),
+        &error.to_string(),
+    );
+    Failed {
+        error,
+        attempts: account.attempts(),
+    }
 }
 
 /// Says in the headers who served, why, and for how much.
@@ -206,14 +249,30 @@ fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) 
             Some(cost) => put(headers, "x-tollgate-cost-usd", &cost.to_string()),
             None => {
                 if let Some(expected) = candidate.expected {
-                    put(headers, "x-tollgate-estimated-cost-usd", &expected.to_string());
+                    put(
+                        headers,
+                        "x-tollgate-estimated-cost-usd",
+                        &expected.to_string(),
+                    );
                 }
             }
         }
     }
-    put(headers, "x-tollgate-attempts", &account.attempts().to_string());
-    put(headers, "x-tollgate-decision", &explain::decision(&job.means.config, &job.plan));
-    put(headers, "openai-processing-ms", &account.elapsed_ms().to_string());
+    put(
+        headers,
+        "x-tollgate-attempts",
+        &account.attempts().to_string(),
+    );
+    put(
+        headers,
+        "x-tollgate-decision",
+        &explain::decision(&job.means.config, &job.plan),
+    );
+    put(
+        headers,
+        "openai-processing-ms",
+        &account.elapsed_ms().to_string(),
+    );
 }
 
 fn name(headers: &mut HeaderMap, job: &Job, model: usize, backend: usize) {
@@ -231,7 +290,10 @@ fn stream_headers(headers: &mut HeaderMap) {
         ("cache-control", "no-cache"),
         ("x-accel-buffering", "no"),
     ] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
     }
 }
 

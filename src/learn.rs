@@ -57,7 +57,11 @@ impl Learned {
             let ratio = (prompt.saturating_mul(ONE) / estimated_prompt).clamp(ONE / 4, ONE * 4);
             average(&self.ratio, ratio, ONE);
         }
-        average(&self.output, output.min(1 << 32).saturating_mul(ONE).max(1), PRIOR_OUTPUT * ONE);
+        average(
+            &self.output,
+            output.min(1 << 32).saturating_mul(ONE).max(1),
+            PRIOR_OUTPUT * ONE,
+        );
     }
 
     /// The first token came after so many microseconds.
@@ -83,12 +87,23 @@ mod tests {
     #[test]
     fn an_estimate_moves_to_what_the_backend_reports() {
         let learned = Learned::default();
-        assert_eq!((learned.prompt_tokens(100), learned.output_tokens()), (100, PRIOR_OUTPUT));
+        assert_eq!(
+            (learned.prompt_tokens(100), learned.output_tokens()),
+            (100, PRIOR_OUTPUT)
+        );
         for _ in 0..200 {
             learned.observe_usage(100, 150, 20);
         }
-        assert!((148..=151).contains(&learned.prompt_tokens(100)), "{}", learned.prompt_tokens(100));
-        assert!((18..=24).contains(&learned.output_tokens()), "{}", learned.output_tokens());
+        assert!(
+            (148..=151).contains(&learned.prompt_tokens(100)),
+            "{}",
+            learned.prompt_tokens(100)
+        );
+        assert!(
+            (18..=24).contains(&learned.output_tokens()),
+            "{}",
+            learned.output_tokens()
+        );
     }
 
     #[test]

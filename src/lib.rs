@@ -14,12 +14,12 @@ pub mod tokens;
 pub mod wire;
 
 // Floor 2: the stages, in the order in which a request passes them.
-pub mod authenticate;
 pub mod admit;
-pub mod understand;
-pub mod route;
+pub mod authenticate;
 pub mod call;
+pub mod route;
 pub mod settle;
+pub mod understand;
 
 // Floor 3: the hallway.
 pub mod error;

@@ -290,10 +290,20 @@ mod tests {
 
     #[test]
     fn a_half_is_rounded_to_the_even_neighbour() {
-        for (dividend, divisor, quotient) in
-            [(5, 10, 0), (15, 10, 2), (25, 10, 2), (26, 10, 3), (-5, 10, 0), (-15, 10, -2), (7, 1, 7)]
-        {
-            assert_eq!(div_half_even(dividend, divisor), Some(quotient), "{dividend}/{divisor}");
+        for (dividend, divisor, quotient) in [
+            (5, 10, 0),
+            (15, 10, 2),
+            (25, 10, 2),
+            (26, 10, 3),
+            (-5, 10, 0),
+            (-15, 10, -2),
+            (7, 1, 7),
+        ] {
+            assert_eq!(
+                div_half_even(dividend, divisor),
+                Some(quotient),
+                "{dividend}/{divisor}"
+            );
         }
         assert_eq!(div_half_even(1, 0), None);
         assert_eq!(div_half_even(i128::MAX, i128::MAX), Some(1));

@@ -8,7 +8,10 @@ use crate::{
     catalog,
     config::{Backend, Config, Price},
     money::Rate,
-    route::{cost, names::{Names, Target}},
+    route::{
+        cost,
+        names::{Names, Target},
+    },
 };
 
 /// The list, in OpenAI's shape with more members.
@@ -59,16 +62,36 @@ pub struct Pricing {
     pub cache_read: Option<Rate>,
 }
 
-/// What this caller may ask for, by name.
+/// What this caller may ask for, by name. Pinned names, `provider/model`, are a way to say which
+/// backend of a model is wanted: they are answered too, but would make every list twice as long.
 #[must_use]
 pub fn list(config: &Config, names: &Names, caller: &Principal, at: Timestamp) -> List {
     let mut data: Vec<Entry> = names
         .iter()
+        .filter(|(_, target)| !matches!(target, Target::Backend { .. }))
         .filter(|(name, target)| may(config, caller, name, *target))
         .map(|(name, target)| entry(config, name, target, at))
         .collect();
     data.sort_by(|a, b| (rank(a.kind), &a.id).cmp(&(rank(b.kind), &b.id)));
-    List { object: "list", data }
+    List {
+        object: "list",
+        data,
+    }
+}
+
+/// One name that this caller may ask for, pinned names included.
+#[must_use]
+pub fn one(
+    config: &Config,
+    names: &Names,
+    caller: &Principal,
+    name: &str,
+    at: Timestamp,
+) -> Option<Entry> {
+    let target = names
+        .find(name)
+        .filter(|target| may(config, caller, name, *target))?;
+    Some(entry(config, name, target, at))
 }
 
 /// The same rule as routing has: the name itself, or the model that it stands for.
@@ -90,23 +113,47 @@ fn rank(kind: &str) -> u8 {
 }
 
 fn entry(config: &Config, name: &str, target: Target, at: Timestamp) -> Entry {
-    let of_model = |model: usize| config.models.get(model).map_or(&[][..], |m| &m.backends[..]);
+    let of_model = |model: usize| {
+        config
+            .models
+            .get(model)
+            .map_or(&[][..], |m| &m.backends[..])
+    };
     let (kind, mut indices): (_, Vec<usize>) = match target {
         Target::Backend { backend, .. } => ("backend", vec![backend]),
         Target::Model(model) => {
             let is_name = config.models.get(model).is_some_and(|m| *m.name == *name);
-            (if is_name { "model" } else { "alias" }, of_model(model).to_vec())
+            (
+                if is_name { "model" } else { "alias" },
+                of_model(model).to_vec(),
+            )
         }
         Target::Route(route) => {
-            let models = config.routes.get(route).map_or(&[][..], |route| &route.candidates);
-            ("route", models.iter().flat_map(|model| of_model(*model)).copied().collect())
+            let models = config
+                .routes
+                .get(route)
+                .map_or(&[][..], |route| &route.candidates);
+            (
+                "route",
+                models
+                    .iter()
+                    .flat_map(|model| of_model(*model))
+                    .copied()
+                    .collect(),
+            )
         }
     };
     let mut seen = std::collections::HashSet::new();
     indices.retain(|index| seen.insert(*index));
-    let backends: Vec<&Backend> = indices.iter().filter_map(|index| config.backends.get(*index)).collect();
+    let backends: Vec<&Backend> = indices
+        .iter()
+        .filter_map(|index| config.backends.get(*index))
+        .collect();
     let largest = |of: fn(&Backend) -> Option<u64>| backends.iter().filter_map(|b| of(b)).max();
-    let caps = backends.iter().filter_map(|b| b.caps).flat_map(crate::caps::Caps::iter);
+    let caps = backends
+        .iter()
+        .filter_map(|b| b.caps)
+        .flat_map(crate::caps::Caps::iter);
     Entry {
         id: name.to_owned(),
         object: "model",
@@ -115,8 +162,15 @@ fn entry(config: &Config, name: &str, target: Target, at: Timestamp) -> Entry {
         kind,
         context_length: largest(|b| b.context),
         max_output_tokens: largest(|b| b.max_output),
-        capabilities: caps.collect::<crate::caps::Caps>().iter().map(crate::caps::Cap::as_str).collect(),
-        backends: backends.iter().map(|backend| backend_entry(config, backend, at)).collect(),
+        capabilities: caps
+            .collect::<crate::caps::Caps>()
+            .iter()
+            .map(crate::caps::Cap::as_str)
+            .collect(),
+        backends: backends
+            .iter()
+            .map(|backend| backend_entry(config, backend, at))
+            .collect(),
     }
 }
 
@@ -125,14 +179,21 @@ fn backend_entry(config: &Config, backend: &Backend, at: Timestamp) -> BackendEn
         id: backend.name.to_string(),
         context_length: backend.context,
         max_output_tokens: backend.max_output,
-        capabilities: backend.caps.map(|caps| caps.iter().map(crate::caps::Cap::as_str).collect()),
+        capabilities: backend
+            .caps
+            .map(|caps| caps.iter().map(crate::caps::Cap::as_str).collect()),
         pricing: pricing(config, backend, at),
         quality: backend.quality.default.map(crate::route::explain::chance),
     }
 }
 
 fn pricing(config: &Config, backend: &Backend, at: Timestamp) -> Pricing {
-    let none = |kind| Pricing { kind, input: None, output: None, cache_read: None };
+    let none = |kind| Pricing {
+        kind,
+        input: None,
+        output: None,
+        cache_read: None,
+    };
     match &backend.price {
         Price::Unpriced => none("unpriced"),
         Price::Free => Pricing {
@@ -143,7 +204,10 @@ fn pricing(config: &Config, backend: &Backend, at: Timestamp) -> Pricing {
         },
         Price::SelfHosted(_) => none("self_hosted"),
         Price::Cards(cards) => {
-            let boundary = config.providers.get(backend.provider).map(|provider| provider.boundary);
+            let boundary = config
+                .providers
+                .get(backend.provider)
+                .map(|provider| provider.boundary);
             let boundary = boundary.unwrap_or(catalog::Boundary::Over);
             let asked = cost::asked_at(at, cost::STANDARD, false);
             let usage = crate::usage::Usage::default();

@@ -221,7 +221,11 @@ pub fn plan(question: &Question<'_>, facts: &dyn Fn(usize) -> Facts) -> Result<P
     for (model, backend) in question.offered(target) {
         match suit::fit(question, target, (model, backend), facts(backend)) {
             Ok(candidate) => able.push(candidate),
-            Err(why) => refused.push(Refused { model, backend, why }),
+            Err(why) => refused.push(Refused {
+                model,
+                backend,
+                why,
+            }),
         }
     }
     if able.is_empty() {
@@ -234,7 +238,12 @@ pub fn plan(question: &Question<'_>, facts: &dyn Fn(usize) -> Facts) -> Result<P
         candidates.truncate(1);
     }
     let reason = if rested { Reason::LastResort } else { reason };
-    Ok(Plan { target, candidates, refused, reason })
+    Ok(Plan {
+        target,
+        candidates,
+        refused,
+        reason,
+    })
 }
 
 impl Question<'_> {
@@ -259,7 +268,11 @@ impl Question<'_> {
     /// Model and backend of everything that the target offers, in the order written.
     fn offered(&self, target: Target) -> Vec<(usize, usize)> {
         let of = |model: usize| {
-            let backends = self.config.models.get(model).map_or(&[][..], |m| &m.backends);
+            let backends = self
+                .config
+                .models
+                .get(model)
+                .map_or(&[][..], |m| &m.backends);
             backends.iter().map(move |backend| (model, *backend))
         };
         match target {
@@ -267,7 +280,11 @@ impl Question<'_> {
             Target::Model(model) => of(model).collect(),
             Target::Route(route) => {
                 let route = self.config.routes.get(route);
-                route.map_or(&[][..], |r| &r.candidates).iter().flat_map(|m| of(*m)).collect()
+                route
+                    .map_or(&[][..], |r| &r.candidates)
+                    .iter()
+                    .flat_map(|m| of(*m))
+                    .collect()
             }
         }
     }
@@ -282,7 +299,11 @@ impl Question<'_> {
 
     fn objective(&self, target: Target) -> Objective {
         match target {
-            Target::Route(route) => self.config.routes.get(route).map_or(Objective::Cost, |r| r.objective),
+            Target::Route(route) => self
+                .config
+                .routes
+                .get(route)
+                .map_or(Objective::Cost, |r| r.objective),
             Target::Model(_) | Target::Backend { .. } => Objective::Cost,
         }
     }
@@ -325,11 +346,18 @@ fn health_split(
             soonest = soonest.min(*left_ms);
         }
         let Candidate { model, backend, .. } = candidate;
-        refused.push(Refused { model, backend, why: Refusal::Unhealthy(*standing) });
+        refused.push(Refused {
+            model,
+            backend,
+            why: Refusal::Unhealthy(*standing),
+        });
     }
     if left.is_empty() {
         let refused = std::mem::take(refused);
-        return Err(RouteError::NoneHealthy { refused, retry_after_ms: soonest });
+        return Err(RouteError::NoneHealthy {
+            refused,
+            retry_after_ms: soonest,
+        });
     }
     Ok((left, !healthy))
 }

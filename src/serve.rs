@@ -23,7 +23,11 @@ const COMMIT: &str = match option_env!("TOLLGATE_COMMIT") {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{what} can't listen on {address}: {source}")]
-    Listen { what: &'static str, address: SocketAddr, source: io::Error },
+    Listen {
+        what: &'static str,
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("metrics can't be registered: {0}")]
     Metrics(#[from] prometheus::Error),
 }
@@ -66,7 +70,11 @@ impl Listeners {
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |source| StartError::Listen { what, address, source };
+    let failed = |source| StartError::Listen {
+        what,
+        address,
+        source,
+    };
     TcpListener::bind(address).await.map_err(failed)
 }
 

@@ -14,11 +14,14 @@ use tokio::time::{Duration, Instant};
 use self::metrics::Metrics;
 use crate::{
     authenticate::Principal,
-    call::{self, Means, Watch, failure::{Class, Failure}},
+    call::{
+        self, Means, Watch,
+        failure::{Class, Failure},
+    },
     caps::Cap,
     config::{Backend, Config},
     money::Usd,
-    route::{Candidate, Plan, cost, names::Target, Refused},
+    route::{Candidate, Plan, Refused, cost, names::Target},
     understand::{Ask, Endpoint},
     usage::Usage,
     wire::usage,
@@ -157,9 +160,15 @@ impl Account {
             self.route = config.routes.get(route).map(|route| route.name.clone());
         }
         let route = self.route.as_deref().unwrap_or_default();
-        let first = plan.candidates.first().and_then(|c| config.models.get(c.model));
+        let first = plan
+            .candidates
+            .first()
+            .and_then(|c| config.models.get(c.model));
         let model = first.map_or(UNKNOWN, |model| &model.name);
-        self.metrics.decisions.with_label_values(&[route, model, plan.reason.label()]).inc();
+        self.metrics
+            .decisions
+            .with_label_values(&[route, model, plan.reason.label()])
+            .inc();
         self.refused(&plan.refused);
     }
 
@@ -167,8 +176,16 @@ impl Account {
     pub fn refused(&self, refused: &[Refused]) {
         let route = self.route.as_deref().unwrap_or_default();
         for refusal in refused {
-            let backend = self.means.config.backends.get(refusal.backend).map_or(UNKNOWN, |b| &b.name);
-            self.metrics.refusals.with_label_values(&[route, backend, refusal.why.label()]).inc();
+            let backend = self
+                .means
+                .config
+                .backends
+                .get(refusal.backend)
+                .map_or(UNKNOWN, |b| &b.name);
+            self.metrics
+                .refusals
+                .with_label_values(&[route, backend, refusal.why.label()])
+                .inc();
         }
     }
 
@@ -177,7 +194,10 @@ impl Account {
         self.resume();
         let overhead = self.opening.started.elapsed().saturating_sub(self.waited);
         let endpoint = self.opening.endpoint.as_str();
-        self.metrics.overhead.with_label_values(&[endpoint]).observe(overhead.as_secs_f64());
+        self.metrics
+            .overhead
+            .with_label_values(&[endpoint])
+            .observe(overhead.as_secs_f64());
     }
 
     /// Calls to backends so far.
@@ -224,23 +244,42 @@ impl Account {
     /// The backend is no longer being called.
     fn leave(&mut self) {
         if std::mem::take(&mut self.inflight) {
-            self.metrics.inflight.with_label_values(&[self.backend_name()]).dec();
+            self.metrics
+                .inflight
+                .with_label_values(&[self.backend_name()])
+                .dec();
         }
     }
 
     /// Books what was used: as reported, or else estimated from what was delivered.
     fn bill(&mut self) {
-        let Some((candidate, backend)) = self.backend() else { return };
+        let Some((candidate, backend)) = self.backend() else {
+            return;
+        };
         let (name, key) = (&*backend.name, self.key.as_deref().unwrap_or(NO_KEY));
         let metrics = &self.metrics;
         let usage = self.usage.unwrap_or_else(|| {
             metrics.estimated.with_label_values(&[name]).inc();
             let output = self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN);
-            Usage { input: candidate.prompt_tokens, output, ..Usage::default() }
+            Usage {
+                input: candidate.prompt_tokens,
+                output,
+                ..Usage::default()
+            }
         });
-        let cost = if self.usage.is_some() { self.cost } else { self.price(&usage, cost::STANDARD) };
-        for (kind, tokens) in by_type(&usage).into_iter().filter(|(_, tokens)| *tokens > 0) {
-            metrics.tokens.with_label_values(&[name, key, kind]).inc_by(tokens);
+        let cost = if self.usage.is_some() {
+            self.cost
+        } else {
+            self.price(&usage, cost::STANDARD)
+        };
+        for (kind, tokens) in by_type(&usage)
+            .into_iter()
+            .filter(|(_, tokens)| *tokens > 0)
+        {
+            metrics
+                .tokens
+                .with_label_values(&[name, key, kind])
+                .inc_by(tokens);
         }
         match cost.map(|cost| u64::try_from(cost.pico())) {
             Some(Ok(pico)) => metrics.cost.with_label_values(&[name, key]).inc_by(pico),
@@ -250,7 +289,11 @@ impl Account {
             metrics.inconsistent.with_label_values(&[name]).inc();
         }
         if let (Some(usage), Some(live)) = (self.usage, self.means.live.get(candidate.backend)) {
-            live.learned.observe_usage(self.estimated_prompt, usage.prompt_total(), usage.output_total());
+            live.learned.observe_usage(
+                self.estimated_prompt,
+                usage.prompt_total(),
+                usage.output_total(),
+            );
         }
         self.cost = cost;
     }
@@ -263,21 +306,38 @@ impl Account {
         let labels = [endpoint, route, self.model_name(), backend, &code, outcome];
         self.metrics.requests.with_label_values(&labels).inc();
         let key = self.key.as_deref().unwrap_or(NO_KEY);
-        self.metrics.key_requests.with_label_values(&[key, outcome]).inc();
+        self.metrics
+            .key_requests
+            .with_label_values(&[key, outcome])
+            .inc();
         let seconds = self.opening.started.elapsed().as_secs_f64();
-        self.metrics.duration.with_label_values(&[endpoint, backend]).observe(seconds);
-        if let (true, Some(first), Some(usage)) = (self.stream && self.complete, self.first_event, self.usage) {
-            let intervals = u32::try_from(usage.output_total()).unwrap_or(u32::MAX).saturating_sub(1);
+        self.metrics
+            .duration
+            .with_label_values(&[endpoint, backend])
+            .observe(seconds);
+        if let (true, Some(first), Some(usage)) =
+            (self.stream && self.complete, self.first_event, self.usage)
+        {
+            let intervals = u32::try_from(usage.output_total())
+                .unwrap_or(u32::MAX)
+                .saturating_sub(1);
             if intervals > 0 {
                 let mean = first.elapsed().as_secs_f64() / f64::from(intervals);
-                self.metrics.per_token.with_label_values(&[backend]).observe(mean);
+                self.metrics
+                    .per_token
+                    .with_label_values(&[backend])
+                    .observe(mean);
             }
         }
     }
 
     fn log(&self, status: u16, outcome: Outcome, detail: &str) {
         let usage = self.usage.unwrap_or_default();
-        let since = |moment: Instant| moment.saturating_duration_since(self.opening.started).as_millis();
+        let since = |moment: Instant| {
+            moment
+                .saturating_duration_since(self.opening.started)
+                .as_millis()
+        };
         tracing::info!(
             target: "tollgate::access",
             request_id = self.opening.request_id,
@@ -310,7 +370,10 @@ impl Account {
 
     fn backend(&self) -> Option<(Candidate, &Backend)> {
         let candidate = self.serving?;
-        Some((candidate, self.means.config.backends.get(candidate.backend)?))
+        Some((
+            candidate,
+            self.means.config.backends.get(candidate.backend)?,
+        ))
     }
 
     fn backend_name(&self) -> &str {
@@ -318,7 +381,9 @@ impl Account {
     }
 
     fn model_name(&self) -> &str {
-        let model = self.serving.and_then(|c| self.means.config.models.get(c.model));
+        let model = self
+            .serving
+            .and_then(|c| self.means.config.models.get(c.model));
         model.map_or(UNKNOWN, |model| &model.name)
     }
 }
@@ -328,7 +393,10 @@ impl Watch for Account {
         self.attempts += 1;
         self.serving = Some(*candidate);
         self.inflight = true;
-        self.metrics.inflight.with_label_values(&[self.backend_name()]).inc();
+        self.metrics
+            .inflight
+            .with_label_values(&[self.backend_name()])
+            .inc();
         self.wait();
     }
 
@@ -336,14 +404,20 @@ impl Watch for Account {
         self.resume();
         self.leave();
         let name = self.backend_name();
-        self.metrics.attempts.with_label_values(&[name, failure.result()]).inc();
+        self.metrics
+            .attempts
+            .with_label_values(&[name, failure.result()])
+            .inc();
         let miss = match failure.class {
             Class::Incapable(cap) => Some(cap.as_str()),
             Class::ContextTooLong => Some("context"),
             _ => None,
         };
         if let Some(need) = miss {
-            self.metrics.capability_misses.with_label_values(&[name, need]).inc();
+            self.metrics
+                .capability_misses
+                .with_label_values(&[name, need])
+                .inc();
         }
         tracing::warn!(
             request_id = self.opening.request_id,
@@ -358,7 +432,10 @@ impl Watch for Account {
 
     fn retry(&mut self, same: bool) {
         let kind = if same { "same" } else { "fallback" };
-        self.metrics.retries.with_label_values(&[self.backend_name(), kind]).inc();
+        self.metrics
+            .retries
+            .with_label_values(&[self.backend_name(), kind])
+            .inc();
         self.wait();
     }
 
@@ -373,10 +450,14 @@ impl Watch for Account {
         let waited = self.opening.started.elapsed();
         if self.stream {
             let labels = [self.opening.endpoint.as_str(), name];
-            self.metrics.first_token.with_label_values(&labels).observe(waited.as_secs_f64());
+            self.metrics
+                .first_token
+                .with_label_values(&labels)
+                .observe(waited.as_secs_f64());
         }
         if let Some(live) = self.serving.and_then(|c| self.means.live.get(c.backend)) {
-            live.learned.observe_first_token(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+            live.learned
+                .observe_first_token(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
         }
     }
 
@@ -386,14 +467,23 @@ impl Watch for Account {
 
     fn usage(&mut self, raw: &str, service_tier: Option<&str>) -> String {
         let config: &Config = &self.means.config;
-        let provider = self.backend().and_then(|(_, backend)| config.providers.get(backend.provider));
-        let Some(provider) = provider else { return call::as_json(None) };
+        let provider = self
+            .backend()
+            .and_then(|(_, backend)| config.providers.get(backend.provider));
+        let Some(provider) = provider else {
+            return call::as_json(None);
+        };
         let reading = usage::read(provider.adapter, raw);
-        if reading.usage.prompt_total() == 0 && reading.usage.output_total() == 0 && self.usage.is_some() {
+        if reading.usage.prompt_total() == 0
+            && reading.usage.output_total() == 0
+            && self.usage.is_some()
+        {
             // xAI sends an empty one after the real one
             return call::as_json(self.cost);
         }
-        let tier = service_tier.map(|tier| tier.trim_matches('"')).filter(|tier| !is_default(tier));
+        let tier = service_tier
+            .map(|tier| tier.trim_matches('"'))
+            .filter(|tier| !is_default(tier));
         let price = self.price(&reading.usage, tier.unwrap_or(cost::STANDARD));
         self.usage = Some(reading.usage);
         self.inconsistent = !reading.flags.is_empty();
@@ -422,8 +512,14 @@ fn is_default(tier: &str) -> bool {
 fn by_type(usage: &Usage) -> [(&'static str, u64); 7] {
     [
         ("input", usage.input.saturating_add(usage.input_image)),
-        ("cache_read", usage.cache_read.saturating_add(usage.cache_read_audio)),
-        ("cache_write", usage.cache_write.saturating_add(usage.cache_write_1h)),
+        (
+            "cache_read",
+            usage.cache_read.saturating_add(usage.cache_read_audio),
+        ),
+        (
+            "cache_write",
+            usage.cache_write.saturating_add(usage.cache_write_1h),
+        ),
         ("output", usage.output.saturating_add(usage.output_image)),
         ("reasoning", usage.reasoning),
         ("audio_in", usage.input_audio),
@@ -433,5 +529,8 @@ fn by_type(usage: &Usage) -> [(&'static str, u64); 7] {
 
 /// What a client wrote, at most 128 characters of it.
 fn shortened(text: &str) -> &str {
-    text.char_indices().nth(128).and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+    text.char_indices()
+        .nth(128)
+        .and_then(|(at, _)| text.get(..at))
+        .unwrap_or(text)
 }

@@ -55,7 +55,9 @@ impl World {
             names.zip(&world.means.live).collect()
         });
         let live = config.backends.iter().map(|backend| {
-            known.get(&*backend.name).map_or_else(Arc::default, |live| Arc::clone(live))
+            known
+                .get(&*backend.name)
+                .map_or_else(Arc::default, |live| Arc::clone(live))
         });
         let means = Means {
             client: Client::new(config.server.connect_timeout),
@@ -65,7 +67,12 @@ impl World {
             epoch: before.map_or_else(Instant::now, |world| world.means.epoch),
             config: Arc::clone(&config),
         };
-        Self { keys: Keys::of(&config), names: Names::of(&config), means: Arc::new(means), config }
+        Self {
+            keys: Keys::of(&config),
+            names: Names::of(&config),
+            means: Arc::new(means),
+            config,
+        }
     }
 
     /// What is known of a backend now, for a prompt of so many estimated tokens.
@@ -126,10 +133,17 @@ struct RequestIds {
 impl RequestIds {
     fn new() -> Self {
         // without randomness two processes might share ids, which only makes logs harder to read
-        Self { process: getrandom::u64().unwrap_or_default(), last: AtomicU64::new(0) }
+        Self {
+            process: getrandom::u64().unwrap_or_default(),
+            last: AtomicU64::new(0),
+        }
     }
 
     fn next(&self) -> String {
-        format!("req_{:016x}{:08x}", self.process, self.last.fetch_add(1, Relaxed))
+        format!(
+            "req_{:016x}{:08x}",
+            self.process,
+            self.last.fetch_add(1, Relaxed)
+        )
     }
 }

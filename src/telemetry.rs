@@ -25,9 +25,16 @@ pub fn start(format: Format) {
         Format::Text => false,
         Format::Json => true,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     let started = if json {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init()
     } else {
         lines.compact().with_ansi(terminal).try_init()
     };

@@ -67,7 +67,9 @@ pub fn router(app: Arc<App>, key: &SecretString) -> Router {
         .route("/metrics", get(metrics))
         .merge(behind_key)
         .fallback(|request: Request| async move {
-            respond::error(&GatewayError::UnknownPath(request.uri().path().chars().take(200).collect()))
+            respond::error(&GatewayError::UnknownPath(
+                request.uri().path().chars().take(200).collect(),
+            ))
         })
         .with_state(app)
 }
@@ -108,7 +110,10 @@ fn show(app: &App, metrics: &Metrics) -> String {
     let now_ms = world.means.now_ms();
     for (index, backend) in world.config.backends.iter().enumerate() {
         let up = world.facts(index, now_ms, 0).standing == crate::route::health::Standing::Up;
-        metrics.backend_up.with_label_values(&[&*backend.name]).set(i64::from(up));
+        metrics
+            .backend_up
+            .with_label_values(&[&*backend.name])
+            .set(i64::from(up));
     }
     metrics.text()
 }
@@ -125,7 +130,9 @@ async fn explain(State(app): State<Shared>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     let query = Query::<Explain>::from_request_parts(&mut head, &app).await;
     let Ok(Query(Explain { key })) = query else {
-        return respond::error(&GatewayError::UnknownPath("/admin/v1/explain: unknown query".into()));
+        return respond::error(&GatewayError::UnknownPath(
+            "/admin/v1/explain: unknown query".into(),
+        ));
     };
     let world = app.world();
     let principal = match key {
@@ -139,7 +146,14 @@ async fn explain(State(app): State<Shared>, request: Request) -> Response {
         Ok(read) => read,
         Err(error) => return respond::error(&error.into()),
     };
-    match explaining::explain(&world, &principal, Endpoint::ChatCompletions, body, &head.headers, Timestamp::now()) {
+    match explaining::explain(
+        &world,
+        &principal,
+        Endpoint::ChatCompletions,
+        body,
+        &head.headers,
+        Timestamp::now(),
+    ) {
         Ok(json) => respond::json(StatusCode::OK, json),
         Err(error) => respond::error(&error.into()),
     }
@@ -147,8 +161,13 @@ async fn explain(State(app): State<Shared>, request: Request) -> Response {
 
 /// Lets through who has the admin key; who guesses is soon not even answered.
 async fn only_operator(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let sent = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let sent = sent.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let sent = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let sent = sent
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let digest: Option<[u8; 32]> = sent.map(|(_, key)| Sha256::digest(key.trim()).into());
     if digest.is_some_and(|digest| digest.ct_eq(&guard.digest).into()) {
         return next.run(request).await;
@@ -163,6 +182,10 @@ async fn only_operator(State(guard): State<Arc<Guard>>, request: Request, next: 
         response.headers_mut().insert(RETRY_AFTER, 60.into());
         return response;
     }
-    let error = if digest.is_some() { AuthError::Wrong } else { AuthError::Missing };
+    let error = if digest.is_some() {
+        AuthError::Wrong
+    } else {
+        AuthError::Missing
+    };
     respond::error(&error.into())
 }

@@ -19,7 +19,11 @@ const IDLE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// If it is too large, too slow, breaks off, or there is no room.
-pub(super) async fn read(mut body: Body, limit: u64, room: &Room) -> Result<(Bytes, Held), BodyError> {
+pub(super) async fn read(
+    mut body: Body,
+    limit: u64,
+    room: &Room,
+) -> Result<(Bytes, Held), BodyError> {
     let announced = body.size_hint().exact();
     if announced.is_some_and(|length| length > limit) {
         return Err(BodyError::TooLarge { limit });
@@ -29,9 +33,13 @@ pub(super) async fn read(mut body: Body, limit: u64, room: &Room) -> Result<(Byt
     let mut rest = BytesMut::new();
     let mut length = 0_u64;
     loop {
-        let frame = tokio::time::timeout(IDLE, body.frame()).await.map_err(|_| BodyError::TooSlow)?;
+        let frame = tokio::time::timeout(IDLE, body.frame())
+            .await
+            .map_err(|_| BodyError::TooSlow)?;
         let Some(frame) = frame else { break };
-        let Ok(data) = frame.map_err(|_| BodyError::BrokeOff)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| BodyError::BrokeOff)?.into_data() else {
+            continue;
+        };
         length += data.len() as u64;
         if length > limit {
             return Err(BodyError::TooLarge { limit });

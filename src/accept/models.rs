@@ -22,7 +22,10 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         Err(error) => respond::error(&error.into()),
         Ok(principal) => {
             let list = offer::list(&world.config, &world.names, &principal, Timestamp::now());
-            respond::json(StatusCode::OK, serde_json::to_vec(&list).unwrap_or_default())
+            respond::json(
+                StatusCode::OK,
+                serde_json::to_vec(&list).unwrap_or_default(),
+            )
         }
     }
 }
@@ -37,16 +40,31 @@ pub(super) async fn one(
         Ok(principal) => principal,
         Err(error) => return respond::error(&error.into()),
     };
-    let list = offer::list(&world.config, &world.names, &principal, Timestamp::now());
-    match list.data.iter().find(|entry| *entry.id == *id) {
-        Some(entry) => respond::json(StatusCode::OK, serde_json::to_vec(entry).unwrap_or_default()),
+    match offer::one(
+        &world.config,
+        &world.names,
+        &principal,
+        &id,
+        Timestamp::now(),
+    ) {
+        Some(entry) => respond::json(
+            StatusCode::OK,
+            serde_json::to_vec(&entry).unwrap_or_default(),
+        ),
         None => {
             let error = RouteError::UnknownModel(id);
-            respond::error(&GatewayError::Route { error, detail: String::new() })
+            respond::error(&GatewayError::Route {
+                error,
+                detail: String::new(),
+            })
         }
     }
 }
 
 fn caller(world: &World, request: &Request) -> Result<std::sync::Arc<Principal>, AuthError> {
-    world.keys.identify(request.method(), request.uri().authority(), request.headers())
+    world.keys.identify(
+        request.method(),
+        request.uri().authority(),
+        request.headers(),
+    )
 }

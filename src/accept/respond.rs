@@ -32,7 +32,9 @@ pub(super) fn reply(reply: Reply) -> Response {
 pub(super) fn failed(failed: &Failed) -> Response {
     let mut response = error(&failed.error);
     if failed.attempts > 0 {
-        response.headers_mut().insert(ATTEMPTS, failed.attempts.into());
+        response
+            .headers_mut()
+            .insert(ATTEMPTS, failed.attempts.into());
     }
     response
 }
@@ -49,7 +51,9 @@ pub(super) fn error(error: &GatewayError) -> Response {
 pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

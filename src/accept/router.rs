@@ -12,7 +12,10 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, header::CONNECTION};
 use tokio::{sync::Notify, time::Instant};
-use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders},
+};
 
 use super::{
     admin, body, models,
@@ -52,19 +55,31 @@ pub fn router(app: Arc<App>) -> Router {
         [] => paths,
         origins => paths.layer(cors(origins)),
     };
-    paths.layer(middleware::from_fn_with_state(Arc::clone(&app), at_the_door)).with_state(app)
+    paths
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            at_the_door,
+        ))
+        .with_state(app)
 }
 
 fn versioned(paths: Router<Shared>, path: &str, method: &MethodRouter<Shared>) -> Router<Shared> {
-    paths.route(path, method.clone()).route(&format!("/v1{path}"), method.clone())
+    paths
+        .route(path, method.clone())
+        .route(&format!("/v1{path}"), method.clone())
 }
 
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    let origins = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.to_vec())
+    };
     CorsLayer::new()
-        .allow_origin(origins.to_vec())
+        .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
-        .expose_headers(tower_http::cors::ExposeHeaders::any())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(ExposeHeaders::any())
 }
 
 async fn chat(State(app): State<Shared>, request: Request) -> Response {
@@ -74,9 +89,19 @@ async fn chat(State(app): State<Shared>, request: Request) -> Response {
 async fn serve(app: &App, endpoint: Endpoint, request: Request) -> Response {
     let started = Instant::now();
     let (head, body) = request.into_parts();
-    let request_id = head.extensions.get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
-    let closer = head.extensions.get::<Closer>().map_or_else(Arc::default, |c| Arc::clone(&c.0));
-    if head.headers.get(STAINLESS_RETRIES).is_some_and(|count| count != "0") {
+    let request_id = head
+        .extensions
+        .get::<RequestId>()
+        .map_or_else(String::new, |id| id.0.clone());
+    let closer = head
+        .extensions
+        .get::<Closer>()
+        .map_or_else(Arc::default, |c| Arc::clone(&c.0));
+    if head
+        .headers
+        .get(STAINLESS_RETRIES)
+        .is_some_and(|count| count != "0")
+    {
         app.metrics.client_retries.inc();
     }
     let limit = app.world().config.server.max_body;
@@ -126,7 +151,10 @@ async fn wrong_method(request: Request) -> Response {
 }
 
 /// A panic in one request must not end the others, and must not tell the client anything.
-#[expect(clippy::needless_pass_by_value, reason = "the signature that tower-http asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that tower-http asks for"
+)]
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> http::Response<Body> {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

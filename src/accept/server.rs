@@ -51,8 +51,16 @@ impl Door {
     /// Serves until `close` is cancelled; then accepts nobody any more, lets open requests finish
     /// within `drain_timeout`, and ends the others. Returns when no connection is left.
     pub async fn serve(self, close: CancellationToken) {
-        let Self { listener, router, keep_alive, drain_timeout } = self;
-        let signals = Signals { leave: close.clone(), end: CancellationToken::new() };
+        let Self {
+            listener,
+            router,
+            keep_alive,
+            drain_timeout,
+        } = self;
+        let signals = Signals {
+            leave: close.clone(),
+            end: CancellationToken::new(),
+        };
         let connections = TaskTracker::new();
         let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
@@ -60,7 +68,9 @@ impl Door {
                 () = close.cancelled() => break,
                 accepted = accept(&listener, &free) => accepted,
             };
-            let Some((stream, peer, permit)) = accepted else { continue };
+            let Some((stream, peer, permit)) = accepted else {
+                continue;
+            };
             let router = router.clone();
             let signals = signals.clone();
             connections.spawn(async move {
@@ -70,8 +80,14 @@ impl Door {
         }
         drop(listener);
         connections.close();
-        if tokio::time::timeout(drain_timeout, connections.wait()).await.is_err() {
-            tracing::warn!(open = connections.len(), "requests that did not finish in time are ended");
+        if tokio::time::timeout(drain_timeout, connections.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                open = connections.len(),
+                "requests that did not finish in time are ended"
+            );
             signals.end.cancel();
             connections.wait().await;
         }
@@ -87,7 +103,10 @@ async fn accept(
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, permit)),
         Err(error) => {
-            let passing = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset];
+            let passing = [
+                io::ErrorKind::ConnectionAborted,
+                io::ErrorKind::ConnectionReset,
+            ];
             if !passing.contains(&error.kind()) {
                 tracing::error!(%error, "a connection can't be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -112,7 +131,12 @@ async fn connection(
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(for_requests.clone());
         let mut router = router.clone();
-        async move { router.call(request.map(Body::new)).await.map_err(|error: Infallible| error) }
+        async move {
+            router
+                .call(request.map(Body::new))
+                .await
+                .map_err(|error: Infallible| error)
+        }
     });
     let mut builder = http1::Builder::new();
     builder

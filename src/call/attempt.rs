@@ -37,15 +37,34 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn of(job: &Job, now: Instant) -> Self {
         let server = &job.means.config.server;
-        let default = if job.ask.stream { super::FIRST_EVENT } else { server.request_timeout };
+        let default = if job.ask.stream {
+            super::FIRST_EVENT
+        } else {
+            server.request_timeout
+        };
         let first_byte = now + server.first_byte_timeout.unwrap_or(default);
-        Self { first_byte, idle: server.idle_timeout, whole: job.deadline }
+        Self {
+            first_byte,
+            idle: server.idle_timeout,
+            whole: job.deadline,
+        }
     }
 
     /// Waits for something, at most until `limit` and the end of the whole request.
-    async fn wait<F: Future>(&self, limit: Instant, phase: Phase, it: F) -> Result<F::Output, Failure> {
-        let (limit, phase) = if self.whole <= limit { (self.whole, Phase::Whole) } else { (limit, phase) };
-        timeout_at(limit, it).await.map_err(|_| Failure::timed_out(phase))
+    async fn wait<F: Future>(
+        &self,
+        limit: Instant,
+        phase: Phase,
+        it: F,
+    ) -> Result<F::Output, Failure> {
+        let (limit, phase) = if self.whole <= limit {
+            (self.whole, Phase::Whole)
+        } else {
+            (limit, phase)
+        };
+        timeout_at(limit, it)
+            .await
+            .map_err(|_| Failure::timed_out(phase))
     }
 
     async fn first_byte<F: Future>(&self, it: F) -> Result<F::Output, Failure> {
@@ -79,7 +98,10 @@ pub(super) async fn attempt(
     let encoded = answer.headers().get(header::CONTENT_ENCODING);
     if encoded.is_some_and(|encoding| encoding != "identity") {
         // none was asked for
-        return Err(Failure::without_answer(Class::Nonsense, "the answer is compressed"));
+        return Err(Failure::without_answer(
+            Class::Nonsense,
+            "the answer is compressed",
+        ));
     }
     if job.ask.stream {
         stream(job, answer, busy, &limits, watch).await
@@ -123,17 +145,28 @@ async fn stream(
         keep_alive: job.means.config.server.sse_keep_alive,
         whole: limits.whole,
     };
-    let mut relay = Relay::new(body, busy, job.ask.wants_usage, job.ask.needs.caps, patience);
+    let mut relay = Relay::new(
+        body,
+        busy,
+        job.ask.wants_usage,
+        job.ask.needs.caps,
+        patience,
+    );
     relay.first(watch).await?;
-    Ok(Delivery { head: passed(&head.headers), answer: Answer::Stream(Box::new(relay)) })
+    Ok(Delivery {
+        head: passed(&head.headers),
+        answer: Answer::Stream(Box::new(relay)),
+    })
 }
 
 /// A stream was asked for, and something else came: an error with status 200, or nonsense.
 async fn not_a_stream(job: &Job, mut body: Incoming, limits: &Limits) -> Failure {
-    let nonsense = Failure::without_answer(Class::Nonsense, "a stream was asked for, and none came");
+    let nonsense =
+        Failure::without_answer(Class::Nonsense, "a stream was asked for, and none came");
     match collect(&mut body, MAX_ERROR as u64, limits).await {
-        Ok(Collected::All(bytes)) => error::in_answer(&bytes)
-            .map_or(nonsense, |body| Failure::from_error(body, job.ask.needs.caps)),
+        Ok(Collected::All(bytes)) => error::in_answer(&bytes).map_or(nonsense, |body| {
+            Failure::from_error(body, job.ask.needs.caps)
+        }),
         Ok(Collected::More(_)) => nonsense,
         Err(failure) => failure,
     }
@@ -153,12 +186,18 @@ async fn whole(
         Collected::All(bytes) => {
             check(job, &bytes, watch)?;
             watch.complete();
-            Ok(Delivery { head, answer: Answer::Whole(bytes) })
+            Ok(Delivery {
+                head,
+                answer: Answer::Whole(bytes),
+            })
         }
         Collected::More(begun) => {
             watch.first_event();
             let large = Large::new(begun, body, busy, limits.idle, limits.whole);
-            Ok(Delivery { head, answer: Answer::Large(Box::new(large)) })
+            Ok(Delivery {
+                head,
+                answer: Answer::Large(Box::new(large)),
+            })
         }
     }
 }
@@ -199,10 +238,15 @@ async fn collect(body: &mut Incoming, most: u64, limits: &Limits) -> Result<Coll
         match frame {
             None => return Ok(Collected::All(joined(frames, length))),
             Some(Err(_)) => {
-                return Err(Failure::without_answer(Class::Dropped, "the answer broke off"));
+                return Err(Failure::without_answer(
+                    Class::Dropped,
+                    "the answer broke off",
+                ));
             }
             Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
+                let Ok(data) = frame.into_data() else {
+                    continue;
+                };
                 length += data.len() as u64;
                 frames.push_back(data);
                 if length > most {
@@ -226,7 +270,9 @@ fn joined(mut frames: VecDeque<Bytes>, length: u64) -> Bytes {
 }
 
 fn is(headers: &HeaderMap, content_type: &str) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     value.is_some_and(|value| {
         let essence = value.split(';').next().unwrap_or_default().trim();
         essence.eq_ignore_ascii_case(content_type)

@@ -68,7 +68,10 @@ impl Client {
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
-        let dial = Dial { inner: https, timeout: connect_timeout };
+        let dial = Dial {
+            inner: https,
+            timeout: connect_timeout,
+        };
         let client = |idle: Duration| {
             legacy::Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -76,7 +79,10 @@ impl Client {
                 .pool_idle_timeout(idle)
                 .build(dial.clone())
         };
-        Self { plain: client(POOL_IDLE), tls: client(POOL_IDLE_TLS) }
+        Self {
+            plain: client(POOL_IDLE),
+            tls: client(POOL_IDLE_TLS),
+        }
     }
 
     /// Sends a request and waits for the head of the answer. A pooled connection that turns out
@@ -136,7 +142,11 @@ impl From<legacy::Error> for SendError {
             false
         };
         if error.is_connect() {
-            if timed_out(&error) { Self::ConnectTimeout } else { Self::Connect(chain(&error)) }
+            if timed_out(&error) {
+                Self::ConnectTimeout
+            } else {
+                Self::Connect(chain(&error))
+            }
         } else {
             Self::Dropped(chain(&error))
         }
@@ -165,7 +175,9 @@ fn is_stale(error: &legacy::Error, started: Instant) -> bool {
     if let Some(connected) = error.connect_info() {
         connected.get_extras(&mut extensions);
     }
-    extensions.get::<LastUse>().is_some_and(|used| used.idle_before(started) >= STALE_AFTER)
+    extensions
+        .get::<LastUse>()
+        .is_some_and(|used| used.idle_before(started) >= STALE_AFTER)
 }
 
 /// When a connection last answered.
@@ -215,8 +227,13 @@ impl Service<Uri> for Dial {
         let limit = self.timeout;
         Box::pin(async move {
             let late = || io::Error::new(io::ErrorKind::TimedOut, "connecting took too long");
-            let stream = tokio::time::timeout(limit, connecting).await.map_err(|_| late())??;
-            let used = LastUse { opened: Instant::now(), answered: Arc::default() };
+            let stream = tokio::time::timeout(limit, connecting)
+                .await
+                .map_err(|_| late())??;
+            let used = LastUse {
+                opened: Instant::now(),
+                answered: Arc::default(),
+            };
             Ok(Line { stream, used })
         })
     }
@@ -246,7 +263,11 @@ impl rt::Read for Line {
 }
 
 impl rt::Write for Line {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -294,7 +315,9 @@ impl Body for Payload {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let slice = self.slices.pop_front();
-        self.left = self.left.saturating_sub(slice.as_ref().map_or(0, |s| s.len() as u64));
+        self.left = self
+            .left
+            .saturating_sub(slice.as_ref().map_or(0, |s| s.len() as u64));
         Poll::Ready(slice.map(|slice| Ok(Frame::data(slice))))
     }
 

@@ -121,8 +121,14 @@ const MONEY_CODES: [&str; 2] = ["1113", "1008"];
 const KEY_CODES: [&str; 2] = ["1004", "2049"];
 /// Wordings of "can't do that", in lower case.
 const UNSUPPORTED: [&str; 8] = [
-    "not support", "unsupported", "not available for", "not enabled", "only support", "does not accept",
-    "cannot be used with this model", "not a multimodal model",
+    "not support",
+    "unsupported",
+    "not available for",
+    "not enabled",
+    "only support",
+    "does not accept",
+    "cannot be used with this model",
+    "not a multimodal model",
 ];
 /// What a wording of "can't do that" is about, in lower case.
 const ABOUT: [(&str, Cap); 14] = [
@@ -146,7 +152,12 @@ impl Failure {
     /// A failure that no answer tells about.
     #[must_use]
     pub fn without_answer(class: Class, detail: &'static str) -> Self {
-        Self { class, status: None, body: None, detail }
+        Self {
+            class,
+            status: None,
+            body: None,
+            detail,
+        }
     }
 
     /// A deadline passed.
@@ -160,7 +171,12 @@ impl Failure {
     pub fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], needs: Caps) -> Self {
         let parsed = error::read(body);
         let class = classify(status, retry_after(headers), parsed.as_ref(), needs);
-        Self { class, status: Some(status), body: parsed, detail: "status" }
+        Self {
+            class,
+            status: Some(status),
+            body: parsed,
+            detail: "status",
+        }
     }
 
     /// An error inside an answer of success: in its body, or as the first event of a stream.
@@ -168,7 +184,12 @@ impl Failure {
     pub fn from_error(body: ErrorBody, needs: Caps) -> Self {
         let status = implied_status(&body);
         let class = classify(status, None, Some(&body), needs);
-        Self { class, status: Some(status), body: Some(body), detail: "error inside a success" }
+        Self {
+            class,
+            status: Some(status),
+            body: Some(body),
+            detail: "error inside a success",
+        }
     }
 
     /// The label in metrics: `error`, `timeout` or `refused`.
@@ -176,10 +197,14 @@ impl Failure {
     pub fn result(&self) -> &'static str {
         match self.class {
             Class::TimedOut(_) => "timeout",
-            Class::Rejected | Class::ContextTooLong | Class::Incapable(_) | Class::Refused(_) => "refused",
-            Class::Unreachable | Class::Dropped | Class::Transient | Class::Busy { .. } | Class::Nonsense => {
-                "error"
+            Class::Rejected | Class::ContextTooLong | Class::Incapable(_) | Class::Refused(_) => {
+                "refused"
             }
+            Class::Unreachable
+            | Class::Dropped
+            | Class::Transient
+            | Class::Busy { .. }
+            | Class::Nonsense => "error",
         }
     }
 
@@ -201,7 +226,9 @@ fn classify(
     needs: Caps,
 ) -> Class {
     let text = body.map(words).unwrap_or_default();
-    let code = body.and_then(|body| body.code.as_deref()).unwrap_or_default();
+    let code = body
+        .and_then(|body| body.code.as_deref())
+        .unwrap_or_default();
     let says = |wordings: &[&str]| wordings.iter().any(|wording| text.contains(wording));
     match status.as_u16() {
         402 => Class::Refused(DownReason::OutOfMoney),
@@ -226,14 +253,25 @@ fn classify(
 /// The ability that a backend says it lacks, if the request needs it: else the words are about
 /// something that the client wrote.
 fn lacking(text: &str, needs: Caps) -> Option<Cap> {
-    UNSUPPORTED.iter().any(|wording| text.contains(wording)).then_some(())?;
-    let mut about = ABOUT.iter().filter(|(word, _)| text.contains(word)).map(|(_, cap)| *cap);
+    UNSUPPORTED
+        .iter()
+        .any(|wording| text.contains(wording))
+        .then_some(())?;
+    let mut about = ABOUT
+        .iter()
+        .filter(|(word, _)| text.contains(word))
+        .map(|(_, cap)| *cap);
     about.find(|cap| needs.has(*cap))
 }
 
 /// Everything that an error says, in lower case.
 fn words(body: &ErrorBody) -> String {
-    let parts = [Some(&body.message), body.kind.as_ref(), body.code.as_ref(), body.param.as_ref()];
+    let parts = [
+        Some(&body.message),
+        body.kind.as_ref(),
+        body.code.as_ref(),
+        body.param.as_ref(),
+    ];
     let mut text = String::new();
     for part in parts.into_iter().flatten() {
         text.push_str(part);
@@ -244,7 +282,10 @@ fn words(body: &ErrorBody) -> String {
 
 /// The status that an error without one stands for.
 fn implied_status(body: &ErrorBody) -> StatusCode {
-    let number = body.code.as_deref().and_then(|code| code.parse::<u16>().ok());
+    let number = body
+        .code
+        .as_deref()
+        .and_then(|code| code.parse::<u16>().ok());
     if let Some(status) = number.filter(|n| (400..600).contains(n)) {
         return StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     }
@@ -265,14 +306,22 @@ fn implied_status(body: &ErrorBody) -> StatusCode {
 
 /// How long to wait, from `retry-after-ms` or `retry-after` in seconds or as a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
     if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<u64>().ok()) {
         return Some(Duration::from_millis(ms));
     }
     let text = text(RETRY_AFTER.as_str())?;
     // OpenAI and others send fractions
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    match (whole.parse::<u64>(), fraction.bytes().all(|b| b.is_ascii_digit())) {
+    match (
+        whole.parse::<u64>(),
+        fraction.bytes().all(|b| b.is_ascii_digit()),
+    ) {
         (Ok(seconds), true) => {
             let more = u64::from(fraction.bytes().any(|b| b != b'0'));
             Some(Duration::from_secs(seconds.saturating_add(more)))

@@ -48,12 +48,16 @@ pub fn judge(failure: &Failure, turn: &Turn) -> Step {
         Class::Rejected => Step::Fail,
         Class::ContextTooLong => Step::NextLarger,
         Class::Incapable(_) | Class::Refused(_) | Class::TimedOut(_) => Step::Next,
-        Class::Busy { retry_after: Some(wait) } if wait <= turn.max_wait && !turn.same_tried => {
-            Step::SameAfter(wait)
-        }
+        Class::Busy {
+            retry_after: Some(wait),
+        } if wait <= turn.max_wait && !turn.same_tried => Step::SameAfter(wait),
         Class::Busy { .. } => Step::Next,
         Class::Unreachable | Class::Dropped | Class::Transient | Class::Nonsense => {
-            if turn.same_tried { Step::Next } else { Step::SameSoon }
+            if turn.same_tried {
+                Step::Next
+            } else {
+                Step::SameSoon
+            }
         }
     }
 }
@@ -79,7 +83,9 @@ mod tests {
 
     #[test]
     fn each_failure_has_its_step() {
-        let wait = |seconds| Class::Busy { retry_after: Some(Duration::from_secs(seconds)) };
+        let wait = |seconds| Class::Busy {
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
         for (class, first, second) in [
             (Class::Unreachable, Step::SameSoon, Step::Next),
             (Class::Dropped, Step::SameSoon, Step::Next),
@@ -91,17 +97,34 @@ mod tests {
             (Class::TimedOut(Phase::FirstByte), Step::Next, Step::Next),
             (Class::ContextTooLong, Step::NextLarger, Step::NextLarger),
             (Class::Incapable(Cap::Tools), Step::Next, Step::Next),
-            (Class::Refused(DownReason::OutOfMoney), Step::Next, Step::Next),
+            (
+                Class::Refused(DownReason::OutOfMoney),
+                Step::Next,
+                Step::Next,
+            ),
             (Class::Rejected, Step::Fail, Step::Fail),
         ] {
             assert_eq!(step(class, TURN), first, "{class:?}");
-            assert_eq!(step(class, Turn { same_tried: true, ..TURN }), second, "{class:?} again");
+            assert_eq!(
+                step(
+                    class,
+                    Turn {
+                        same_tried: true,
+                        ..TURN
+                    }
+                ),
+                second,
+                "{class:?} again"
+            );
         }
     }
 
     #[test]
     fn what_may_have_been_processed_is_repeated_only_where_that_is_allowed() {
-        let turn = Turn { after_send: false, ..TURN };
+        let turn = Turn {
+            after_send: false,
+            ..TURN
+        };
         assert_eq!(step(Class::Dropped, turn), Step::Fail);
         assert_eq!(step(Class::TimedOut(Phase::Idle), turn), Step::Fail);
         assert_eq!(step(Class::Unreachable, turn), Step::SameSoon);

@@ -47,7 +47,17 @@ impl Large {
     ) -> Self {
         let heard = Instant::now();
         let sleep = Box::pin(tokio::time::sleep_until(whole.min(heard + idle)));
-        Self { begun, body, tail: Vec::new(), idle, heard, whole, sleep, ended: false, _busy: busy }
+        Self {
+            begun,
+            body,
+            tail: Vec::new(),
+            idle,
+            heard,
+            whole,
+            sleep,
+            ended: false,
+            _busy: busy,
+        }
     }
 
     /// The next bytes for the client.
@@ -69,12 +79,16 @@ impl Large {
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    let Ok(data) = frame.into_data() else { continue };
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
                     self.heard = Instant::now();
                     self.keep(&data);
                     return Poll::Ready(Some(Ok(data)));
                 }
-                Poll::Ready(Some(Err(_))) => return self.fail(Class::Dropped, "the answer broke off"),
+                Poll::Ready(Some(Err(_))) => {
+                    return self.fail(Class::Dropped, "the answer broke off");
+                }
                 Poll::Ready(None) => {
                     self.ended = true;
                     if let Some(usage) = usage_in(&self.tail) {
@@ -88,7 +102,11 @@ impl Large {
                 return Poll::Pending;
             }
             let now = Instant::now();
-            let phase = if now >= self.whole { Phase::Whole } else { Phase::Idle };
+            let phase = if now >= self.whole {
+                Phase::Whole
+            } else {
+                Phase::Idle
+            };
             if now >= self.whole || now >= self.heard + self.idle {
                 return self.fail(Class::TimedOut(phase), phase.as_str());
             }
@@ -104,7 +122,8 @@ impl Large {
 
     fn keep(&mut self, bytes: &[u8]) {
         let from = bytes.len().saturating_sub(TAIL);
-        self.tail.extend_from_slice(bytes.get(from..).unwrap_or_default());
+        self.tail
+            .extend_from_slice(bytes.get(from..).unwrap_or_default());
         if self.tail.len() > 2 * TAIL {
             self.tail.drain(..self.tail.len() - TAIL);
         }
@@ -115,7 +134,8 @@ impl Large {
 fn usage_in(tail: &[u8]) -> Option<&str> {
     let at = memchr::memmem::rfind(tail, b"\"usage\"")?;
     let rest = tail.get(at + 7..)?.trim_ascii_start().strip_prefix(b":")?;
-    let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&serde_json::value::RawValue>();
+    let mut values =
+        serde_json::Deserializer::from_slice(rest).into_iter::<&serde_json::value::RawValue>();
     let value = values.next()?.ok()?.get();
     value.starts_with('{').then_some(value)
 }

@@ -178,7 +178,9 @@ impl Relay {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
-                let Ok(data) = frame.into_data() else { return Poll::Ready(Ok(())) };
+                let Ok(data) = frame.into_data() else {
+                    return Poll::Ready(Ok(()));
+                };
                 Poll::Ready(self.take(data, watch))
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Err(cut("the transfer broke off"))),
@@ -190,7 +192,10 @@ impl Relay {
         if self.state == State::Done {
             return Ok(());
         }
-        let block = self.splitter.push(frame).map_err(|_| nonsense("an event is too long"))?;
+        let block = self
+            .splitter
+            .push(frame)
+            .map_err(|_| nonsense("an event is too long"))?;
         self.events(&block, watch)
     }
 

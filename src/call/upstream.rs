@@ -74,7 +74,11 @@ impl Upstream {
         for (name, value) in &provider.headers {
             headers.insert(name.clone(), value.clone());
         }
-        Self { replicas, headers, turn: AtomicUsize::new(0) }
+        Self {
+            replicas,
+            headers,
+            turn: AtomicUsize::new(0),
+        }
     }
 
     /// Takes the least busy replica; not `avoid`, where there is another.
@@ -87,22 +91,39 @@ impl Upstream {
             .min_by_key(|i| self.replicas.get(*i).map(|r| r.inflight.load(Relaxed)))?;
         let inflight = Arc::clone(&self.replicas.get(free)?.inflight);
         inflight.fetch_add(1, Relaxed);
-        Some(Busy { inflight, replica: free })
+        Some(Busy {
+            inflight,
+            replica: free,
+        })
     }
 
     /// The request as it goes to a replica.
-    pub fn prepare(&self, busy: &Busy, ask: &Ask, forwarded: &HeaderMap, body: Object) -> Option<Prepared> {
+    pub fn prepare(
+        &self,
+        busy: &Busy,
+        ask: &Ask,
+        forwarded: &HeaderMap,
+        body: Object,
+    ) -> Option<Prepared> {
         let replica = self.replicas.get(busy.replica)?;
         let uri = match ask.endpoint {
             Endpoint::ChatCompletions => replica.chat.clone(),
         };
         let mut headers = self.headers.clone();
-        let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+        let accept = if ask.stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         for (name, value) in forwarded {
             headers.entry(name).or_insert_with(|| value.clone());
         }
-        Some(Prepared { uri, headers, body: body.slices() })
+        Some(Prepared {
+            uri,
+            headers,
+            body: body.slices(),
+        })
     }
 }
 
@@ -112,7 +133,10 @@ impl Replica {
         let mut parts = base.clone().into_parts();
         let chat = format!("{path}{}", Endpoint::ChatCompletions.upstream_path());
         parts.path_and_query = Some(chat.parse().ok()?);
-        Some(Self { chat: Uri::from_parts(parts).ok()?, inflight: Arc::default() })
+        Some(Self {
+            chat: Uri::from_parts(parts).ok()?,
+            inflight: Arc::default(),
+        })
     }
 }
 

@@ -23,13 +23,19 @@ pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<Ex
     let list = offer::list(config, &names, &Principal::anybody(), Timestamp::now());
     if json {
         let models = serde_json::to_value(&list.data).unwrap_or_default();
-        report(out, None, &serde_json::to_value(warnings).unwrap_or_default(), &models)?;
+        report(
+            out,
+            None,
+            &serde_json::to_value(warnings).unwrap_or_default(),
+            &models,
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
-    let number = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let number =
+        |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     writeln!(
         out,
         "The configuration is fine: {}, {}, {}, {}.\n",
@@ -48,7 +54,9 @@ fn report(
     warnings: &serde_json::Value,
     models: &serde_json::Value,
 ) -> Result<(), CliError> {
-    let errors = mistakes.map_or(json!([]), |m| serde_json::to_value(m.as_slice()).unwrap_or_default());
+    let errors = mistakes.map_or(json!([]), |m| {
+        serde_json::to_value(m.as_slice()).unwrap_or_default()
+    });
     let report = json!({
         "ok": mistakes.is_none(),
         "errors": errors,

@@ -31,11 +31,19 @@ pub(super) fn run(
             .by_id(id)
             .ok_or_else(|| CliError::Usage(format!("no key has the id `{id}`")))?,
     };
-    let body = read(file).map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
+    let body =
+        read(file).map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
     let endpoint = Endpoint::ChatCompletions;
     let headers = HeaderMap::new();
-    let text = explaining::explain(&world, &principal, endpoint, body.into(), &headers, Timestamp::now())
-        .map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
+    let text = explaining::explain(
+        &world,
+        &principal,
+        endpoint,
+        body.into(),
+        &headers,
+        Timestamp::now(),
+    )
+    .map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
     if json {
         writeln!(out, "{text}")?;
     } else {
@@ -59,16 +67,28 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
-        Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        Value::Array(list) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(", "),
         other => other.to_string(),
     };
     let needs = &value["needs"];
     writeln!(out, "asked      {}", text(&value["model"]))?;
-    writeln!(out, "needs      {}", match text(&needs["capabilities"]) {
-        none if none.is_empty() => "plain text".to_owned(),
-        some => some,
-    })?;
-    writeln!(out, "prompt     about {} tokens", text(&needs["prompt_tokens"]))?;
+    writeln!(
+        out,
+        "needs      {}",
+        match text(&needs["capabilities"]) {
+            none if none.is_empty() => "plain text".to_owned(),
+            some => some,
+        }
+    )?;
+    writeln!(
+        out,
+        "prompt     about {} tokens",
+        text(&needs["prompt_tokens"])
+    )?;
     writeln!(out, "domain     {}", text(&needs["domain"]))?;
     writeln!(out, "decision   {}", text(&value["decision"]))?;
     if let Some(error) = value["error"].as_str() {
@@ -76,14 +96,30 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     }
     let rows = |name: &str| value[name].as_array().cloned().unwrap_or_default();
     if !rows("candidates").is_empty() {
-        let mut table = Table::new(&["\nORDER", "BACKEND", "MODEL", "EXPECTED $", "TOKENS IN", "OUT", "QUALITY"]);
+        let mut table = Table::new(&[
+            "\nORDER",
+            "BACKEND",
+            "MODEL",
+            "EXPECTED $",
+            "TOKENS IN",
+            "OUT",
+            "QUALITY",
+        ]);
         for (index, row) in rows("candidates").iter().enumerate() {
             let members = [
-                "backend", "model", "expected_cost_usd", "expected_prompt_tokens",
-                "expected_output_tokens", "quality",
+                "backend",
+                "model",
+                "expected_cost_usd",
+                "expected_prompt_tokens",
+                "expected_output_tokens",
+                "quality",
             ];
             let cells = members.iter().map(|member| text(&row[*member]));
-            table.row(std::iter::once((index + 1).to_string()).chain(cells).collect());
+            table.row(
+                std::iter::once((index + 1).to_string())
+                    .chain(cells)
+                    .collect(),
+            );
         }
         table.write(out)?;
     }
@@ -96,7 +132,11 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     }
     if let Some(baseline) = value["baseline"].as_object() {
         let cost = text(baseline.get("expected_cost_usd").unwrap_or(&Value::Null));
-        writeln!(out, "\nbaseline   {} for {cost} $", text(&baseline["model"]))?;
+        writeln!(
+            out,
+            "\nbaseline   {} for {cost} $",
+            text(&baseline["model"])
+        )?;
     }
     Ok(())
 }

@@ -9,7 +9,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks once; 0 if the answer is 200, else 1.
 pub(super) fn run(url: &str) -> Result<ExitCode, CliError> {
-    let uri = url.parse().map_err(|_| CliError::Usage(format!("`{url}` is not a URL")))?;
+    let uri = url
+        .parse()
+        .map_err(|_| CliError::Usage(format!("`{url}` is not a URL")))?;
     let answer = runtime()?.block_on(probe::get(uri, PATIENCE));
     match answer {
         Some(_) => Ok(ExitCode::SUCCESS),

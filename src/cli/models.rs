@@ -18,32 +18,57 @@ use crate::{
 pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     let checked = source::checked(arg)?;
     let names = Names::of(&checked.config);
-    let list = offer::list(&checked.config, &names, &Principal::anybody(), Timestamp::now());
+    let list = offer::list(
+        &checked.config,
+        &names,
+        &Principal::anybody(),
+        Timestamp::now(),
+    );
     if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&list).unwrap_or_default())?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::to_string_pretty(&list).unwrap_or_default()
+        )?;
     } else {
         table(&list, out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The list as a table: a row for each backend of a model or route. Pinned names are the backends
-/// themselves, so they get no rows of their own.
+/// The list as a table: a row for each backend of a model or route.
+
 pub(super) fn table(list: &List, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(&[
-        "NAME", "KIND", "BACKEND", "CONTEXT", "OUTPUT", "$/1M IN", "$/1M OUT", "QUALITY", "CAPABILITIES",
+        "NAME",
+        "KIND",
+        "BACKEND",
+        "CONTEXT",
+        "OUTPUT",
+        "$/1M IN",
+        "$/1M OUT",
+        "QUALITY",
+        "CAPABILITIES",
     ]);
-    let number = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), |value| value.to_string());
-    for entry in list.data.iter().filter(|entry| entry.kind != "backend") {
+    let number =
+        |value: Option<u64>| value.map_or_else(|| "?".to_owned(), |value| value.to_string());
+    for entry in &list.data {
         if entry.kind == "alias" {
             let of = entry.backends.first().map_or("", |backend| &backend.id);
             table.row(vec![entry.id.clone(), "alias".into(), format!("as {of}")]);
             continue;
         }
         for (index, backend) in entry.backends.iter().enumerate() {
-            let (name, kind) = if index == 0 { (entry.id.as_str(), entry.kind) } else { ("", "") };
+            let (name, kind) = if index == 0 {
+                (entry.id.as_str(), entry.kind)
+            } else {
+                ("", "")
+            };
             let (input, output) = prices(&backend.pricing);
-            let caps = backend.capabilities.as_ref().map_or("?".to_owned(), |caps| caps.join(" "));
+            let caps = backend
+                .capabilities
+                .as_ref()
+                .map_or("?".to_owned(), |caps| caps.join(" "));
             table.row(vec![
                 name.to_owned(),
                 kind.to_owned(),
@@ -63,7 +88,9 @@ pub(super) fn table(list: &List, out: &mut dyn Write) -> io::Result<()> {
 fn prices(pricing: &Pricing) -> (String, String) {
     match pricing.kind {
         "card" => {
-            let text = |rate: Option<crate::money::Rate>| rate.map_or("-".to_owned(), |rate| rate.to_string());
+            let text = |rate: Option<crate::money::Rate>| {
+                rate.map_or("-".to_owned(), |rate| rate.to_string())
+            };
             (text(pricing.input), text(pricing.output))
         }
         "self_hosted" => ("by hour".to_owned(), "by hour".to_owned()),

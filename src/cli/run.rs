@@ -16,7 +16,11 @@ use crate::{
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
-    let overrides = Overrides { listen: args.listen, admin_listen: args.admin_listen };
+    let overrides = Overrides {
+        listen: args.listen,
+        admin_listen: args.admin_listen,
+        ..Overrides::default()
+    };
     let runtime = runtime()?;
     let code = runtime.block_on(async {
         let mut signals = Signals::listen()?;
@@ -58,7 +62,9 @@ pub(super) fn simulate(listen: SocketAddr) -> Result<ExitCode, CliError> {
 
 /// The threads that everything runs on.
 pub(super) fn runtime() -> Result<Runtime, CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     runtime.map_err(|error| CliError::Failed(format!("the threads can't be started: {error}")))
 }
 

@@ -16,7 +16,9 @@ const HERE: &str = "tollgate.yaml";
 
 /// The file to read; `None`: start without one.
 pub(super) fn file(arg: &ConfigArg) -> Option<PathBuf> {
-    arg.config.clone().or_else(|| Path::new(HERE).exists().then(|| PathBuf::from(HERE)))
+    arg.config
+        .clone()
+        .or_else(|| Path::new(HERE).exists().then(|| PathBuf::from(HERE)))
 }
 
 /// The configuration as `serve` would run it, but without asking local servers.
@@ -29,5 +31,6 @@ pub(super) fn checked(arg: &ConfigArg) -> Result<Checked, CliError> {
 
 /// Reads a file.
 pub(super) fn from_file(path: &Path, overrides: Overrides) -> Result<Checked, CliError> {
-    load::from_path_with(path, &ProcessEnvironment, catalog::builtin(), overrides).map_err(CliError::Config)
+    load::from_path_with(path, &ProcessEnvironment, catalog::builtin(), overrides)
+        .map_err(CliError::Config)
 }

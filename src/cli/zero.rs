@@ -65,7 +65,10 @@ struct MadeKeys(HashMap<&'static str, String>);
 
 impl Environment for MadeKeys {
     fn var(&self, name: &str) -> Option<String> {
-        self.0.get(name).cloned().or_else(|| ProcessEnvironment.var(name))
+        self.0
+            .get(name)
+            .cloned()
+            .or_else(|| ProcessEnvironment.var(name))
     }
 }
 
@@ -83,13 +86,21 @@ impl MadeKeys {
 fn in_environment(env: &dyn Environment) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     for name in catalog::builtin().names() {
-        let Some(Ok(provider)) = catalog::builtin().provider(name) else { continue };
-        let mut set = provider.env.iter().filter(|var| env.var(var).is_some_and(|value| !value.is_empty()));
+        let Some(Ok(provider)) = catalog::builtin().provider(name) else {
+            continue;
+        };
+        let mut set = provider
+            .env
+            .iter()
+            .filter(|var| env.var(var).is_some_and(|value| !value.is_empty()));
         let Some(variable) = set.next() else { continue };
         if provider.protocol == Protocol::OpenAi && provider.base_url.is_some() {
             found.push((name, variable.to_string()));
         } else {
-            tracing::warn!(provider = name, "a key is in the environment, but this protocol is not supported yet");
+            tracing::warn!(
+                provider = name,
+                "a key is in the environment, but this protocol is not supported yet"
+            );
         }
     }
     found
@@ -104,7 +115,7 @@ fn configuration(
 ) -> Result<Checked, CliError> {
     let mut text = String::from("providers:\n");
     for (name, variable) in providers {
-        let _ = writeln!(text, "  {name}: {{ api_key: \"${{{variable}}}\", offer: all }}");
+        let _ = writeln!(text, "  {name}: {{ api_key: \"${{{variable}}}\" }}");
     }
     for local in locals {
         let _ = writeln!(text, "  {}: {{ base_url: {} }}", local.name, local.base_url);
@@ -116,17 +127,25 @@ fn configuration(
     for local in locals {
         for model in &local.models {
             let id = serde_json::Value::from(model.id.as_str());
-            let _ = writeln!(text, "{head}\n- name: {id}\n  backends:\n  - {{ provider: {}, model: {id}, price: free }}", local.name);
+            let _ = writeln!(
+                text,
+                "{head}\n- name: {id}\n  backends:\n  - {{ provider: {}, model: {id}, price: free }}",
+                local.name
+            );
             if let Some(context) = model.context {
                 let _ = writeln!(text, "  context: {context}");
             }
             head = "";
         }
     }
-    let public = |address: Option<SocketAddr>| address.is_some_and(|address| !address.ip().is_loopback());
+    let public =
+        |address: Option<SocketAddr>| address.is_some_and(|address| !address.ip().is_loopback());
     if public(overrides.listen) {
         keys.make(CLIENT_KEY, "tg-")?;
-        let _ = writeln!(text, "keys:\n- {{ id: default, key: \"${{{CLIENT_KEY}}}\" }}");
+        let _ = writeln!(
+            text,
+            "keys:\n- {{ id: default, key: \"${{{CLIENT_KEY}}}\" }}"
+        );
     }
     if public(overrides.admin_listen) {
         keys.make(ADMIN_KEY, "tg-admin-")?;
@@ -134,6 +153,10 @@ fn configuration(
     if keys.var(ADMIN_KEY).is_some_and(|key| !key.is_empty()) {
         let _ = writeln!(text, "admin: {{ key: \"${{{ADMIN_KEY}}}\" }}");
     }
+    let overrides = Overrides {
+        offer_all: true,
+        ..overrides
+    };
     let mut checked = load::from_str_with(NAME, &text, keys, catalog::builtin(), overrides)
         .map_err(CliError::Config)?;
     add_auto(&mut checked.config);
@@ -149,8 +172,10 @@ fn add_auto(config: &mut Config) {
         })
     };
     let models = config.models.iter().enumerate();
-    let candidates: Vec<usize> =
-        models.filter(|(_, model)| model.backends.iter().any(known)).map(|(index, _)| index).collect();
+    let candidates: Vec<usize> = models
+        .filter(|(_, model)| model.backends.iter().any(known))
+        .map(|(index, _)| index)
+        .collect();
     if candidates.is_empty() {
         return;
     }
@@ -174,8 +199,16 @@ fn tell(config: &Config, locals: &[Local], keys: &MadeKeys) {
             "local server found; it counts as free: state `self_hosted` in a configuration to count its hours"
         );
     }
-    let providers: Vec<&str> = config.providers.iter().map(|provider| &*provider.name).collect();
-    tracing::info!(?providers, models = config.models.len(), "started without a configuration; ask for `auto`");
+    let providers: Vec<&str> = config
+        .providers
+        .iter()
+        .map(|provider| &*provider.name)
+        .collect();
+    tracing::info!(
+        ?providers,
+        models = config.models.len(),
+        "started without a configuration; ask for `auto`"
+    );
     for (name, key) in &keys.0 {
         if *name == CLIENT_KEY {
             eprintln!("client key, made at this start: {key}");

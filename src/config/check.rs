@@ -44,7 +44,12 @@ pub struct Checked {
 ///
 /// # Errors
 /// Every mistake, in the order of the file.
-pub(super) fn check(raw: Raw, source: &Source, catalog: &dyn Catalog) -> Result<Checked, Mistakes> {
+pub(super) fn check(
+    raw: Raw,
+    source: &Source,
+    catalog: &dyn Catalog,
+    offer_all: bool,
+) -> Result<Checked, Mistakes> {
     let mut findings = Findings {
         source,
         mistakes: Vec::new(),
@@ -57,7 +62,7 @@ pub(super) fn check(raw: Raw, source: &Source, catalog: &dyn Catalog) -> Result<
 
     let routes = raw.routes.unwrap_or_default();
     let mut models = models::Models::new(&providers);
-    let all_from_catalogue = raw.models.is_none();
+    let all_from_catalogue = offer_all || raw.models.is_none();
     models.add_written(raw.models.unwrap_or_default(), catalog, &mut findings);
     models.claim_routes(&routes, &mut findings);
     if all_from_catalogue {

@@ -40,9 +40,20 @@ pub struct StreamBody {
 
 enum State {
     /// The head has left; the first event has not come.
-    Waiting { running: Running, job: Arc<Job>, keep_alive: Duration, ticker: Pin<Box<Sleep>> },
-    Relaying { relay: Box<Relay>, account: Account },
-    Large { large: Box<Large>, account: Account },
+    Waiting {
+        running: Running,
+        job: Arc<Job>,
+        keep_alive: Duration,
+        ticker: Pin<Box<Sleep>>,
+    },
+    Relaying {
+        relay: Box<Relay>,
+        account: Account,
+    },
+    Large {
+        large: Box<Large>,
+        account: Account,
+    },
     Ended,
 }
 
@@ -56,17 +67,31 @@ impl StreamBody {
     ) -> Self {
         // the silence was already as long as it may be
         let ticker = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Self { state: State::Waiting { running, job, keep_alive, ticker }, closer }
+        Self {
+            state: State::Waiting {
+                running,
+                job,
+                keep_alive,
+                ticker,
+            },
+            closer,
+        }
     }
 
     /// The body of a stream that has begun.
     pub(super) fn relaying(relay: Box<Relay>, account: Account, closer: Arc<Notify>) -> Self {
-        Self { state: State::Relaying { relay, account }, closer }
+        Self {
+            state: State::Relaying { relay, account },
+            closer,
+        }
     }
 
     /// The body of a large answer.
     pub(super) fn large(large: Box<Large>, account: Account, closer: Arc<Notify>) -> Self {
-        Self { state: State::Large { large, account }, closer }
+        Self {
+            state: State::Large { large, account },
+            closer,
+        }
     }
 
     /// Ends with one error event; official clients raise it as an error of the API.
@@ -77,17 +102,32 @@ impl StreamBody {
     }
 
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let State::Waiting { running, job, keep_alive, ticker } = &mut self.state else {
+        let State::Waiting {
+            running,
+            job,
+            keep_alive,
+            ticker,
+        } = &mut self.state
+        else {
             return Poll::Ready(None);
         };
         if let Poll::Ready((outcome, account)) = running.as_mut().poll(cx) {
             return Poll::Ready(Some(match outcome {
-                Ok(Delivery { answer: Answer::Stream(relay), .. }) => {
+                Ok(Delivery {
+                    answer: Answer::Stream(relay),
+                    ..
+                }) => {
                     let note = late_backend(job, &account);
                     self.state = State::Relaying { relay, account };
                     note
                 }
-                Ok(_) => self.close(account, CallError::Failed { status: None, detail: "no stream came" }),
+                Ok(_) => self.close(
+                    account,
+                    CallError::Failed {
+                        status: None,
+                        detail: "no stream came",
+                    },
+                ),
                 Err(error) => self.close(account, error),
             }));
         }
@@ -158,7 +198,8 @@ impl Body for StreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.poll_bytes(cx).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
+        self.poll_bytes(cx)
+            .map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -174,15 +215,22 @@ impl std::fmt::Debug for StreamBody {
             State::Large { .. } => "large",
             State::Ended => "ended",
         };
-        f.debug_struct("StreamBody").field("state", &state).finish_non_exhaustive()
+        f.debug_struct("StreamBody")
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }
 
 /// The head named the first candidate before it had answered; where another one served, a comment
 /// says so.
 fn late_backend(job: &Job, account: &Account) -> Bytes {
-    let served = account.serving().and_then(|c| job.means.config.backends.get(c.backend));
-    sse::comment(&format!("x-tollgate-backend: {}", served.map_or("unknown", |b| &b.name)))
+    let served = account
+        .serving()
+        .and_then(|c| job.means.config.backends.get(c.backend));
+    sse::comment(&format!(
+        "x-tollgate-backend: {}",
+        served.map_or("unknown", |b| &b.name)
+    ))
 }
 
 fn cut(failure: &Failure) -> Outcome {
@@ -197,6 +245,10 @@ fn cut(failure: &Failure) -> Outcome {
 fn broken(failure: Failure) -> GatewayError {
     match failure.class {
         Class::TimedOut(phase) => CallError::TimedOut { phase }.into(),
-        _ => CallError::Broken { body: failure.body, detail: failure.detail }.into(),
+        _ => CallError::Broken {
+            body: failure.body,
+            detail: failure.detail,
+        }
+        .into(),
     }
 }

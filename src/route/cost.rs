@@ -22,7 +22,11 @@ pub(super) fn expected(
     prompt_tokens: u64,
     output_tokens: u64,
 ) -> Option<Usd> {
-    let usage = Usage { input: prompt_tokens, output: output_tokens, ..Usage::default() };
+    let usage = Usage {
+        input: prompt_tokens,
+        output: output_tokens,
+        ..Usage::default()
+    };
     let asked = Asked {
         at: question.at,
         tier: STANDARD,
@@ -51,7 +55,11 @@ pub fn of(config: &Config, backend: &Backend, usage: &Usage, asked: &Asked<'_>) 
 /// How a usage is priced that was completed at `at`, as far as the request alone tells.
 #[must_use]
 pub fn asked_at(at: Timestamp, tier: &str, reasoning: bool) -> Asked<'_> {
-    Asked { at, tier, reasoning }
+    Asked {
+        at,
+        tier,
+        reasoning,
+    }
 }
 
 impl Question<'_> {

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Candidate, Plan, Question, Reason, Refusal, Refused, RouteError, health::Standing, names::Target};
+use super::{
+    Candidate, Plan, Question, Reason, Refusal, Refused, RouteError, health::Standing,
+    names::Target,
+};
 use crate::{
     config::{Backend, Config},
     money::Usd,
@@ -88,27 +91,44 @@ pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) 
         Some(Target::Route(index)) => config.routes.get(index),
         _ => None,
     };
-    let floor = route.and_then(|r| r.min_quality).max(question.narrow.min_quality);
+    let floor = route
+        .and_then(|r| r.min_quality)
+        .max(question.narrow.min_quality);
     Explanation {
         model: question.model,
         route: route.map(|route| &*route.name),
         needs: NeedsView {
-            capabilities: question.needs.caps.iter().map(crate::caps::Cap::as_str).collect(),
+            capabilities: question
+                .needs
+                .caps
+                .iter()
+                .map(crate::caps::Cap::as_str)
+                .collect(),
             prompt_tokens: question.needs.prompt_tokens,
             max_output_tokens: question.needs.max_output,
             choices: question.needs.choices,
             domain: question.domain.as_str(),
             min_quality: floor.map(chance),
         },
-        chosen: candidates.first().map(|c| name(config, c.model, c.backend).1),
-        decision: outcome.as_ref().map_or_else(ToString::to_string, |plan| decision(config, plan)),
+        chosen: candidates
+            .first()
+            .map(|c| name(config, c.model, c.backend).1),
+        decision: outcome
+            .as_ref()
+            .map_or_else(ToString::to_string, |plan| decision(config, plan)),
         reason: outcome.as_ref().ok().map(|plan| plan.reason.label()),
-        error: outcome.as_ref().err().map(|e| format!("{e}{}", refusals(config, e.refused()))),
+        error: outcome
+            .as_ref()
+            .err()
+            .map(|e| format!("{e}{}", refusals(config, e.refused()))),
         candidates: candidates.iter().map(|c| candidate(config, c)).collect(),
         refused: refused.iter().map(|r| refusal_view(config, r)).collect(),
         baseline: route.and_then(|route| {
             let baseline = config.models.get(route.baseline?)?;
-            Some(BaselineView { model: &baseline.name, expected_cost_usd: question.baseline_cost(route.baseline?) })
+            Some(BaselineView {
+                model: &baseline.name,
+                expected_cost_usd: question.baseline_cost(route.baseline?),
+            })
         }),
     }
 }
@@ -120,19 +140,30 @@ pub fn decision(config: &Config, plan: &Plan) -> String {
     let first = match (plan.reason, plan.candidates.first()) {
         (Reason::Only, _) => "only one capable".to_owned(),
         (Reason::Pinned, _) => "asked for by name".to_owned(),
-        (Reason::Cheapest, Some(c)) if c.expected.is_none() => format!("unpriced, first of {able} capable"),
+        (Reason::Cheapest, Some(c)) if c.expected.is_none() => {
+            format!("unpriced, first of {able} capable")
+        }
         (Reason::Cheapest, _) => format!("cheapest of {able} capable"),
         (Reason::Order, _) => format!("first of {able} capable, as listed"),
         (Reason::Fastest, _) => format!("fastest of {able} capable"),
         (Reason::Best, _) => format!("best of {able} capable"),
-        (Reason::UncertainStrongest, _) => format!("quality not known, strongest of {able} capable"),
+        (Reason::UncertainStrongest, _) => {
+            format!("quality not known, strongest of {able} capable")
+        }
         (Reason::UncertainCheapest, _) => format!("quality not known, cheapest of {able} capable"),
         (Reason::LastResort, Some(c)) => {
-            format!("nobody healthy, {} tried all the same", name(config, c.model, c.backend).1)
+            format!(
+                "nobody healthy, {} tried all the same",
+                name(config, c.model, c.backend).1
+            )
         }
         (Reason::LastResort, None) => "nobody healthy".to_owned(),
     };
-    if refused == 0 { first } else { format!("{first}; {refused} refused") }
+    if refused == 0 {
+        first
+    } else {
+        format!("{first}; {refused} refused")
+    }
 }
 
 /// Who was refused and why, to be put behind a message; empty if nobody was.
@@ -144,7 +175,11 @@ pub fn refusals(config: &Config, refused: &[Refused]) -> String {
         let (_, backend) = name(config, refusal.model, refusal.backend);
         let _ = write!(text, "{join}{backend} {}", why(refusal.why));
     }
-    if let Some(more) = refused.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+    if let Some(more) = refused
+        .len()
+        .checked_sub(MOST_NAMED)
+        .filter(|more| *more > 0)
+    {
         let _ = write!(text, "; and {more} more");
     }
     text
@@ -157,7 +192,10 @@ pub fn why(refusal: Refusal) -> String {
         Refusal::NotNamed => "is not among the models that the request allows".to_owned(),
         Refusal::Region => "is not in a region that the request allows".to_owned(),
         Refusal::Lacks(cap) => format!("lacks {}", cap.as_str()),
-        Refusal::Context { needed, has: Some(has) } => {
+        Refusal::Context {
+            needed,
+            has: Some(has),
+        } => {
             format!("has a context of {has} tokens, and about {needed} are needed")
         }
         Refusal::Context { needed, has: None } => {
@@ -166,11 +204,21 @@ pub fn why(refusal: Refusal) -> String {
         Refusal::Output { needed, has } => {
             format!("writes at most {has} tokens, and {needed} are asked for")
         }
-        Refusal::Quality { floor, has: Some(has) } => {
-            format!("has a quality of {} where {} is the floor", chance(has), chance(floor))
+        Refusal::Quality {
+            floor,
+            has: Some(has),
+        } => {
+            format!(
+                "has a quality of {} where {} is the floor",
+                chance(has),
+                chance(floor)
+            )
         }
         Refusal::Quality { floor, has: None } => {
-            format!("has a quality that is not known where {} is the floor", chance(floor))
+            format!(
+                "has a quality that is not known where {} is the floor",
+                chance(floor)
+            )
         }
         Refusal::Unhealthy(Standing::Cooling { left_ms, .. }) => {
             format!("is busy for another {} s", left_ms.div_ceil(1_000))
@@ -194,12 +242,20 @@ fn candidate<'a>(config: &'a Config, candidate: &Candidate) -> CandidateView<'a>
 
 fn refusal_view<'a>(config: &'a Config, refused: &Refused) -> RefusedView<'a> {
     let (model, backend) = name(config, refused.model, refused.backend);
-    RefusedView { backend, model, reason: refused.why.label(), detail: why(refused.why) }
+    RefusedView {
+        backend,
+        model,
+        reason: refused.why.label(),
+        detail: why(refused.why),
+    }
 }
 
 fn name(config: &Config, model: usize, backend: usize) -> (&str, &str) {
     let model = config.models.get(model).map_or("", |model| &*model.name);
-    let backend = config.backends.get(backend).map_or("", |backend: &Backend| &*backend.name);
+    let backend = config
+        .backends
+        .get(backend)
+        .map_or("", |backend: &Backend| &*backend.name);
     (model, backend)
 }
 
@@ -208,5 +264,9 @@ fn name(config: &Config, model: usize, backend: usize) -> (&str, &str) {
 pub fn chance(quality: u16) -> String {
     let text = format!("{}.{:04}", quality / 10_000, quality % 10_000);
     let short = text.trim_end_matches('0');
-    if short.ends_with('.') { format!("{short}0") } else { short.to_owned() }
+    if short.ends_with('.') {
+        format!("{short}0")
+    } else {
+        short.to_owned()
+    }
 }

@@ -82,7 +82,10 @@ impl Health {
             1 => Standing::Down(DownReason::KeyRefused),
             2 => Standing::Down(DownReason::OutOfMoney),
             3 => Standing::Down(DownReason::ModelUnknown),
-            _ => Standing::Cooling { left_ms, asked: state == ASKED },
+            _ => Standing::Cooling {
+                left_ms,
+                asked: state == ASKED,
+            },
         }
     }
 
@@ -124,7 +127,13 @@ mod tests {
     fn a_cool_down_lasts_as_long_as_the_backend_asked() {
         let health = Health::default();
         health.busy(1_000, Some(2_000));
-        assert_eq!(health.standing(1_500), Standing::Cooling { left_ms: 1_500, asked: true });
+        assert_eq!(
+            health.standing(1_500),
+            Standing::Cooling {
+                left_ms: 1_500,
+                asked: true
+            }
+        );
         assert_eq!(health.standing(3_000), Standing::Up);
     }
 
@@ -132,11 +141,22 @@ mod tests {
     fn a_guessed_cool_down_doubles_up_to_its_limit_and_forgets_on_success() {
         let health = Health::default();
         let left = |health: &Health| match health.standing(0) {
-            Standing::Cooling { left_ms, asked: false } => left_ms,
+            Standing::Cooling {
+                left_ms,
+                asked: false,
+            } => left_ms,
             other => panic!("{other:?}"),
         };
-        let seen: Vec<u64> = (0..8).map(|_| { health.busy(0, None); left(&health) }).collect();
-        assert_eq!(seen, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+        let seen: Vec<u64> = (0..8)
+            .map(|_| {
+                health.busy(0, None);
+                left(&health)
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]
+        );
         health.succeeded();
         assert_eq!(health.standing(0), Standing::Up);
         health.busy(0, None);
@@ -147,7 +167,10 @@ mod tests {
     fn a_backend_that_refuses_us_is_down_until_a_call_may_try_again() {
         let health = Health::default();
         health.down(0, DownReason::OutOfMoney);
-        assert_eq!(health.standing(DOWN_MS - 1), Standing::Down(DownReason::OutOfMoney));
+        assert_eq!(
+            health.standing(DOWN_MS - 1),
+            Standing::Down(DownReason::OutOfMoney)
+        );
         assert_eq!(health.standing(DOWN_MS), Standing::Up);
     }
 

@@ -32,7 +32,10 @@ impl Names {
         for (index, model) in config.models.iter().enumerate() {
             for backend in &model.backends {
                 if let Some(pinned) = config.backends.get(*backend) {
-                    let target = Target::Backend { model: index, backend: *backend };
+                    let target = Target::Backend {
+                        model: index,
+                        backend: *backend,
+                    };
                     names.exact.entry(pinned.name.clone()).or_insert(target);
                 }
             }
@@ -49,7 +52,9 @@ impl Names {
         for (index, route) in config.routes.iter().enumerate() {
             names.exact.insert(route.name.clone(), Target::Route(index));
         }
-        names.wild.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        names
+            .wild
+            .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         names
     }
 
@@ -57,7 +62,10 @@ impl Names {
     #[must_use]
     pub fn find(&self, asked: &str) -> Option<Target> {
         self.exact.get(asked).copied().or_else(|| {
-            let (_, model) = self.wild.iter().find(|(prefix, _)| asked.starts_with(&**prefix))?;
+            let (_, model) = self
+                .wild
+                .iter()
+                .find(|(prefix, _)| asked.starts_with(&**prefix))?;
             Some(Target::Model(*model))
         })
     }

@@ -48,7 +48,10 @@ pub(super) fn sort(
 
 /// Priced before unpriced, then by expected cost: an unknown price is never ranked as a number.
 fn cheapest(candidate: &Candidate) -> (bool, Usd) {
-    (candidate.expected.is_none(), candidate.expected.unwrap_or_default())
+    (
+        candidate.expected.is_none(),
+        candidate.expected.unwrap_or_default(),
+    )
 }
 
 /// Known quality before unknown, the higher the sooner; among equals the dearer first, as price

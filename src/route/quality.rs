@@ -29,21 +29,35 @@ pub(super) fn above_floor(
     };
     let of_route = route.and_then(|route| route.min_quality);
     let Some(floor) = of_route.max(question.narrow.min_quality) else {
-        return Ok(Floored { candidates: able, uncertain: None });
+        return Ok(Floored {
+            candidates: able,
+            uncertain: None,
+        });
     };
     let meets = |candidate: &Candidate| candidate.quality.is_some_and(|quality| quality >= floor);
     if !able.iter().any(meets) && able.iter().any(|c| c.quality.is_none()) {
         let uncertain = route.map_or(OnUncertain::Strongest, |route| route.on_uncertain);
-        return Ok(Floored { candidates: able, uncertain: Some(uncertain) });
+        return Ok(Floored {
+            candidates: able,
+            uncertain: Some(uncertain),
+        });
     }
     let (candidates, below): (Vec<_>, Vec<_>) = able.into_iter().partition(meets);
     refused.extend(below.iter().map(|c| Refused {
         model: c.model,
         backend: c.backend,
-        why: Refusal::Quality { floor, has: c.quality },
+        why: Refusal::Quality {
+            floor,
+            has: c.quality,
+        },
     }));
     if candidates.is_empty() {
-        return Err(RouteError::NoneCapable { refused: std::mem::take(refused) });
+        return Err(RouteError::NoneCapable {
+            refused: std::mem::take(refused),
+        });
     }
-    Ok(Floored { candidates, uncertain: None })
+    Ok(Floored {
+        candidates,
+        uncertain: None,
+    })
 }

@@ -24,21 +24,37 @@ pub(super) fn fit(
     facts: Facts,
 ) -> Result<Candidate, Refusal> {
     let config = question.config;
-    let (Some(named), Some(backend)) = (config.models.get(model), config.backends.get(index)) else {
+    let (Some(named), Some(backend)) = (config.models.get(model), config.backends.get(index))
+    else {
         return Err(Refusal::NotNamed);
     };
     if let Some(models) = &question.narrow.models {
         let is = |asked: &String| {
-            **asked == *named.name || **asked == *backend.name || named.aliases.iter().any(|a| **a == **asked)
+            **asked == *named.name
+                || **asked == *backend.name
+                || named.aliases.iter().any(|a| **a == **asked)
         };
-        models.iter().any(is).then_some(()).ok_or(Refusal::NotNamed)?;
+        models
+            .iter()
+            .any(is)
+            .then_some(())
+            .ok_or(Refusal::NotNamed)?;
     }
     if let Some(regions) = &question.narrow.regions {
-        let region = config.providers.get(backend.provider).and_then(|p| p.region.as_deref());
-        regions.iter().any(|r| Some(r.as_str()) == region).then_some(()).ok_or(Refusal::Region)?;
+        let region = config
+            .providers
+            .get(backend.provider)
+            .and_then(|p| p.region.as_deref());
+        regions
+            .iter()
+            .any(|r| Some(r.as_str()) == region)
+            .then_some(())
+            .ok_or(Refusal::Region)?;
     }
     able(question, target, backend)?;
-    let output = facts.output_tokens.min(question.needs.max_output.unwrap_or(u64::MAX));
+    let output = facts
+        .output_tokens
+        .min(question.needs.max_output.unwrap_or(u64::MAX));
     let output = output.min(backend.max_output.unwrap_or(u64::MAX));
     room(question, backend, facts.prompt_tokens, output)?;
     let output_tokens = output.saturating_mul(question.needs.choices);
@@ -68,7 +84,12 @@ fn able(question: &Question<'_>, target: Target, backend: &Backend) -> Result<()
 }
 
 /// Is there room for the prompt, and for the output that is asked for or expected?
-fn room(question: &Question<'_>, backend: &Backend, prompt: u64, expected: u64) -> Result<(), Refusal> {
+fn room(
+    question: &Question<'_>,
+    backend: &Backend,
+    prompt: u64,
+    expected: u64,
+) -> Result<(), Refusal> {
     let asked = question.needs.max_output;
     if let (Some(needed), Some(has)) = (asked, backend.max_output)
         && needed > has
@@ -78,7 +99,10 @@ fn room(question: &Question<'_>, backend: &Backend, prompt: u64, expected: u64) 
     // without a limit of the client, the answer ends where the context does
     let needed = prompt.saturating_add(asked.unwrap_or(expected.min(1)));
     if needed > backend.context.unwrap_or(SURE_CONTEXT) {
-        return Err(Refusal::Context { needed, has: backend.context });
+        return Err(Refusal::Context {
+            needed,
+            has: backend.context,
+        });
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 //! and words of this program, never what a client sent.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
     core::{Collector, Desc},
     proto::{self, MetricFamily},
 };
@@ -11,14 +11,17 @@ use prometheus::{
 use crate::money::PICO_PER_USD;
 
 /// Seconds of a whole request.
-const DURATION: [f64; 14] =
-    [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+const DURATION: [f64; 14] = [
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+];
 /// Seconds to the first token.
-const FIRST_TOKEN: [f64; 15] =
-    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+const FIRST_TOKEN: [f64; 15] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+];
 /// Seconds in tollgate.
-const OVERHEAD: [f64; 11] =
-    [25e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3];
+const OVERHEAD: [f64; 11] = [
+    25e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3,
+];
 /// Seconds a token.
 const PER_TOKEN: [f64; 9] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5];
 
@@ -98,12 +101,17 @@ impl Metrics {
         let registry = Registry::new_custom(Some("tollgate".into()), None)?;
         let to = Families(&registry);
         let cost = IntCounterVec::new(
-            Opts::new("cost_usd_total", "List price of what was used, in US dollars."),
+            Opts::new(
+                "cost_usd_total",
+                "List price of what was used, in US dollars.",
+            ),
             &["backend", "key"],
         )?;
         registry.register(Box::new(Dollars(cost.clone())))?;
         let build = to.gauge("build_info", "Always 1.", &["version", "commit"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
+        build
+            .with_label_values(&[env!("CARGO_PKG_VERSION"), commit])
+            .set(1);
         Ok(Self {
             requests: to.counter(
                 "requests_total",
@@ -151,7 +159,9 @@ impl Metrics {
     /// The text of `/metrics`.
     #[must_use]
     pub fn text(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_default()
     }
 }
 
@@ -159,7 +169,12 @@ impl Metrics {
 struct Families<'a>(&'a Registry);
 
 impl Families<'_> {
-    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    fn counter(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
         let family = IntCounterVec::new(Opts::new(name, help), labels)?;
         self.0.register(Box::new(family.clone()))?;
         Ok(family)
@@ -171,7 +186,12 @@ impl Families<'_> {
         Ok(counter)
     }
 
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    fn gauge(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
         let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
         self.0.register(Box::new(family.clone()))?;
         Ok(family)
@@ -183,7 +203,10 @@ impl Families<'_> {
         labels: &[&str],
         buckets: &[f64],
     ) -> Result<HistogramVec, prometheus::Error> {
-        let family = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
+        let family = HistogramVec::new(
+            HistogramOpts::new(name, help).buckets(buckets.to_vec()),
+            labels,
+        )?;
         self.0.register(Box::new(family.clone()))?;
         Ok(family)
     }

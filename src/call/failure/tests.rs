@@ -1,7 +1,9 @@
 use super::*;
 
 fn class(status: u16, body: &str) -> Class {
-    let needs = [Cap::Tools, Cap::Vision, Cap::JsonSchema].into_iter().collect();
+    let needs = [Cap::Tools, Cap::Vision, Cap::JsonSchema]
+        .into_iter()
+        .collect();
     let status = StatusCode::from_u16(status).unwrap();
     Failure::from_answer(status, &HeaderMap::new(), body.as_bytes(), needs).class
 }
@@ -48,15 +50,33 @@ fn an_empty_account_is_known_whatever_its_status() {
 fn a_rate_limit_is_not_an_empty_account() {
     let zhipu = r#"{"error":{"code":"1302","message":"您的账户已达到速率限制"}}"#;
     assert_eq!(class(429, zhipu), Class::Busy { retry_after: None });
-    assert_eq!(class(429, &said("Rate limit reached: too many tokens per min")), Class::Busy { retry_after: None });
+    assert_eq!(
+        class(429, &said("Rate limit reached: too many tokens per min")),
+        Class::Busy { retry_after: None }
+    );
 }
 
 #[test]
 fn an_ability_that_is_lacking_counts_only_where_it_is_needed() {
-    assert_eq!(class(400, &said("`tools` is not supported by this model")), Class::Incapable(Cap::Tools));
-    assert_eq!(class(400, &said("This model does not support image input")), Class::Incapable(Cap::Vision));
-    assert_eq!(class(422, &said("response_format of type json_schema is unsupported")), Class::Incapable(Cap::JsonSchema));
-    assert_eq!(class(400, &said("logprobs are not supported")), Class::Rejected);
+    assert_eq!(
+        class(400, &said("`tools` is not supported by this model")),
+        Class::Incapable(Cap::Tools)
+    );
+    assert_eq!(
+        class(400, &said("This model does not support image input")),
+        Class::Incapable(Cap::Vision)
+    );
+    assert_eq!(
+        class(
+            422,
+            &said("response_format of type json_schema is unsupported")
+        ),
+        Class::Incapable(Cap::JsonSchema)
+    );
+    assert_eq!(
+        class(400, &said("logprobs are not supported")),
+        Class::Rejected
+    );
 }
 
 #[test]
@@ -91,12 +111,30 @@ fn an_error_inside_a_success_is_treated_as_its_status() {
         let body = error::read(json.as_bytes()).unwrap();
         Failure::from_error(body, Caps::default()).class
     };
-    assert_eq!(class(r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#), Class::Busy { retry_after: None });
-    assert_eq!(class(r#"{"error":{"code":429,"message":"x"}}"#), Class::Busy { retry_after: None });
-    assert_eq!(class(r#"{"error":{"message":"x","type":"server_error"}}"#), Class::Transient);
-    assert_eq!(class(r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#), Class::Refused(DownReason::OutOfMoney));
-    assert_eq!(class(r#"{"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#), Class::Refused(DownReason::KeyRefused));
-    assert_eq!(class(r#"{"error":{"code":400,"message":"prompt is too long"}}"#), Class::ContextTooLong);
+    assert_eq!(
+        class(r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#),
+        Class::Busy { retry_after: None }
+    );
+    assert_eq!(
+        class(r#"{"error":{"code":429,"message":"x"}}"#),
+        Class::Busy { retry_after: None }
+    );
+    assert_eq!(
+        class(r#"{"error":{"message":"x","type":"server_error"}}"#),
+        Class::Transient
+    );
+    assert_eq!(
+        class(r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#),
+        Class::Refused(DownReason::OutOfMoney)
+    );
+    assert_eq!(
+        class(r#"{"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#),
+        Class::Refused(DownReason::KeyRefused)
+    );
+    assert_eq!(
+        class(r#"{"error":{"code":400,"message":"prompt is too long"}}"#),
+        Class::ContextTooLong
+    );
 }
 
 #[test]
@@ -108,7 +146,10 @@ fn a_wait_is_read_from_each_spelling() {
     };
     assert_eq!(wait("retry-after", "2"), Some(Duration::from_secs(2)));
     assert_eq!(wait("retry-after", "0.4"), Some(Duration::from_secs(1)));
-    assert_eq!(wait("retry-after-ms", "120"), Some(Duration::from_millis(120)));
+    assert_eq!(
+        wait("retry-after-ms", "120"),
+        Some(Duration::from_millis(120))
+    );
     for odd in ["", "-1", "soon", "1e3", "Wed, 21 Oct 2026 07:28:00 GMT"] {
         assert_eq!(wait("retry-after", odd), None, "{odd}");
     }

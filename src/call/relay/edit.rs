@@ -5,12 +5,10 @@
 
 use bytes::Bytes;
 
-use crate::{
-    wire::{
-        json::Object,
-        openai::chunk::{Chunk, Shape},
-        sse,
-    },
+use crate::wire::{
+    json::Object,
+    openai::chunk::{Chunk, Shape},
+    sse,
 };
 
 /// What leaves in place of an event.
@@ -27,7 +25,11 @@ pub enum Verdict {
 /// Decides on one chunk. `cost` is the price of its usage as JSON, where it has one.
 #[must_use]
 pub fn edit(data: &[u8], chunk: &Chunk<'_>, wants_usage: bool, cost: Option<&str>) -> Verdict {
-    let changed = if wants_usage { shown(data, chunk, cost) } else { hidden(data, chunk) };
+    let changed = if wants_usage {
+        shown(data, chunk, cost)
+    } else {
+        hidden(data, chunk)
+    };
     match changed {
         Ok(None) => Verdict::Pass,
         Ok(Some(object)) => {
@@ -49,7 +51,9 @@ fn hidden(data: &[u8], chunk: &Chunk<'_>) -> Result<Option<Object>, Hidden> {
     if chunk.usage.is_none() {
         return Ok(None);
     }
-    let Ok(mut object) = Object::parse(Bytes::copy_from_slice(data)) else { return Ok(None) };
+    let Ok(mut object) = Object::parse(Bytes::copy_from_slice(data)) else {
+        return Ok(None);
+    };
     object.remove("usage");
     Ok(Some(object))
 }
@@ -61,7 +65,9 @@ fn shown(data: &[u8], chunk: &Chunk<'_>, cost: Option<&str>) -> Result<Option<Ob
     if !no_choices && priced.is_none() {
         return Ok(None);
     }
-    let Ok(mut object) = Object::parse(Bytes::copy_from_slice(data)) else { return Ok(None) };
+    let Ok(mut object) = Object::parse(Bytes::copy_from_slice(data)) else {
+        return Ok(None);
+    };
     if no_choices {
         object.set("choices", &b"[]"[..]);
     }
@@ -83,7 +89,12 @@ mod tests {
     use crate::wire::openai::chunk;
 
     fn leave(json: &str, wants_usage: bool, cost: Option<&str>) -> Verdict {
-        edit(json.as_bytes(), &chunk::read(json.as_bytes()).unwrap(), wants_usage, cost)
+        edit(
+            json.as_bytes(),
+            &chunk::read(json.as_bytes()).unwrap(),
+            wants_usage,
+            cost,
+        )
     }
 
     fn event(json: &str) -> Verdict {
@@ -102,7 +113,8 @@ mod tests {
     #[test]
     fn usage_is_shown_only_to_who_asked() {
         assert_eq!(leave(USAGE, false, Some("\"0.1\"")), Verdict::Withhold);
-        let priced = r#"{"id":"a","choices":[],"usage":{"prompt_tokens":1,"x":1e0,"cost_usd":"0.1"}}"#;
+        let priced =
+            r#"{"id":"a","choices":[],"usage":{"prompt_tokens":1,"x":1e0,"cost_usd":"0.1"}}"#;
         assert_eq!(leave(USAGE, true, Some("\"0.1\"")), event(priced));
         assert_eq!(leave(USAGE, true, None), Verdict::Pass);
     }
@@ -113,7 +125,10 @@ mod tests {
         let without = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"y":2.50}"#;
         assert_eq!(leave(last, false, None), event(without));
         let null = r#"{"choices":[{"index":0,"delta":{}}],"usage":null}"#;
-        assert_eq!(leave(null, false, None), event(r#"{"choices":[{"index":0,"delta":{}}]}"#));
+        assert_eq!(
+            leave(null, false, None),
+            event(r#"{"choices":[{"index":0,"delta":{}}]}"#)
+        );
         assert_eq!(leave(null, true, None), Verdict::Pass);
     }
 
@@ -121,9 +136,15 @@ mod tests {
     fn missing_and_null_choices_become_an_empty_array_for_who_asked() {
         let groq = r#"{"usage":{"total_tokens":1}}"#;
         assert_eq!(leave(groq, false, None), Verdict::Withhold);
-        assert_eq!(leave(groq, true, None), event(r#"{"usage":{"total_tokens":1},"choices":[]}"#));
+        assert_eq!(
+            leave(groq, true, None),
+            event(r#"{"usage":{"total_tokens":1},"choices":[]}"#)
+        );
         let null = r#"{"choices":null,"usage":null}"#;
-        assert_eq!(leave(null, true, None), event(r#"{"choices":[],"usage":null}"#));
+        assert_eq!(
+            leave(null, true, None),
+            event(r#"{"choices":[],"usage":null}"#)
+        );
     }
 
     #[test]

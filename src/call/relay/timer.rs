@@ -32,7 +32,13 @@ impl Timer {
         let now = Instant::now();
         let first = patience.first_event.min(patience.whole);
         let sleep = Box::pin(tokio::time::sleep_until(first));
-        Self { patience, fresh: true, heard: now, sent: now, sleep }
+        Self {
+            patience,
+            fresh: true,
+            heard: now,
+            sent: now,
+            sleep,
+        }
     }
 
     /// The backend sent an event with data.
@@ -102,8 +108,16 @@ impl Timer {
     }
 
     fn set(&mut self) {
-        let limits = [Some(self.patience.whole), Some(self.silence().0), self.keep_alive_at()];
-        let next = limits.into_iter().flatten().min().unwrap_or(self.patience.whole);
+        let limits = [
+            Some(self.patience.whole),
+            Some(self.silence().0),
+            self.keep_alive_at(),
+        ];
+        let next = limits
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.patience.whole);
         self.sleep.as_mut().reset(next);
     }
 }

@@ -39,11 +39,36 @@ struct Kind {
 }
 
 const KINDS: [Kind; 5] = [
-    Kind { name: "ollama", port: 11434, path: "/api/tags", read: ollama },
-    Kind { name: "vllm", port: 8000, path: "/v1/models", read: |answer| owned_by(answer, "vllm") },
-    Kind { name: "sglang", port: 30000, path: "/v1/models", read: |answer| owned_by(answer, "sglang") },
-    Kind { name: "llamacpp", port: 8080, path: "/v1/models", read: |answer| owned_by(answer, "llamacpp") },
-    Kind { name: "lmstudio", port: 1234, path: "/api/v0/models", read: lm_studio },
+    Kind {
+        name: "ollama",
+        port: 11434,
+        path: "/api/tags",
+        read: ollama,
+    },
+    Kind {
+        name: "vllm",
+        port: 8000,
+        path: "/v1/models",
+        read: |answer| owned_by(answer, "vllm"),
+    },
+    Kind {
+        name: "sglang",
+        port: 30000,
+        path: "/v1/models",
+        read: |answer| owned_by(answer, "sglang"),
+    },
+    Kind {
+        name: "llamacpp",
+        port: 8080,
+        path: "/v1/models",
+        read: |answer| owned_by(answer, "llamacpp"),
+    },
+    Kind {
+        name: "lmstudio",
+        port: 1234,
+        path: "/api/v0/models",
+        read: lm_studio,
+    },
 ];
 
 /// Asks every usual port but our own, all at once.
@@ -52,11 +77,17 @@ pub(in crate::cli) async fn local_servers(own: &[SocketAddr]) -> Vec<Local> {
     let kinds = KINDS.iter().filter(|kind| !ports.contains(&kind.port));
     let asked: Vec<_> = kinds
         .map(|kind| async move {
-            let uri: Uri = format!("http://127.0.0.1:{}{}", kind.port, kind.path).parse().ok()?;
+            let uri: Uri = format!("http://127.0.0.1:{}{}", kind.port, kind.path)
+                .parse()
+                .ok()?;
             let answer = serde_json::from_slice(&get(uri, PATIENCE).await?).ok()?;
             let models = (kind.read)(&answer)?;
             let base_url = format!("http://127.0.0.1:{}/v1", kind.port);
-            (!models.is_empty()).then_some(Local { name: kind.name, base_url, models })
+            (!models.is_empty()).then_some(Local {
+                name: kind.name,
+                base_url,
+                models,
+            })
         })
         .collect();
     let mut found = Vec::new();
@@ -74,7 +105,10 @@ pub(in crate::cli) async fn get(uri: Uri, patience: Duration) -> Option<Bytes> {
     let answer = async {
         let answer = client.request(request).await.ok()?;
         (answer.status() == StatusCode::OK).then_some(())?;
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.ok()?;
+        let body = Limited::new(answer.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+            .ok()?;
         Some(body.to_bytes())
     };
     tokio::time::timeout(patience, answer).await.ok()?
@@ -85,10 +119,14 @@ fn owned_by(answer: &Value, owner: &str) -> Option<Vec<LocalModel>> {
     let list = answer.get("data")?.as_array()?;
     let of_owner = |model: &&Value| model.get("owned_by").and_then(Value::as_str) == Some(owner);
     let models = list.iter().filter(of_owner).filter_map(|model| {
-        let context = model.get("max_model_len").or_else(|| model.pointer("/meta/n_ctx"));
+        let context = model
+            .get("max_model_len")
+            .or_else(|| model.pointer("/meta/n_ctx"));
         Some(LocalModel {
             id: model.get("id")?.as_str()?.to_owned(),
-            context: context.and_then(Value::as_u64).filter(|context| *context > 0),
+            context: context
+                .and_then(Value::as_u64)
+                .filter(|context| *context > 0),
         })
     });
     Some(models.collect())
@@ -99,7 +137,10 @@ fn ollama(answer: &Value) -> Option<Vec<LocalModel>> {
     let models = list.iter().filter_map(|model| {
         model.get("details")?;
         let id = model.get("name")?.as_str()?.to_owned();
-        Some(LocalModel { id, context: Some(OLLAMA_CONTEXT) })
+        Some(LocalModel {
+            id,
+            context: Some(OLLAMA_CONTEXT),
+        })
     });
     Some(models.collect())
 }
@@ -125,13 +166,20 @@ mod tests {
     #[test]
     fn each_server_is_known_by_its_own_shape_only() {
         let vllm = json!({"object":"list","data":[{"id":"Qwen/Qwen3-32B","owned_by":"vllm","max_model_len":40960}]});
-        let want = vec![LocalModel { id: "Qwen/Qwen3-32B".into(), context: Some(40_960) }];
+        let want = vec![LocalModel {
+            id: "Qwen/Qwen3-32B".into(),
+            context: Some(40_960),
+        }];
         assert_eq!(owned_by(&vllm, "vllm"), Some(want));
         assert_eq!(owned_by(&vllm, "llamacpp"), Some(vec![]));
         assert_eq!(ollama(&vllm), None);
         let llama = json!({"data":[{"id":"m.gguf","owned_by":"llamacpp","meta":{"n_ctx":8192}}]});
-        assert_eq!(owned_by(&llama, "llamacpp").unwrap()[0].context, Some(8_192));
-        let tags = json!({"models":[{"name":"qwen3:8b","details":{"family":"qwen3"}},{"name":"x"}]});
+        assert_eq!(
+            owned_by(&llama, "llamacpp").unwrap()[0].context,
+            Some(8_192)
+        );
+        let tags =
+            json!({"models":[{"name":"qwen3:8b","details":{"family":"qwen3"}},{"name":"x"}]});
         assert_eq!(ollama(&tags).unwrap().len(), 1);
         let studio = json!({"data":[{"id":"a","type":"llm","max_context_length":32768},{"id":"b","type":"embeddings"}]});
         assert_eq!(lm_studio(&studio).unwrap().len(), 1);

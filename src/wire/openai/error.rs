@@ -125,8 +125,10 @@ pub fn mask(text: &str) -> String {
             rest.find(is_word).unwrap_or(rest.len())
         };
         let (word, after) = rest.split_at(end);
-        let mixed = word.bytes().any(|b| b.is_ascii_digit()) && word.bytes().any(|b| b.is_ascii_alphabetic());
-        let secret = PREFIXES.iter().any(|prefix| word.starts_with(prefix)) || (word.len() >= LONG && mixed);
+        let mixed = word.bytes().any(|b| b.is_ascii_digit())
+            && word.bytes().any(|b| b.is_ascii_alphabetic());
+        let secret =
+            PREFIXES.iter().any(|prefix| word.starts_with(prefix)) || (word.len() >= LONG && mixed);
         masked.push_str(if secret { "***" } else { word });
         rest = after;
     }
@@ -217,11 +219,23 @@ mod tests {
     #[test]
     fn what_looks_like_a_key_or_an_id_is_hidden() {
         for (text, masked) in [
-            ("Incorrect key: sk-proj-abc_DEF123. See docs", "Incorrect key: ***. See docs"),
-            ("in organization org-Ab12 on tokens per min", "in organization *** on tokens per min"),
+            (
+                "Incorrect key: sk-proj-abc_DEF123. See docs",
+                "Incorrect key: ***. See docs",
+            ),
+            (
+                "in organization org-Ab12 on tokens per min",
+                "in organization *** on tokens per min",
+            ),
             ("request 0190f1e2a3b4c5d6e7f8 failed", "request *** failed"),
-            ("max_tokens must be at most 4096, got 100000", "max_tokens must be at most 4096, got 100000"),
-            ("context_length_exceeded: 余额 for gpt-4o-mini", "context_length_exceeded: 余额 for gpt-4o-mini"),
+            (
+                "max_tokens must be at most 4096, got 100000",
+                "max_tokens must be at most 4096, got 100000",
+            ),
+            (
+                "context_length_exceeded: 余额 for gpt-4o-mini",
+                "context_length_exceeded: 余额 for gpt-4o-mini",
+            ),
         ] {
             assert_eq!(mask(text), masked);
         }

@@ -55,13 +55,19 @@ impl Cap {
     /// The spelling in configuration, catalogue, metrics and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(cap, _)| *cap == self).map_or("", |(_, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(cap, _)| *cap == self)
+            .map_or("", |(_, name)| name)
     }
 
     /// The capability of that spelling.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, n)| *n == name).map(|(cap, _)| *cap)
+        Self::ALL
+            .iter()
+            .find(|(_, n)| *n == name)
+            .map(|(cap, _)| *cap)
     }
 }
 
@@ -80,7 +86,10 @@ impl Caps {
 
     /// The members, in display order.
     pub fn iter(self) -> impl Iterator<Item = Cap> {
-        Cap::ALL.into_iter().map(|(cap, _)| cap).filter(move |cap| self.has(*cap))
+        Cap::ALL
+            .into_iter()
+            .map(|(cap, _)| cap)
+            .filter(move |cap| self.has(*cap))
     }
 
     /// No member?

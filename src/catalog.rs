@@ -265,10 +265,17 @@ impl Exchange {
 pub enum CatalogError {
     /// Not TOML, an unknown key, or a value of the wrong kind.
     #[error("{file}: {source}")]
-    Syntax { file: String, source: Box<toml::de::Error> },
+    Syntax {
+        file: String,
+        source: Box<toml::de::Error>,
+    },
     /// Readable, but it cannot be meant.
     #[error("{file}: {place}: {what}")]
-    Meaning { file: String, place: String, what: String },
+    Meaning {
+        file: String,
+        place: String,
+        what: String,
+    },
 }
 
 /// All providers, each parsed when it is first asked for.
@@ -295,7 +302,11 @@ impl Catalog {
         schedules: &str,
         providers: impl IntoIterator<Item = (Cow<'static, str>, Cow<'static, str>)>,
     ) -> Result<Self, CatalogError> {
-        let entry = |(name, text)| Entry { name, text, provider: OnceLock::new() };
+        let entry = |(name, text)| Entry {
+            name,
+            text,
+            provider: OnceLock::new(),
+        };
         Ok(Self {
             shared: Shared {
                 exchange: file::exchange(exchange)?,

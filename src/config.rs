@@ -169,7 +169,10 @@ impl Domain {
     /// The spelling in configuration and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(domain, _)| *domain == self).map_or("", |(_, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(domain, _)| *domain == self)
+            .map_or("", |(_, name)| name)
     }
 }
 
@@ -186,7 +189,11 @@ impl Quality {
     /// The chance in that domain, in 1/10,000; `None`: not known.
     #[must_use]
     pub fn at(&self, domain: Domain) -> Option<u16> {
-        self.by_domain.get(domain as usize).copied().flatten().or(self.default)
+        self.by_domain
+            .get(domain as usize)
+            .copied()
+            .flatten()
+            .or(self.default)
     }
 }
 

@@ -7,3 +7,4 @@ pub mod usage;
 
 pub mod catalog;
 pub mod config;
+pub mod wire;

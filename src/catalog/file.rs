@@ -150,7 +150,10 @@ pub(super) fn provider(
     let from = file.provider;
     let refuse = |place: &str, what: String| refusal(name, place, what);
     if from.id != name {
-        return Err(refuse("provider", format!("the id `{}` is not the file's name", from.id)));
+        return Err(refuse(
+            "provider",
+            format!("the id `{}` is not the file's name", from.id),
+        ));
     }
     let mut models = Vec::with_capacity(file.models.len());
     let mut ids = HashSet::new();
@@ -213,7 +216,9 @@ fn model(text: ModelText, windows: &[Arc<Window>]) -> Result<Model, String> {
 
 /// Declared capabilities with those that inputs, outputs and the mode imply.
 fn caps(text: &ModelText) -> Result<Option<Caps>, String> {
-    let Some(declared) = &text.caps else { return Ok(None) };
+    let Some(declared) = &text.caps else {
+        return Ok(None);
+    };
     let mut caps = Caps::default();
     for name in declared {
         let cap = Cap::from_name(name).ok_or_else(|| format!("no capability `{name}`"))?;
@@ -236,7 +241,11 @@ fn caps(text: &ModelText) -> Result<Option<Caps>, String> {
             _ => return Err(format!("no output `{name}`")),
         };
     }
-    Ok(Some(if text.mode == Mode::Embedding { caps.with(Cap::Embeddings) } else { caps }))
+    Ok(Some(if text.mode == Mode::Embedding {
+        caps.with(Cap::Embeddings)
+    } else {
+        caps
+    }))
 }
 
 fn card(text: CardText, windows: &[Arc<Window>]) -> Result<Card, String> {
@@ -275,12 +284,24 @@ fn card(text: CardText, windows: &[Arc<Window>]) -> Result<Card, String> {
 }
 
 fn self_hosted(text: &CardText) -> Result<Option<SelfHosted>, String> {
-    match (text.rates.gpu_hour, text.gpus, text.prefill_tps, text.decode_tps) {
+    match (
+        text.rates.gpu_hour,
+        text.gpus,
+        text.prefill_tps,
+        text.decode_tps,
+    ) {
         (None, None, None, None) => Ok(None),
         (Some(gpu_hour), Some(gpus @ 1..), Some(prefill_tps @ 1..), Some(decode_tps @ 1..)) => {
-            Ok(Some(SelfHosted { gpu_hour, gpus, prefill_tps, decode_tps }))
+            Ok(Some(SelfHosted {
+                gpu_hour,
+                gpus,
+                prefill_tps,
+                decode_tps,
+            }))
         }
-        _ => Err("`gpu_hour`, `gpus`, `prefill_tps` and `decode_tps` go together, none zero".into()),
+        _ => {
+            Err("`gpu_hour`, `gpus`, `prefill_tps` and `decode_tps` go together, none zero".into())
+        }
     }
 }
 
@@ -311,17 +332,25 @@ fn arcs(texts: Vec<String>) -> Vec<Arc<str>> {
 }
 
 fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, CatalogError> {
-    toml::from_str(text)
-        .map_err(|error| CatalogError::Syntax { file: file.to_owned(), source: Box::new(error) })
+    toml::from_str(text).map_err(|error| CatalogError::Syntax {
+        file: file.to_owned(),
+        source: Box::new(error),
+    })
 }
 
 fn refusal(file: &str, place: &str, what: String) -> CatalogError {
-    CatalogError::Meaning { file: file.to_owned(), place: place.to_owned(), what }
+    CatalogError::Meaning {
+        file: file.to_owned(),
+        place: place.to_owned(),
+        what,
+    }
 }
 
 /// The first moment of a day in UTC.
 fn midnight(date: Date) -> Option<Timestamp> {
-    date.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    date.to_zoned(TimeZone::UTC)
+        .ok()
+        .map(|zoned| zoned.timestamp())
 }
 
 #[cfg(test)]

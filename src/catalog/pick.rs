@@ -42,10 +42,18 @@ pub(super) fn pick<'a>(
     boundary: Boundary,
     assume: Assume,
 ) -> Pick<'a> {
-    let applies = Applies { asked, prompt, boundary, assume };
+    let applies = Applies {
+        asked,
+        prompt,
+        boundary,
+        assume,
+    };
     let pick = applies.among(cards, asked.tier);
     if matches!(pick.found, Found::None) && asked.tier != STANDARD {
-        return Pick { fell_back: true, ..applies.among(cards, STANDARD) };
+        return Pick {
+            fell_back: true,
+            ..applies.among(cards, STANDARD)
+        };
     }
     pick
 }
@@ -66,7 +74,10 @@ impl Applies<'_> {
         let mut found = Found::None;
         let mut best: Option<Rank> = None;
         let mut uncertain = false;
-        for card in cards.iter().filter(|card| &*card.tier == tier && self.fits(card)) {
+        for card in cards
+            .iter()
+            .filter(|card| &*card.tier == tier && self.fits(card))
+        {
             match card.window.as_deref().map(|window| self.open(window)) {
                 None | Some((true, false)) => {}
                 Some((open, unknown)) => {
@@ -83,12 +94,20 @@ impl Applies<'_> {
                 found = Found::Several;
             }
         }
-        Pick { found, fell_back: false, uncertain }
+        Pick {
+            found,
+            fell_back: false,
+            uncertain,
+        }
     }
 
     /// Everything but the tier and the window.
     fn fits(&self, card: &Card) -> bool {
-        let when = if self.asked.reasoning { When::Reasoning } else { When::NonReasoning };
+        let when = if self.asked.reasoning {
+            When::Reasoning
+        } else {
+            When::NonReasoning
+        };
         let over = |over| match self.boundary {
             Boundary::Over => self.prompt > over,
             Boundary::AtOrOver => self.prompt >= over,

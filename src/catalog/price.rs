@@ -100,7 +100,10 @@ impl Flags {
 
     /// Spellings of the members.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::ALL.into_iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| name)
+        Self::ALL
+            .into_iter()
+            .filter(move |(flag, _)| self.has(*flag))
+            .map(|(_, name)| name)
     }
 }
 
@@ -116,14 +119,28 @@ pub fn cost<'a>(
     shared: &Shared,
 ) -> Priced<'a> {
     let prompt = usage.prompt_total();
-    let on = |assume| on(pick(cards, asked, prompt, boundary, assume), asked.at, usage, shared);
+    let on = |assume| {
+        on(
+            pick(cards, asked, prompt, boundary, assume),
+            asked.at,
+            usage,
+            shared,
+        )
+    };
     let (closed, uncertain) = on(Assume::Closed);
     if !uncertain {
         return closed;
     }
     let (open, _) = on(Assume::Open);
-    let dearer = if open.cost >= closed.cost { open } else { closed };
-    Priced { flags: dearer.flags.with(Flags::BEYOND_CALENDAR), ..dearer }
+    let dearer = if open.cost >= closed.cost {
+        open
+    } else {
+        closed
+    };
+    Priced {
+        flags: dearer.flags.with(Flags::BEYOND_CALENDAR),
+        ..dearer
+    }
 }
 
 /// The cost of a call on one's own hardware: the share of the GPU-seconds that it keeps busy.
@@ -134,7 +151,9 @@ pub fn cost<'a>(
 pub fn cost_self_hosted(hardware: &SelfHosted, prompt: u64, output: u64) -> Option<Usd> {
     let [prompt, output, prefill, decode] =
         [prompt, output, hardware.prefill_tps, hardware.decode_tps].map(i128::from);
-    let busy = prompt.checked_mul(decode)?.checked_add(output.checked_mul(prefill)?)?;
+    let busy = prompt
+        .checked_mul(decode)?
+        .checked_add(output.checked_mul(prefill)?)?;
     let pico = i128::from(hardware.gpu_hour.pico())
         .checked_mul(i128::from(hardware.gpus))?
         .checked_mul(busy)?;
@@ -144,8 +163,17 @@ pub fn cost_self_hosted(hardware: &SelfHosted, prompt: u64, output: u64) -> Opti
 
 /// The price on what was picked, and whether the pick depended on an assumption.
 fn on<'a>(pick: Pick<'a>, at: Timestamp, usage: &Usage, shared: &Shared) -> (Priced<'a>, bool) {
-    let tier = if pick.fell_back { Flags::STANDARD_TIER } else { Flags::default() };
-    let unpriced = |card, flag| Priced { cost: None, listed: None, card, flags: tier.with(flag) };
+    let tier = if pick.fell_back {
+        Flags::STANDARD_TIER
+    } else {
+        Flags::default()
+    };
+    let unpriced = |card, flag| Priced {
+        cost: None,
+        listed: None,
+        card,
+        flags: tier.with(flag),
+    };
     let priced = match pick.found {
         Found::None => unpriced(None, Flags::NO_CARD),
         Found::Several => unpriced(None, Flags::AMBIGUOUS),
@@ -181,7 +209,9 @@ fn listed(card: &Card, usage: &Usage) -> Result<(i128, Flags), Flags> {
             Some(rate) => {
                 let fee = rate.times(units).checked_mul(scale);
                 let fee = fee.and_then(|fee| div_half_even(fee, divisor));
-                sum = fee.and_then(|fee| sum.checked_add(fee)).ok_or(Flags::TOO_LARGE)?;
+                sum = fee
+                    .and_then(|fee| sum.checked_add(fee))
+                    .ok_or(Flags::TOO_LARGE)?;
             }
         }
     }
@@ -194,7 +224,10 @@ fn tokens(rates: &Rates, usage: &Usage) -> Result<i128, Flags> {
     let cache_write = rates.cache_write.or(input);
     // Cached audio without its own rate: with a rate for audio it is not known to be cheaper than
     // that; without one audio is text.
-    let cached_audio = rates.cache_read_audio.or(rates.input_audio).or(rates.cache_read);
+    let cached_audio = rates
+        .cache_read_audio
+        .or(rates.input_audio)
+        .or(rates.cache_read);
     [
         (usage.input, input),
         (usage.cache_read, rates.cache_read.or(input)),
@@ -221,7 +254,12 @@ fn fees(rates: &Rates, usage: &Usage) -> [(u64, Option<Rate>, i128, i128); 6] {
     [
         (usage.searches, rates.web_search_k, PER_THOUSAND, 1),
         (usage.requests, rates.request_k, PER_THOUSAND, 1),
-        (usage.milliseconds, rates.audio_hour, PER_UNIT, MILLISECONDS_AN_HOUR),
+        (
+            usage.milliseconds,
+            rates.audio_hour,
+            PER_UNIT,
+            MILLISECONDS_AN_HOUR,
+        ),
         (usage.chars, rates.char_m, 1, 1),
         (usage.images, rates.image_each, PER_UNIT, 1),
         (usage.pages, rates.page_k, PER_THOUSAND, 1),

@@ -75,7 +75,9 @@ impl Window {
         {
             return Open::No;
         }
-        let Some(calendar) = &self.holidays else { return Open::Yes };
+        let Some(calendar) = &self.holidays else {
+            return Open::Yes;
+        };
         let day = local_day(second, calendar.offset_minutes);
         if day > calendar.covers_through {
             Open::Unknown
@@ -91,7 +93,10 @@ impl Hours {
     /// From `"16:30"` and `"00:30"`; `None` for what are not two different times of a day.
     #[must_use]
     pub fn parse(start: &str, end: &str) -> Option<Self> {
-        let hours = Self { start: minute_of_day(start)?, end: minute_of_day(end)? };
+        let hours = Self {
+            start: minute_of_day(start)?,
+            end: minute_of_day(end)?,
+        };
         (hours.start != hours.end && hours.start < DAY_MINUTES).then_some(hours)
     }
 
@@ -113,7 +118,9 @@ impl Weekdays {
     #[must_use]
     pub fn from_iso(days: &[u8]) -> Option<Self> {
         days.iter()
-            .try_fold(0, |set, day| (1..=7).contains(day).then_some(set | 1 << day))
+            .try_fold(0, |set, day| {
+                (1..=7).contains(day).then_some(set | 1 << day)
+            })
             .map(Self)
     }
 
@@ -164,7 +171,13 @@ mod tests {
     }
 
     fn day(date: &str) -> i64 {
-        date.parse::<Date>().unwrap().at(0, 0, 0, 0).in_tz("UTC").unwrap().timestamp().as_second()
+        date.parse::<Date>()
+            .unwrap()
+            .at(0, 0, 0, 0)
+            .in_tz("UTC")
+            .unwrap()
+            .timestamp()
+            .as_second()
             / DAY_SECONDS
     }
 
@@ -194,8 +207,14 @@ mod tests {
         ] {
             assert_eq!(at(&night, moment), open, "{moment}");
         }
-        assert_eq!(at(&window("14:00", "00:00"), "2026-11-20T23:59:00Z"), Open::Yes);
-        assert_eq!(at(&window("14:00", "24:00"), "2026-11-20T00:00:00Z"), Open::No);
+        assert_eq!(
+            at(&window("14:00", "00:00"), "2026-11-20T23:59:00Z"),
+            Open::Yes
+        );
+        assert_eq!(
+            at(&window("14:00", "24:00"), "2026-11-20T00:00:00Z"),
+            Open::No
+        );
     }
 
     #[test]
@@ -222,7 +241,11 @@ mod tests {
         assert_eq!(at(&peak, "2026-10-01T02:00:00Z"), Open::No);
         assert_eq!(at(&peak, "2026-10-02T02:00:00Z"), Open::Yes);
         assert_eq!(at(&peak, "2027-01-01T02:00:00Z"), Open::Unknown);
-        assert_eq!(at(&peak, "2027-01-01T05:00:00Z"), Open::No, "closed whatever the day is");
+        assert_eq!(
+            at(&peak, "2027-01-01T05:00:00Z"),
+            Open::No,
+            "closed whatever the day is"
+        );
     }
 
     #[test]
@@ -237,7 +260,12 @@ mod tests {
 
     #[test]
     fn what_is_no_time_of_day_is_refused() {
-        for (start, end) in [("24:00", "01:00"), ("12:00", "12:00"), ("12:60", "13:00"), ("noon", "13:00")] {
+        for (start, end) in [
+            ("24:00", "01:00"),
+            ("12:00", "12:00"),
+            ("12:60", "13:00"),
+            ("noon", "13:00"),
+        ] {
             assert_eq!(Hours::parse(start, end), None, "{start}-{end}");
         }
         assert_eq!(Weekdays::from_iso(&[0]), None);

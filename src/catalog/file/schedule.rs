@@ -114,7 +114,12 @@ pub(super) fn exchange(text: &str) -> Result<Vec<Exchange>, CatalogError> {
             return Err(refuse("`num` and `den` must be above zero"));
         }
         let from = midnight(rate.from).ok_or_else(|| refuse("no such day"))?;
-        rates.push(Exchange { from, num: rate.num, den: rate.den, source: rate.source.into() });
+        rates.push(Exchange {
+            from,
+            num: rate.num,
+            den: rate.den,
+            source: rate.source.into(),
+        });
     }
     rates.sort_by_key(|rate| std::cmp::Reverse(rate.from));
     Ok(rates)
@@ -123,16 +128,30 @@ pub(super) fn exchange(text: &str) -> Result<Vec<Exchange>, CatalogError> {
 /// Windows with their calendars.
 pub(super) fn windows(text: &str) -> Result<Vec<Arc<Window>>, CatalogError> {
     let file: SchedulesFile = parse(SCHEDULES, text)?;
-    let calendars: Vec<_> = file.holidays.into_iter().map(calendar).collect::<Result<_, _>>()?;
-    file.windows.into_iter().map(|text| window(text, &calendars).map(Arc::new)).collect()
+    let calendars: Vec<_> = file
+        .holidays
+        .into_iter()
+        .map(calendar)
+        .collect::<Result<_, _>>()?;
+    file.windows
+        .into_iter()
+        .map(|text| window(text, &calendars).map(Arc::new))
+        .collect()
 }
 
 fn calendar(text: HolidaysText) -> Result<Arc<Calendar>, CatalogError> {
     let day = |date| {
         let refuse = || refusal(SCHEDULES, &text.id, format!("no such day: {date}"));
-        midnight(date).map(|at| at.as_second().div_euclid(DAY_SECONDS)).ok_or_else(refuse)
+        midnight(date)
+            .map(|at| at.as_second().div_euclid(DAY_SECONDS))
+            .ok_or_else(refuse)
     };
-    let mut days: Vec<i64> = text.dates.iter().copied().map(day).collect::<Result<_, _>>()?;
+    let mut days: Vec<i64> = text
+        .dates
+        .iter()
+        .copied()
+        .map(day)
+        .collect::<Result<_, _>>()?;
     days.sort_unstable();
     Ok(Arc::new(Calendar {
         offset_minutes: text.calendar_offset_minutes,
@@ -144,8 +163,11 @@ fn calendar(text: HolidaysText) -> Result<Arc<Calendar>, CatalogError> {
 
 fn window(text: WindowText, calendars: &[Arc<Calendar>]) -> Result<Window, CatalogError> {
     let refuse = |what: String| refusal(SCHEDULES, &text.id, what);
-    let hours: Option<Vec<Hours>> =
-        text.hours_utc.iter().map(|(start, end)| Hours::parse(start, end)).collect();
+    let hours: Option<Vec<Hours>> = text
+        .hours_utc
+        .iter()
+        .map(|(start, end)| Hours::parse(start, end))
+        .collect();
     let weekdays = match &text.weekdays {
         None => Some(Weekdays::ALL),
         Some(days) => Weekdays::from_iso(days),

@@ -1,0 +1,3 @@
+//! What travels over the network, read no further than the program acts on it.
+
+pub mod usage;

@@ -238,6 +238,11 @@ mod tests {
         }));
         assert_eq!(at(&peak, "2026-10-01T02:00:00Z"), Open::No);
         assert_eq!(at(&peak, "2026-10-02T02:00:00Z"), Open::Yes);
+        assert_eq!(
+            at(&peak, "2026-12-31T02:00:00Z"),
+            Open::Yes,
+            "the last day that is covered"
+        );
         assert_eq!(at(&peak, "2027-01-01T02:00:00Z"), Open::Unknown);
         assert_eq!(
             at(&peak, "2027-01-01T05:00:00Z"),

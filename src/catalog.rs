@@ -316,7 +316,7 @@ impl Catalog {
         })
     }
 
-    /// Names of all providers, sorted as they were given.
+    /// Names of all providers, in the order given.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.name.as_ref())
     }

@@ -17,8 +17,8 @@ const EXCHANGE: &str = include_str!("../../config/catalog/_fx.toml");
 const SCHEDULES: &str = include_str!("../../config/catalog/_schedules.toml");
 const PROVIDERS: [(&str, &str); 39] = providers![
     "ai21",
-    "alibaba-cn",
     "alibaba",
+    "alibaba-cn",
     "amazon-bedrock",
     "anthropic",
     "bailing",
@@ -44,8 +44,8 @@ const PROVIDERS: [(&str, &str); 39] = providers![
     "perplexity",
     "sambanova",
     "self-hosted",
-    "siliconflow-cn",
     "siliconflow",
+    "siliconflow-cn",
     "stepfun-ai",
     "tencent-tokenhub",
     "together",

@@ -145,8 +145,8 @@ pub fn cost<'a>(
 
 /// The cost of a call on one's own hardware: the share of the GPU-seconds that it keeps busy.
 ///
-/// gpu_hour × gpus ÷ 3600 × (prompt ÷ prefill_tps + output ÷ decode_tps), divided once. `None`:
-/// a speed of zero, or more than can be held.
+/// `gpu_hour × gpus ÷ 3600 × (prompt ÷ prefill_tps + output ÷ decode_tps)`, divided once.
+/// `None`: a speed of zero, or more than can be held.
 #[must_use]
 pub fn cost_self_hosted(hardware: &SelfHosted, prompt: u64, output: u64) -> Option<Usd> {
     let [prompt, output, prefill, decode] =

@@ -119,7 +119,7 @@ impl Weekdays {
     pub fn from_iso(days: &[u8]) -> Option<Self> {
         days.iter()
             .try_fold(0, |set, day| {
-                (1..=7).contains(day).then_some(set | 1 << day)
+                (1..=7).contains(day).then(|| set | (1 << day))
             })
             .map(Self)
     }
@@ -149,7 +149,7 @@ fn minute_of_day(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::civil::Date;
+    use jiff::{civil::Date, tz::TimeZone};
     use proptest::prelude::*;
 
     use super::*;
@@ -171,10 +171,8 @@ mod tests {
     }
 
     fn day(date: &str) -> i64 {
-        date.parse::<Date>()
-            .unwrap()
-            .at(0, 0, 0, 0)
-            .in_tz("UTC")
+        let date: Date = date.parse().unwrap();
+        date.to_zoned(TimeZone::UTC)
             .unwrap()
             .timestamp()
             .as_second()
@@ -240,6 +238,11 @@ mod tests {
         }));
         assert_eq!(at(&peak, "2026-10-01T02:00:00Z"), Open::No);
         assert_eq!(at(&peak, "2026-10-02T02:00:00Z"), Open::Yes);
+        assert_eq!(
+            at(&peak, "2026-12-31T02:00:00Z"),
+            Open::Yes,
+            "the last day that is covered"
+        );
         assert_eq!(at(&peak, "2027-01-01T02:00:00Z"), Open::Unknown);
         assert_eq!(
             at(&peak, "2027-01-01T05:00:00Z"),

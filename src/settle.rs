@@ -481,10 +481,11 @@ impl Watch for Account {
             // xAI sends an empty one after the real one
             return call::as_json(self.cost);
         }
-        let tier = service_tier
+        let served = service_tier
             .map(|tier| tier.trim_matches('"'))
-            .filter(|tier| !is_default(tier));
-        let price = self.price(&reading.usage, tier.unwrap_or(cost::STANDARD));
+            .and_then(usage::tier);
+        let tier = reading.service_tier.or(served).unwrap_or(cost::STANDARD);
+        let price = self.price(&reading.usage, tier);
         self.usage = Some(reading.usage);
         self.inconsistent = !reading.flags.is_empty();
         self.cost = price;
@@ -501,11 +502,6 @@ impl Drop for Account {
         // 499 is what nginx writes where the client left; nobody receives it
         self.close(499, Outcome::Cancelled, "the client left");
     }
-}
-
-/// Spellings of the tier that everybody gets.
-fn is_default(tier: &str) -> bool {
-    matches!(tier, "null" | "default" | "auto" | "standard" | "on_demand")
 }
 
 /// Token counts by the types of the metric.

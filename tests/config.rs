@@ -374,6 +374,7 @@ mod meaning {
             let overrides = Overrides {
                 listen,
                 admin_listen,
+                ..Overrides::default()
             };
             load::from_path_with(&path, &env, &catalog, overrides).map(|checked| checked.config)
         };

@@ -114,11 +114,17 @@ pub trait Watch: Send {
 pub enum CallError {
     /// The client's fault: passed on.
     #[error("the backend refused the request")]
-    Rejected { status: StatusCode, body: ErrorBody },
+    Rejected {
+        status: StatusCode,
+        body: Box<ErrorBody>,
+    },
     #[error("the request is too long for every backend that was asked")]
-    ContextTooLong { body: Option<ErrorBody> },
+    ContextTooLong { body: Option<Box<ErrorBody>> },
     #[error("no backend can do what the request needs: {}", lacks.as_str())]
-    Incapable { lacks: Cap, body: Option<ErrorBody> },
+    Incapable {
+        lacks: Cap,
+        body: Option<Box<ErrorBody>>,
+    },
     #[error("the request took too long: {}", phase.as_str())]
     TimedOut { phase: Phase },
     /// The last of several failures.
@@ -130,7 +136,7 @@ pub enum CallError {
     /// After the first byte had gone to the client.
     #[error("the stream broke off: {detail}")]
     Broken {
-        body: Option<ErrorBody>,
+        body: Option<Box<ErrorBody>>,
         detail: &'static str,
     },
 }
@@ -280,7 +286,7 @@ impl Job {
         };
         let replica = busy.replica;
         let body = upstream::body_for(&self.ask, provider, backend);
-        let Some(request) = upstream.prepare(&busy, &self.ask, &self.forwarded, body) else {
+        let Some(request) = upstream.prepare(&busy, &self.ask, &self.forwarded, &body) else {
             return (replica, Err(broken()));
         };
         watch.begin(candidate);

@@ -132,7 +132,7 @@ impl GatewayError {
             Self::Ask(error) => ask(error, message),
             Self::Route { error, .. } => route(error, message),
             Self::Call(error) => call(error, message),
-            Self::UnknownPath(path) => unknown_path(path, message),
+            Self::UnknownPath(path) => unknown_path(path, &message),
             Self::WrongMethod(_) => Public::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 INVALID,
@@ -268,7 +268,7 @@ fn route(error: &RouteError, message: String) -> Public {
 }
 
 fn call(error: &CallError, message: String) -> Public {
-    let said = |body: &Option<ErrorBody>| match body {
+    let said = |body: &Option<Box<ErrorBody>>| match body {
         Some(body) if !body.message.is_empty() => format!("{message}: {}", mask(&body.message)),
         _ => message.clone(),
     };
@@ -328,7 +328,7 @@ fn rejected(status: StatusCode, body: &ErrorBody) -> Public {
 }
 
 /// A doubled version is the commonest mistake in a base URL.
-fn unknown_path(path: &str, message: String) -> Public {
+fn unknown_path(path: &str, message: &str) -> Public {
     let hint = if path.starts_with("/v1/v1/") {
         "; the base URL of your client ends in `/v1` twice: set it to `http://HOST:PORT/v1`"
     } else {

@@ -220,8 +220,8 @@ impl Account {
 
     /// Milliseconds since the request came.
     #[must_use]
-    pub fn elapsed_ms(&self) -> u128 {
-        self.opening.started.elapsed().as_millis()
+    pub fn elapsed_ms(&self) -> u64 {
+        millis(self.opening.started.elapsed())
     }
 
     /// Closes the account; only the first call counts.
@@ -333,11 +333,8 @@ impl Account {
 
     fn log(&self, status: u16, outcome: Outcome, detail: &str) {
         let usage = self.usage.unwrap_or_default();
-        let since = |moment: Instant| {
-            moment
-                .saturating_duration_since(self.opening.started)
-                .as_millis()
-        };
+        let since =
+            |moment: Instant| millis(moment.saturating_duration_since(self.opening.started));
         tracing::info!(
             target: "tollgate::access",
             request_id = self.opening.request_id,
@@ -521,6 +518,10 @@ fn by_type(usage: &Usage) -> [(&'static str, u64); 7] {
         ("audio_in", usage.input_audio),
         ("audio_out", usage.output_audio),
     ]
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a client wrote, at most 128 characters of it.

@@ -54,7 +54,6 @@ struct Guard {
 }
 
 /// Every path for the operator.
-#[must_use]
 pub fn router(app: Arc<App>, key: &SecretString) -> Router {
     let guard = Arc::new(Guard {
         digest: Sha256::digest(key.expose_secret()).into(),

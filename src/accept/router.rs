@@ -41,7 +41,6 @@ pub(super) struct Closer(pub(super) Arc<Notify>);
 pub(super) struct RequestId(pub(super) String);
 
 /// Every path for clients.
-#[must_use]
 pub fn router(app: Arc<App>) -> Router {
     let config = Arc::clone(&app.world().config);
     let paths = versioned(Router::new(), "/chat/completions", &post(chat));

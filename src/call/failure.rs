@@ -71,7 +71,7 @@ pub struct Failure {
     /// The status that the backend answered, or that its error stands for.
     pub status: Option<StatusCode>,
     /// What the backend said, as sent: masked before a client sees it.
-    pub body: Option<ErrorBody>,
+    pub body: Option<Box<ErrorBody>>,
     /// What happened, for the log.
     pub detail: &'static str,
 }
@@ -169,8 +169,8 @@ impl Failure {
     /// An answer with a status other than success.
     #[must_use]
     pub fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], needs: Caps) -> Self {
-        let parsed = error::read(body);
-        let class = classify(status, retry_after(headers), parsed.as_ref(), needs);
+        let parsed = error::read(body).map(Box::new);
+        let class = classify(status, retry_after(headers), parsed.as_deref(), needs);
         Self {
             class,
             status: Some(status),
@@ -187,7 +187,7 @@ impl Failure {
         Self {
             class,
             status: Some(status),
-            body: Some(body),
+            body: Some(Box::new(body)),
             detail: "error inside a success",
         }
     }

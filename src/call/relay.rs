@@ -181,14 +181,14 @@ impl Relay {
                 let Ok(data) = frame.into_data() else {
                     return Poll::Ready(Ok(()));
                 };
-                Poll::Ready(self.take(data, watch))
+                Poll::Ready(self.take(&data, watch))
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Err(cut("the transfer broke off"))),
             Poll::Ready(None) => Poll::Ready(self.finish(watch)),
         }
     }
 
-    fn take(&mut self, frame: Bytes, watch: &mut dyn Watch) -> Result<(), Failure> {
+    fn take(&mut self, frame: &Bytes, watch: &mut dyn Watch) -> Result<(), Failure> {
         if self.state == State::Done {
             return Ok(());
         }
@@ -268,7 +268,7 @@ impl Relay {
     fn finish(&mut self, watch: &mut dyn Watch) -> Result<(), Failure> {
         // some servers leave out the blank line after the last event
         if self.state != State::Done && !self.splitter.unfinished().trim_ascii().is_empty() {
-            self.take(Bytes::from_static(b"\n\n"), watch)?;
+            self.take(&Bytes::from_static(b"\n\n"), watch)?;
         }
         match self.state {
             State::Done | State::Ended => {}

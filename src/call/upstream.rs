@@ -103,7 +103,7 @@ impl Upstream {
         busy: &Busy,
         ask: &Ask,
         forwarded: &HeaderMap,
-        body: Object,
+        body: &Object,
     ) -> Option<Prepared> {
         let replica = self.replicas.get(busy.replica)?;
         let uri = match ask.endpoint {

@@ -37,7 +37,6 @@ pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<Ex
 }
 
 /// The list as a table: a row for each backend of a model or route.
-
 pub(super) fn table(list: &List, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(&[
         "NAME",

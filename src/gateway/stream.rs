@@ -101,7 +101,7 @@ impl StreamBody {
         sse::event(&error.public().to_json())
     }
 
-    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let State::Waiting {
             running,
             job,
@@ -112,14 +112,17 @@ impl StreamBody {
             return Poll::Ready(None);
         };
         if let Poll::Ready((outcome, account)) = running.as_mut().poll(cx) {
-            return Poll::Ready(Some(match outcome {
+            let bytes = match outcome {
                 Ok(Delivery {
                     answer: Answer::Stream(relay),
                     ..
                 }) => {
                     let note = late_backend(job, &account);
                     self.state = State::Relaying { relay, account };
-                    note
+                    match note {
+                        Some(note) => note,
+                        None => return self.poll_bytes(cx),
+                    }
                 }
                 Ok(_) => self.close(
                     account,
@@ -129,13 +132,14 @@ impl StreamBody {
                     },
                 ),
                 Err(error) => self.close(account, error),
-            }));
+            };
+            return Poll::Ready(Some(Ok(bytes)));
         }
         if ticker.as_mut().poll(cx).is_ready() {
             ticker.as_mut().reset(Instant::now() + *keep_alive);
             // registers the waker for the next tick
             let _ = ticker.as_mut().poll(cx);
-            return Poll::Ready(Some(sse::comment("keep-alive")));
+            return Poll::Ready(Some(Ok(sse::comment("keep-alive"))));
         }
         Poll::Pending
     }
@@ -149,7 +153,7 @@ impl StreamBody {
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         match &mut self.state {
             State::Ended => Poll::Ready(None),
-            State::Waiting { .. } => self.poll_waiting(cx).map(|bytes| bytes.map(Ok)),
+            State::Waiting { .. } => self.poll_waiting(cx),
             State::Relaying { relay, account } => match relay.poll_next(cx, account) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
@@ -223,14 +227,16 @@ impl std::fmt::Debug for StreamBody {
 
 /// The head named the first candidate before it had answered; where another one served, a comment
 /// says so.
-fn late_backend(job: &Job, account: &Account) -> Bytes {
-    let served = account
-        .serving()
-        .and_then(|c| job.means.config.backends.get(c.backend));
-    sse::comment(&format!(
+fn late_backend(job: &Job, account: &Account) -> Option<Bytes> {
+    let served = account.serving()?.backend;
+    if job.plan.candidates.first()?.backend == served {
+        return None;
+    }
+    let backend = job.means.config.backends.get(served)?;
+    Some(sse::comment(&format!(
         "x-tollgate-backend: {}",
-        served.map_or("unknown", |b| &b.name)
-    ))
+        backend.name
+    )))
 }
 
 fn cut(failure: &Failure) -> Outcome {

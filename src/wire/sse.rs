@@ -88,15 +88,15 @@ impl Splitter {
     ///
     /// # Errors
     /// If an event is longer than the limit; the stream can't be read on after that.
-    pub fn push(&mut self, frame: Bytes) -> Result<Block, TooLong> {
+    pub fn push(&mut self, frame: &Bytes) -> Result<Block, TooLong> {
         let mut ends = Vec::new();
         let whole = if self.held.is_empty() {
-            let done = self.scan.ends(&frame, &mut ends);
+            let done = self.scan.ends(frame, &mut ends);
             self.held
                 .extend_from_slice(frame.get(done..).unwrap_or_default());
             frame.slice(..done)
         } else {
-            self.held.extend_from_slice(&frame);
+            self.held.extend_from_slice(frame);
             let done = self.scan.ends(&self.held, &mut ends);
             self.held.split_to(done).freeze()
         };

@@ -101,7 +101,7 @@ fn a_request_goes_to_the_providers_address_with_its_own_headers() {
     }
     let body = body_for(&ask, &provider, &backend());
     let request = upstream
-        .prepare(&busy, &ask, &forwarded(&client), body)
+        .prepare(&busy, &ask, &forwarded(&client), &body)
         .unwrap();
     assert_eq!(request.uri, "http://h:81/api/v3/chat/completions");
     let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();

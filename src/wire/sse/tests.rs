@@ -7,7 +7,7 @@ fn read(frames: &[&[u8]]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let mut splitter = Splitter::new(1 << 20);
     let (mut bytes, mut datas) = (Vec::new(), Vec::new());
     for frame in frames {
-        let block = splitter.push(Bytes::copy_from_slice(frame)).unwrap();
+        let block = splitter.push(&Bytes::copy_from_slice(frame)).unwrap();
         let covered: usize = block.events.iter().map(|e| e.raw.len()).sum();
         assert_eq!(covered, block.bytes.len(), "events cover their block");
         bytes.extend_from_slice(&block.bytes);
@@ -53,14 +53,14 @@ fn an_event_leaves_with_the_byte_that_completes_it() {
     let mut splitter = Splitter::new(100);
     assert!(
         splitter
-            .push(Bytes::from_static(b"data: x\r\n"))
+            .push(&Bytes::from_static(b"data: x\r\n"))
             .unwrap()
             .events
             .is_empty()
     );
     assert_eq!(
         splitter
-            .push(Bytes::from_static(b"\r"))
+            .push(&Bytes::from_static(b"\r"))
             .unwrap()
             .events
             .len(),
@@ -68,7 +68,7 @@ fn an_event_leaves_with_the_byte_that_completes_it() {
     );
     assert!(
         splitter
-            .push(Bytes::from_static(b"\n"))
+            .push(&Bytes::from_static(b"\n"))
             .unwrap()
             .events
             .is_empty()
@@ -86,22 +86,22 @@ fn an_event_over_the_limit_is_refused_whole_or_in_pieces() {
     let long = [b"data: ".as_slice(), &[b'x'; 100], b"\n\n"].concat();
     assert_eq!(
         Splitter::new(50)
-            .push(Bytes::from(long.clone()))
+            .push(&Bytes::from(long.clone()))
             .unwrap_err(),
         TooLong { limit: 50 }
     );
     let mut splitter = Splitter::new(50);
     let refused = long
         .chunks(10)
-        .any(|part| splitter.push(Bytes::copy_from_slice(part)).is_err());
+        .any(|part| splitter.push(&Bytes::copy_from_slice(part)).is_err());
     assert!(refused);
-    assert!(Splitter::new(1000).push(Bytes::from(long)).is_ok());
+    assert!(Splitter::new(1000).push(&Bytes::from(long)).is_ok());
 }
 
 #[test]
 fn a_frame_of_whole_events_is_not_copied() {
     let frame = Bytes::from_static(b"data: 1\n\ndata: 2\n\n");
-    let block = Splitter::new(100).push(frame.clone()).unwrap();
+    let block = Splitter::new(100).push(&frame).unwrap();
     assert_eq!(block.bytes.as_ptr(), frame.as_ptr());
     assert_eq!(block.events.len(), 2);
 }

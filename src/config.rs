@@ -202,13 +202,19 @@ impl Cap {
     /// The spelling in configuration, catalogue, metrics and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(cap, _)| *cap == self).map_or("", |(_, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(cap, _)| *cap == self)
+            .map_or("", |(_, name)| name)
     }
 
     /// The capability of that spelling.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, n)| *n == name).map(|(cap, _)| *cap)
+        Self::ALL
+            .iter()
+            .find(|(_, n)| *n == name)
+            .map(|(cap, _)| *cap)
     }
 }
 
@@ -227,7 +233,10 @@ impl Caps {
 
     /// The members, in display order.
     pub fn iter(self) -> impl Iterator<Item = Cap> {
-        Cap::ALL.into_iter().map(|(cap, _)| cap).filter(move |cap| self.has(*cap))
+        Cap::ALL
+            .into_iter()
+            .map(|(cap, _)| cap)
+            .filter(move |cap| self.has(*cap))
     }
 
     /// No member?
@@ -279,7 +288,10 @@ impl Domain {
     /// The spelling in configuration and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(domain, _)| *domain == self).map_or("", |(_, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(domain, _)| *domain == self)
+            .map_or("", |(_, name)| name)
     }
 }
 
@@ -296,7 +308,11 @@ impl Quality {
     /// The chance in that domain, in 1/10,000; `None`: not known.
     #[must_use]
     pub fn at(&self, domain: Domain) -> Option<u16> {
-        self.by_domain.get(domain as usize).copied().flatten().or(self.default)
+        self.by_domain
+            .get(domain as usize)
+            .copied()
+            .flatten()
+            .or(self.default)
     }
 }
 

@@ -6,3 +6,5 @@ pub mod usage;
 
 pub mod catalog;
 pub mod config;
+
+pub mod simulate;

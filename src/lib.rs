@@ -32,4 +32,5 @@ pub mod state;
 pub mod accept;
 pub mod cli;
 pub mod serve;
+pub mod simulate;
 pub mod telemetry;

@@ -4,6 +4,7 @@
 //! version are known by name and refused.
 
 mod check;
+mod demo;
 mod explain;
 mod health;
 mod models;
@@ -185,7 +186,7 @@ impl Cli {
     fn run(self, out: &mut dyn Write) -> Result<ExitCode, CliError> {
         match self.command.unwrap_or(Command::Serve(self.serve)) {
             Command::Serve(args) => run::serve(&args),
-            Command::Demo { once } => run::demo(once, out),
+            Command::Demo { once } => demo::run(once, out),
             Command::Check {
                 catalog: Some(_), ..
             } => Err(CliError::Usage("check --catalog: not supported yet".into())),

@@ -1,6 +1,6 @@
 //! `tollgate serve`, `demo` and `simulate`: the commands that go on running.
 
-use std::{io::Write, net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
@@ -12,6 +12,7 @@ use super::{CliError, ServeArgs, source, zero};
 use crate::{
     config::{Checked, Config, load::Overrides},
     serve::{Gateway, Listeners, random_key},
+    simulate::{self, Simulator},
 };
 
 /// Runs the gateway until it is told to stop.
@@ -48,16 +49,23 @@ pub(super) fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
     code
 }
 
-/// Shows the gateway at work.
-pub(super) fn demo(once: bool, out: &mut dyn Write) -> Result<ExitCode, CliError> {
-    let _ = (once, out);
-    Err(CliError::Usage("demo: not supported yet".into()))
+/// Runs the simulator alone, until it is told to stop.
+pub(super) fn simulate(listen: SocketAddr) -> Result<ExitCode, CliError> {
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let simulator = Simulator::bind(listen, simulate::Options::default())
+            .await
+            .map_err(|error| CliError::Failed(format!("{error}: {}", cause(&error))))?;
+        tracing::info!(address = %simulator.addr(), "simulating providers");
+        signals.stop().await;
+        simulator.stop().await;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
-/// Runs the simulator alone.
-pub(super) fn simulate(listen: SocketAddr) -> Result<ExitCode, CliError> {
-    let _ = listen;
-    Err(CliError::Usage("simulate: not supported yet".into()))
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(String::new, ToString::to_string)
 }
 
 /// The threads that everything runs on.
@@ -87,14 +95,14 @@ fn admin_key(config: &Config) -> Result<SecretString, CliError> {
 }
 
 /// The signals of the operator.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, CliError> {
+    pub(super) fn listen() -> Result<Self, CliError> {
         let listen = |kind| signal(kind).map_err(|e| CliError::Failed(format!("signals: {e}")));
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
@@ -104,7 +112,7 @@ impl Signals {
     }
 
     /// Waits for the first signal, ends gracefully, and at once on a second one.
-    async fn until_stopped(&mut self, gateway: Gateway) -> Result<ExitCode, CliError> {
+    pub(super) async fn until_stopped(&mut self, gateway: Gateway) -> Result<ExitCode, CliError> {
         self.stop().await;
         tracing::info!("stopping: no longer ready, open requests are finished");
         tokio::select! {

@@ -4,8 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde_json::Value;
 
 /// How long a server may take to answer.
@@ -100,10 +103,9 @@ pub(in crate::cli) async fn local_servers(own: &[SocketAddr]) -> Vec<Local> {
 
 /// The body of a 200; `None` for everything else.
 pub(in crate::cli) async fn get(uri: Uri, patience: Duration) -> Option<Bytes> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-    let request = Request::get(uri).body(Empty::new()).ok()?;
+    let request = Request::get(uri).body(Full::default()).ok()?;
     let answer = async {
-        let answer = client.request(request).await.ok()?;
+        let answer = client().request(request).await.ok()?;
         (answer.status() == StatusCode::OK).then_some(())?;
         let body = Limited::new(answer.into_body(), MAX_ANSWER)
             .collect()
@@ -112,6 +114,11 @@ pub(in crate::cli) async fn get(uri: Uri, patience: Duration) -> Option<Bytes> {
         Some(body.to_bytes())
     };
     tokio::time::timeout(patience, answer).await.ok()?
+}
+
+/// A client for a request now and then.
+pub(in crate::cli) fn client() -> Client<HttpConnector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new()).build_http()
 }
 
 /// vLLM, SGLang and llama.cpp name themselves as the owner of their models.

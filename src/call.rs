@@ -30,6 +30,7 @@ use self::{
 use crate::{
     caps::Cap,
     config::{Backend, Config, Provider},
+    learn::Lengths,
     money::Usd,
     route::{Candidate, Plan, live::Live},
     understand::Ask,
@@ -52,6 +53,8 @@ pub struct Means {
     pub upstreams: Vec<Upstream>,
     /// In the order of `config.backends`.
     pub live: Vec<Arc<Live>>,
+    /// In the order of `config.models`.
+    pub lengths: Vec<Arc<Lengths>>,
     /// Keeps retries from multiplying the load of a failing backend.
     pub budget: TpsBudget,
     /// Where the clock of `live` begins.

@@ -35,7 +35,7 @@ pub fn explain(
         at,
     };
     let now_ms = world.means.now_ms();
-    let facts = |backend| world.facts(backend, now_ms, ask.needs.prompt_tokens);
+    let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
     let outcome = route::plan(&question, &facts);
     let explanation = explain::explain(&question, &outcome);
     Ok(serde_json::to_string_pretty(&explanation).unwrap_or_default())

@@ -116,7 +116,7 @@ where
         at: Timestamp::now(),
     };
     let now_ms = world.means.now_ms();
-    let facts = |backend| world.facts(backend, now_ms, ask.needs.prompt_tokens);
+    let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
     let plan = route::plan(&question, &facts).map_err(|error| {
         account.refused(error.refused());
         let detail = explain::refusals(&world.config, error.refused());
@@ -263,11 +263,15 @@ fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) 
         "x-tollgate-attempts",
         &account.attempts().to_string(),
     );
-    put(
-        headers,
-        "x-tollgate-decision",
-        &explain::decision(&job.means.config, &job.plan),
-    );
+    let mut decision = explain::decision(&job.means.config, &job.plan);
+    if let Some(failed) = account
+        .attempts()
+        .checked_sub(1)
+        .filter(|failed| *failed > 0)
+    {
+        decision.push_str(&format!("; {failed} failed before"));
+    }
+    put(headers, "x-tollgate-decision", &decision);
     put(
         headers,
         "openai-processing-ms",

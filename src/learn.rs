@@ -15,13 +15,19 @@ const MIN_PROMPT: u64 = 32;
 /// Observations that a moving average remembers, as a shift.
 const MEMORY: u32 = 4;
 
+/// How long a model's answers are, whoever serves it: what one host's answers teach holds for the
+/// others, or else the host that was never asked would look dearer than it is.
+#[derive(Debug, Default)]
+pub struct Lengths {
+    /// Output tokens in 1/65,536; 0: nothing seen.
+    output: AtomicU64,
+}
+
 /// The averages of one backend.
 #[derive(Debug, Default)]
 pub struct Learned {
     /// Reported prompt tokens per estimated token, in 1/65,536; 0: nothing seen.
     ratio: AtomicU64,
-    /// Output tokens in 1/65,536; 0: nothing seen.
-    output: AtomicU64,
     /// Microseconds to the first token; 0: nothing seen.
     first_token: AtomicU64,
 }
@@ -36,6 +42,27 @@ impl Learned {
         }
     }
 
+    /// Microseconds to the first token; `None`: nothing seen.
+    #[must_use]
+    pub fn first_token_us(&self) -> Option<u64> {
+        Some(self.first_token.load(Relaxed)).filter(|us| *us > 0)
+    }
+
+    /// An answer came: what had been estimated for its prompt, and what was reported.
+    pub fn observe_prompt(&self, estimated_prompt: u64, prompt: u64) {
+        if estimated_prompt >= MIN_PROMPT && prompt > 0 {
+            let ratio = (prompt.saturating_mul(ONE) / estimated_prompt).clamp(ONE / 4, ONE * 4);
+            average(&self.ratio, ratio, ONE);
+        }
+    }
+
+    /// The first token came after so many microseconds.
+    pub fn observe_first_token(&self, us: u64) {
+        average(&self.first_token, us.max(1), us.max(1));
+    }
+}
+
+impl Lengths {
     /// Output tokens to expect of one choice.
     #[must_use]
     pub fn output_tokens(&self) -> u64 {
@@ -45,28 +72,10 @@ impl Learned {
         }
     }
 
-    /// Microseconds to the first token; `None`: nothing seen.
-    #[must_use]
-    pub fn first_token_us(&self) -> Option<u64> {
-        Some(self.first_token.load(Relaxed)).filter(|us| *us > 0)
-    }
-
-    /// An answer came: what had been estimated for its prompt, and what was reported.
-    pub fn observe_usage(&self, estimated_prompt: u64, prompt: u64, output: u64) {
-        if estimated_prompt >= MIN_PROMPT && prompt > 0 {
-            let ratio = (prompt.saturating_mul(ONE) / estimated_prompt).clamp(ONE / 4, ONE * 4);
-            average(&self.ratio, ratio, ONE);
-        }
-        average(
-            &self.output,
-            output.min(1 << 32).saturating_mul(ONE).max(1),
-            PRIOR_OUTPUT * ONE,
-        );
-    }
-
-    /// The first token came after so many microseconds.
-    pub fn observe_first_token(&self, us: u64) {
-        average(&self.first_token, us.max(1), us.max(1));
+    /// An answer of one choice had so many tokens.
+    pub fn observe(&self, output: u64) {
+        let output = output.min(1 << 32).saturating_mul(ONE).max(1);
+        average(&self.output, output, PRIOR_OUTPUT * ONE);
     }
 }
 
@@ -87,32 +96,32 @@ mod tests {
     #[test]
     fn an_estimate_moves_to_what_the_backend_reports() {
         let learned = Learned::default();
-        assert_eq!(
-            (learned.prompt_tokens(100), learned.output_tokens()),
-            (100, PRIOR_OUTPUT)
-        );
+        assert_eq!(learned.prompt_tokens(100), 100);
         for _ in 0..200 {
-            learned.observe_usage(100, 150, 20);
+            learned.observe_prompt(100, 150);
         }
-        assert!(
-            (148..=151).contains(&learned.prompt_tokens(100)),
-            "{}",
-            learned.prompt_tokens(100)
-        );
-        assert!(
-            (18..=24).contains(&learned.output_tokens()),
-            "{}",
-            learned.output_tokens()
-        );
+        let got = learned.prompt_tokens(100);
+        assert!((148..=151).contains(&got), "{got}");
+    }
+
+    #[test]
+    fn the_length_of_answers_moves_to_what_is_seen() {
+        let lengths = Lengths::default();
+        assert_eq!(lengths.output_tokens(), PRIOR_OUTPUT);
+        for _ in 0..200 {
+            lengths.observe(20);
+        }
+        let got = lengths.output_tokens();
+        assert!((18..=24).contains(&got), "{got}");
     }
 
     #[test]
     fn short_prompts_and_wild_reports_teach_little() {
         let learned = Learned::default();
-        learned.observe_usage(5, 500, 10);
+        learned.observe_prompt(5, 500);
         assert_eq!(learned.prompt_tokens(100), 100);
         for _ in 0..1_000 {
-            learned.observe_usage(100, u64::MAX, u64::MAX);
+            learned.observe_prompt(100, u64::MAX);
         }
         assert!(learned.prompt_tokens(100) <= 400);
     }

@@ -210,16 +210,19 @@ impl RouteError {
     }
 }
 
-/// Decides.
+/// Decides; `facts` tells what is known of a backend of a model.
 ///
 /// # Errors
 /// If the name is unknown or not allowed, or no backend is left; the error holds every refusal.
-pub fn plan(question: &Question<'_>, facts: &dyn Fn(usize) -> Facts) -> Result<Plan, RouteError> {
+pub fn plan(
+    question: &Question<'_>,
+    facts: &dyn Fn(usize, usize) -> Facts,
+) -> Result<Plan, RouteError> {
     let target = question.target()?;
     let mut refused = Vec::new();
     let mut able = Vec::new();
     for (model, backend) in question.offered(target) {
-        match suit::fit(question, target, (model, backend), facts(backend)) {
+        match suit::fit(question, target, (model, backend), facts(model, backend)) {
             Ok(candidate) => able.push(candidate),
             Err(why) => refused.push(Refused {
                 model,
@@ -326,9 +329,12 @@ fn nobody(refused: Vec<Refused>) -> RouteError {
 fn health_split(
     able: Vec<Candidate>,
     refused: &mut Vec<Refused>,
-    facts: &dyn Fn(usize) -> Facts,
+    facts: &dyn Fn(usize, usize) -> Facts,
 ) -> Result<(Vec<Candidate>, bool), RouteError> {
-    let standings: Vec<Standing> = able.iter().map(|c| facts(c.backend).standing).collect();
+    let standings: Vec<Standing> = able
+        .iter()
+        .map(|c| facts(c.model, c.backend).standing)
+        .collect();
     let healthy = standings.contains(&Standing::Up);
     let may_try = |standing: &Standing| match standing {
         Standing::Up => true,

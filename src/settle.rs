@@ -83,6 +83,7 @@ pub struct Account {
     stream: bool,
     reasoning: bool,
     estimated_prompt: u64,
+    choices: u64,
     attempts: u32,
     /// The backend that is being called or has answered.
     serving: Option<Candidate>,
@@ -113,6 +114,7 @@ impl Account {
             stream: false,
             reasoning: false,
             estimated_prompt: 0,
+            choices: 1,
             attempts: 0,
             serving: None,
             inflight: false,
@@ -151,6 +153,7 @@ impl Account {
         self.stream = ask.stream;
         self.reasoning = ask.needs.caps.has(Cap::Reasoning);
         self.estimated_prompt = ask.needs.prompt_tokens;
+        self.choices = ask.needs.choices;
     }
 
     /// The backends are chosen.
@@ -288,14 +291,21 @@ impl Account {
         if self.inconsistent {
             metrics.inconsistent.with_label_values(&[name]).inc();
         }
-        if let (Some(usage), Some(live)) = (self.usage, self.means.live.get(candidate.backend)) {
-            live.learned.observe_usage(
-                self.estimated_prompt,
-                usage.prompt_total(),
-                usage.output_total(),
-            );
+        if let Some(usage) = self.usage {
+            self.learn(&candidate, &usage);
         }
         self.cost = cost;
+    }
+
+    /// What a reported usage teaches.
+    fn learn(&self, candidate: &Candidate, usage: &Usage) {
+        if let Some(live) = self.means.live.get(candidate.backend) {
+            live.learned
+                .observe_prompt(self.estimated_prompt, usage.prompt_total());
+        }
+        if let Some(lengths) = self.means.lengths.get(candidate.model) {
+            lengths.observe(usage.output_total() / self.choices.max(1));
+        }
     }
 
     fn count(&self, status: u16, outcome: Outcome) {

@@ -18,7 +18,8 @@ use crate::{
     authenticate::Keys,
     call::{Means, client::Client, upstream::Upstream},
     config::Config,
-    route::{Facts, live::Live, names::Names},
+    learn::Lengths,
+    route::{Facts, health::Standing, live::Live, names::Names},
     settle::metrics::Metrics,
 };
 
@@ -46,23 +47,33 @@ pub struct App {
 }
 
 impl World {
-    /// Prepares a configuration. What was learned of a backend is kept under its name.
+    /// Prepares a configuration. What was learned of a backend or model is kept under its name.
     #[must_use]
     pub fn of(config: Config, before: Option<&Self>) -> Self {
         let config = Arc::new(config);
-        let known: HashMap<&str, &Arc<Live>> = before.map_or_else(HashMap::new, |world| {
-            let names = world.config.backends.iter().map(|backend| &*backend.name);
-            names.zip(&world.means.live).collect()
-        });
-        let live = config.backends.iter().map(|backend| {
-            known
-                .get(&*backend.name)
-                .map_or_else(Arc::default, |live| Arc::clone(live))
-        });
+        let live = kept(
+            config.backends.iter().map(|backend| &*backend.name),
+            before.map(|world| {
+                (
+                    world.config.backends.iter().map(|b| &*b.name),
+                    &world.means.live[..],
+                )
+            }),
+        );
+        let lengths = kept(
+            config.models.iter().map(|model| &*model.name),
+            before.map(|world| {
+                (
+                    world.config.models.iter().map(|m| &*m.name),
+                    &world.means.lengths[..],
+                )
+            }),
+        );
         let means = Means {
             client: Client::new(config.server.connect_timeout),
             upstreams: config.providers.iter().map(Upstream::of).collect(),
-            live: live.collect(),
+            live,
+            lengths,
             budget: Means::budget(&config),
             epoch: before.map_or_else(Instant::now, |world| world.means.epoch),
             config: Arc::clone(&config),
@@ -75,14 +86,39 @@ impl World {
         }
     }
 
-    /// What is known of a backend now, for a prompt of so many estimated tokens.
+    /// What is known now of a backend of a model, for a prompt of so many estimated tokens.
     #[must_use]
-    pub fn facts(&self, backend: usize, now_ms: u64, estimate: u64) -> Facts {
-        match self.means.live.get(backend) {
-            Some(live) => live.facts(now_ms, estimate),
-            None => Live::default().facts(now_ms, estimate),
-        }
+    pub fn facts(&self, model: usize, backend: usize, now_ms: u64, estimate: u64) -> Facts {
+        let nothing = (Arc::default(), Arc::default());
+        let live: &Live = self.means.live.get(backend).unwrap_or(&nothing.0);
+        let lengths: &Lengths = self.means.lengths.get(model).unwrap_or(&nothing.1);
+        live.facts(lengths, now_ms, estimate)
     }
+
+    /// How a backend stands now.
+    #[must_use]
+    pub fn standing(&self, backend: usize) -> Standing {
+        let live = self.means.live.get(backend);
+        live.map_or(Standing::Up, |live| {
+            live.health.standing(self.means.now_ms())
+        })
+    }
+}
+
+/// A state for each name: the one that it had before, or a new one.
+fn kept<'a, T: Default>(
+    names: impl Iterator<Item = &'a str>,
+    before: Option<(impl Iterator<Item = &'a str>, &[Arc<T>])>,
+) -> Vec<Arc<T>> {
+    let known: HashMap<&str, &Arc<T>> =
+        before.map_or_else(HashMap::new, |(names, states)| names.zip(states).collect());
+    names
+        .map(|name| {
+            known
+                .get(name)
+                .map_or_else(Arc::default, |state| Arc::clone(state))
+        })
+        .collect()
 }
 
 impl App {

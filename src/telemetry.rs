@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-/// The variable that says what is logged, in tracing's syntax; `info` unless it is set.
+/// The variable that says what is logged, in tracing's syntax.
 pub const FILTER: &str = "TOLLGATE_LOG";
 
 /// How log lines are written.
@@ -16,9 +16,10 @@ pub enum Format {
     Json,
 }
 
-/// Begins to log. A second call changes nothing.
-pub fn start(format: Format) {
-    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
+/// Begins to log, from `level` up unless the variable says otherwise. A second call changes
+/// nothing.
+pub fn start(format: Format, level: &str) {
+    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(level));
     let terminal = io::stderr().is_terminal();
     let json = match format {
         Format::Auto => !terminal,

@@ -32,6 +32,7 @@ use crate::{
     authenticate::{AuthError, Principal},
     error::GatewayError,
     explaining,
+    route::health::Standing,
     settle::metrics::Metrics,
     state::App,
     understand::Endpoint,
@@ -106,9 +107,8 @@ async fn metrics(State(app): State<Shared>) -> Response {
 /// Gauges that follow from the state of backends are set when they are asked for.
 fn show(app: &App, metrics: &Metrics) -> String {
     let world = app.world();
-    let now_ms = world.means.now_ms();
     for (index, backend) in world.config.backends.iter().enumerate() {
-        let up = world.facts(index, now_ms, 0).standing == crate::route::health::Standing::Up;
+        let up = world.standing(index) == Standing::Up;
         metrics
             .backend_up
             .with_label_values(&[&*backend.name])

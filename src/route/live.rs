@@ -1,7 +1,7 @@
 //! What is known of a backend while it runs; outlives a change of the configuration.
 
 use super::{Facts, health::Health};
-use crate::learn::Learned;
+use crate::learn::{Learned, Lengths};
 
 /// One backend's state; shared, without a lock.
 #[derive(Debug, Default)]
@@ -11,13 +11,14 @@ pub struct Live {
 }
 
 impl Live {
-    /// What routing may know at `now_ms` for a prompt of so many estimated tokens.
+    /// What routing may know at `now_ms` for a prompt of so many estimated tokens, to a model
+    /// whose answers are that long.
     #[must_use]
-    pub fn facts(&self, now_ms: u64, estimate: u64) -> Facts {
+    pub fn facts(&self, lengths: &Lengths, now_ms: u64, estimate: u64) -> Facts {
         Facts {
             standing: self.health.standing(now_ms),
             prompt_tokens: self.learned.prompt_tokens(estimate),
-            output_tokens: self.learned.output_tokens(),
+            output_tokens: lengths.output_tokens(),
             first_token_us: self.learned.first_token_us(),
         }
     }

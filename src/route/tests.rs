@@ -96,7 +96,7 @@ impl<'a> Case<'a> {
             narrow: &self.narrow,
             at: Timestamp::UNIX_EPOCH,
         };
-        plan(&question, &|backend| Facts {
+        plan(&question, &|_, backend| Facts {
             standing: standing(backend),
             prompt_tokens: self.needs.prompt_tokens,
             output_tokens: 300,

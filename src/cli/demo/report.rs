@@ -68,7 +68,7 @@ impl Report {
         if !answer.status.is_success() {
             self.refused += 1;
             let message = answer.body["error"]["message"].as_str().unwrap_or_default();
-            let why = message.split(':').next().unwrap_or_default();
+            let why = message.split(';').next().unwrap_or_default();
             let served = format!("nobody ({})", answer.status.as_u16());
             self.table
                 .row(vec![asked, needs(request), served, why.to_owned()]);
@@ -84,12 +84,7 @@ impl Report {
         let baseline = self.baseline(&reading.usage);
         self.spent = self.spent.saturating_add(cost.unwrap_or_default());
         self.baseline = self.baseline.saturating_add(baseline.unwrap_or_default());
-        let attempts = header("x-tollgate-attempts").unwrap_or("1");
-        let decision = header("x-tollgate-decision").unwrap_or_default();
-        let why = match attempts {
-            "1" => decision.to_owned(),
-            more => format!("{decision}; {more} attempts"),
-        };
+        let why = header("x-tollgate-decision").unwrap_or_default().to_owned();
         let tokens = format!(
             "{}+{}",
             reading.usage.prompt_total(),

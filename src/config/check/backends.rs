@@ -118,6 +118,7 @@ pub(super) fn backend(
             .max_output
             .or(known.and_then(|model| model.max_output)),
         caps: stated.caps.or(known.and_then(|model| model.caps)),
+        caps_are_all: stated.caps.is_some(),
         quality: stated.quality,
     }
 }
@@ -202,5 +203,6 @@ fn same_facts(a: &Backend, b: &Backend) -> bool {
         && a.context == b.context
         && a.max_output == b.max_output
         && a.caps == b.caps
+        && a.caps_are_all == b.caps_are_all
         && a.quality == b.quality
 }

@@ -433,6 +433,7 @@ impl Watch for Account {
             result = failure.result(),
             status = failure.status.map(|status| status.as_u16()),
             detail = failure.detail,
+            cause = failure.for_log(),
             "attempt failed"
         );
     }

@@ -61,13 +61,8 @@ impl Usage {
     /// Every output token, hidden or not.
     #[must_use]
     pub fn output_total(&self) -> u64 {
-        [
-            self.output,
-            self.reasoning,
-            self.output_audio,
-            self.output_image,
-        ]
-        .into_iter()
-        .fold(0, u64::saturating_add)
+        [self.output, self.reasoning, self.output_audio, self.output_image]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 }

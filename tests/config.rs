@@ -1,5 +1,11 @@
 //! The configuration from outside: example files load, bad ones are explained, nothing leaks.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use proptest::prelude::*;

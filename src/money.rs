@@ -4,7 +4,7 @@
 //! digits, so one token costs a whole number of pico-dollars and nothing is ever rounded before a
 //! division that a price itself demands. Binary floats appear only where Prometheus wants them.
 
-use std::{fmt, str::FromStr};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -53,10 +53,19 @@ fn parse_scaled(text: &str, digits: u32) -> Result<i64, MoneyError> {
     let fraction = fraction.trim_end_matches('0');
     let used = u32::try_from(fraction.len()).unwrap_or(u32::MAX);
     let Some(missing) = digits.checked_sub(used) else {
-        return Err(MoneyError::TooFine { text: text.to_owned(), digits });
+        return Err(MoneyError::TooFine {
+            text: text.to_owned(),
+            digits,
+        });
     };
     let too_large = || MoneyError::TooLarge(text.to_owned());
-    let part = |s: &str| if s.is_empty() { Ok(0) } else { s.parse::<i64>() };
+    let part = |s: &str| {
+        if s.is_empty() {
+            Ok(0)
+        } else {
+            s.parse::<i64>()
+        }
+    };
     let whole = part(whole).map_err(|_| too_large())?;
     let fraction = part(fraction).map_err(|_| too_large())?;
     let scale = 10_i64.checked_pow(digits).ok_or_else(too_large)?;
@@ -78,6 +87,24 @@ fn write_scaled(f: &mut fmt::Formatter<'_>, value: i64, digits: u32) -> fmt::Res
     }
     let text = format!("{fraction:0width$}", width = digits as usize);
     write!(f, "{sign}{whole}.{}", text.trim_end_matches('0'))
+}
+
+/// The quotient, rounded half to even; `None` for a divisor that is not positive.
+///
+/// Half to even because it has no drift: over many requests the roundings cancel out.
+#[must_use]
+pub fn div_half_even(dividend: i128, divisor: i128) -> Option<i128> {
+    if divisor <= 0 {
+        return None;
+    }
+    let (quotient, rest) = (dividend.div_euclid(divisor), dividend.rem_euclid(divisor));
+    // Compared without doubling the rest, which might not fit.
+    let up = match rest.cmp(&(divisor - rest)) {
+        Ordering::Less => false,
+        Ordering::Equal => quotient % 2 != 0,
+        Ordering::Greater => true,
+    };
+    Some(quotient + i128::from(up))
 }
 
 impl Usd {
@@ -214,26 +241,72 @@ mod tests {
 
     #[test]
     fn a_price_per_million_is_whole_pico_dollars_a_token() {
-        for (text, pico) in [("0.27", 270_000), ("0.0125", 12_500), ("3", 3_000_000), ("0.000001", 1), ("0", 0)] {
+        for (text, pico) in [
+            ("0.27", 270_000),
+            ("0.0125", 12_500),
+            ("3", 3_000_000),
+            ("0.000001", 1),
+            ("0", 0),
+        ] {
             assert_eq!(text.parse::<Rate>().unwrap().pico(), pico, "{text}");
         }
     }
 
     #[test]
     fn what_is_not_a_plain_decimal_is_refused() {
-        for text in ["", ".5", "5.", "-1", "+1", "1e3", "1,5", " 1", "1.2.3", "0x1", "NaN", "∞", "١"] {
-            assert!(matches!(text.parse::<Usd>(), Err(MoneyError::Syntax(_))), "{text:?}");
+        for text in [
+            "", ".5", "5.", "-1", "+1", "1e3", "1,5", " 1", "1.2.3", "0x1", "NaN", "∞", "١",
+        ] {
+            assert!(
+                matches!(text.parse::<Usd>(), Err(MoneyError::Syntax(_))),
+                "{text:?}"
+            );
         }
-        assert!(matches!("0.0000001".parse::<Rate>(), Err(MoneyError::TooFine { .. })));
-        assert!(matches!("99999999999".parse::<Usd>(), Err(MoneyError::TooLarge(_))));
-        assert!(matches!("99999999999999999999".parse::<Usd>(), Err(MoneyError::TooLarge(_))));
+        assert!(matches!(
+            "0.0000001".parse::<Rate>(),
+            Err(MoneyError::TooFine { .. })
+        ));
+        assert!(matches!(
+            "99999999999".parse::<Usd>(),
+            Err(MoneyError::TooLarge(_))
+        ));
+        assert!(matches!(
+            "99999999999999999999".parse::<Usd>(),
+            Err(MoneyError::TooLarge(_))
+        ));
     }
 
     #[test]
     fn an_amount_is_written_exactly_without_exponent() {
-        for (pico, text) in [(0, "0"), (1, "0.000000000001"), (1_500_000_000_000, "1.5"), (-20, "-0.00000000002")] {
+        for (pico, text) in [
+            (0, "0"),
+            (1, "0.000000000001"),
+            (1_500_000_000_000, "1.5"),
+            (-20, "-0.00000000002"),
+        ] {
             assert_eq!(Usd::from_pico(pico).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_half_is_rounded_to_the_even_neighbour() {
+        for (dividend, divisor, quotient) in [
+            (5, 10, 0),
+            (15, 10, 2),
+            (25, 10, 2),
+            (26, 10, 3),
+            (-5, 10, 0),
+            (-15, 10, -2),
+            (7, 1, 7),
+        ] {
+            assert_eq!(
+                div_half_even(dividend, divisor),
+                Some(quotient),
+                "{dividend}/{divisor}"
+            );
+        }
+        assert_eq!(div_half_even(1, 0), None);
+        assert_eq!(div_half_even(i128::MAX, i128::MAX), Some(1));
     }
 
     proptest! {

@@ -39,6 +39,10 @@ pub struct Usage {
     pub milliseconds: u64,
     /// Billed characters (a count).
     pub chars: u64,
+    /// Billed images (a count), where they are not billed as tokens.
+    pub images: u64,
+    /// Billed pages (a count).
+    pub pages: u64,
 }
 
 impl Usage {
@@ -61,8 +65,13 @@ impl Usage {
     /// Every output token, hidden or not.
     #[must_use]
     pub fn output_total(&self) -> u64 {
-        [self.output, self.reasoning, self.output_audio, self.output_image]
-            .into_iter()
-            .fold(0, u64::saturating_add)
+        [
+            self.output,
+            self.reasoning,
+            self.output_audio,
+            self.output_image,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
     }
 }

@@ -45,7 +45,12 @@ pub struct Checked {
 ///
 /// # Errors
 /// Every mistake, in the order of the file.
-pub(super) fn check(raw: Raw, source: &Source, catalog: &dyn Catalog) -> Result<Checked, Mistakes> {
+pub(super) fn check(
+    raw: Raw,
+    source: &Source,
+    catalog: &dyn Catalog,
+    offer_all: bool,
+) -> Result<Checked, Mistakes> {
     let mut findings = Findings {
         source,
         mistakes: Vec::new(),
@@ -58,7 +63,7 @@ pub(super) fn check(raw: Raw, source: &Source, catalog: &dyn Catalog) -> Result<
 
     let routes = raw.routes.unwrap_or_default();
     let mut models = models::Models::new(&providers, catalog);
-    let all_from_catalogue = raw.models.is_none();
+    let all_from_catalogue = offer_all || raw.models.is_none();
     models.add_written(raw.models.unwrap_or_default(), &mut findings);
     models.claim_routes(&routes, &mut findings);
     if all_from_catalogue {
@@ -132,5 +137,15 @@ impl Findings<'_> {
 
     fn at(&self, path: &Path, message: impl Into<String>) -> Mistake {
         Mistake::new(self.source.root.nearest(path).0, path, message)
+    }
+}
+
+impl Catalog for catalog::Catalog {
+    fn provider(&self, name: &str) -> Option<&catalog::Provider> {
+        Self::provider(self, name)?.ok()
+    }
+
+    fn names(&self) -> Vec<&str> {
+        Self::names(self).collect()
     }
 }

@@ -41,6 +41,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// For `admin.listen`.
     pub admin_listen: Option<SocketAddr>,
+    /// Every current chat model of the catalogue can be asked for beside those of `models`.
+    pub offer_all: bool,
 }
 
 /// The variables of this process.
@@ -77,7 +79,7 @@ pub fn from_path_with(
 ) -> Result<Checked, Mistakes> {
     let (source, mut raw) = read(path, env)?;
     overrides.apply(&mut raw);
-    check::check(raw, &source, catalog)
+    check::check(raw, &source, catalog, overrides.offer_all)
 }
 
 /// Checks a text; `name` stands for the file in messages.
@@ -90,8 +92,23 @@ pub fn from_str(
     env: &dyn Environment,
     catalog: &dyn Catalog,
 ) -> Result<Checked, Mistakes> {
-    let (source, raw) = read_str(name, text, env)?;
-    check::check(raw, &source, catalog)
+    from_str_with(name, text, env, catalog, Overrides::default())
+}
+
+/// Checks a text as it would run with these addresses.
+///
+/// # Errors
+/// Every mistake of the first stage that found any.
+pub fn from_str_with(
+    name: &str,
+    text: &str,
+    env: &dyn Environment,
+    catalog: &dyn Catalog,
+    overrides: Overrides,
+) -> Result<Checked, Mistakes> {
+    let (source, mut raw) = read_str(name, text, env)?;
+    overrides.apply(&mut raw);
+    check::check(raw, &source, catalog, overrides.offer_all)
 }
 
 /// Reads a file as far as its form goes.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tollgate::{
-    catalog::{Adapter, Boundary, Card, Currency, Mode, Model, Protocol, Provider, Rates, Status},
-    config::{Cap, Caps},
+    caps::{Cap, Caps},
+    catalog::{Adapter, Boundary, Card, Mode, Model, Protocol, Provider, Rates, Status},
 };
 
 /// Two providers that share models, three that the examples name, one with another protocol and
@@ -67,21 +67,14 @@ fn model(id: &str, key: &str) -> Model {
         context: Some(400_000),
         max_output: Some(128_000),
         caps: Some([Cap::Streaming, Cap::Tools].into_iter().collect::<Caps>()),
-        cards: Arc::new([Card {
-            tier: "standard".into(),
-            rates: Rates {
+        cards: Arc::new([Card::flat(
+            Rates {
                 input: "1".parse().ok(),
                 output: "4".parse().ok(),
                 ..Rates::default()
             },
-            over: None,
-            window: None,
-            when: None,
-            from: None,
-            until: None,
-            currency: Currency::Usd,
-            source: "made up".into(),
-        }]),
+            "made up",
+        )]),
         developer: None,
         developer_origin: None,
         weights: None,

@@ -7,9 +7,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{Findings, providers::Facts};
 use crate::{
-    catalog::{self, Card, Currency},
+    caps::{Cap, Caps},
+    catalog::{self, Card, Rates},
     config::{
-        Backend, Cap, Caps, Domain, Price, Provider, Quality, Rates,
+        Backend, Domain, Price, Provider, Quality,
         mistake::Path,
         raw::{self, Capability, Fraction},
     },
@@ -120,6 +121,7 @@ pub(super) fn backend(
             .max_output
             .or(known.and_then(|model| model.max_output)),
         caps: stated.caps.or(known.and_then(|model| model.caps)),
+        caps_are_all: stated.caps.is_some(),
         quality: stated.quality,
     }
 }
@@ -182,29 +184,21 @@ fn cap(written: Capability) -> Cap {
 /// A card that always applies.
 fn card(raw: &raw::Rates) -> Card {
     let rate = |price: Option<raw::PriceText>| price.map(|price| price.0);
-    Card {
-        tier: "standard".into(),
-        rates: Rates {
-            input: Some(raw.input.0),
-            output: Some(raw.output.0),
-            cache_read: rate(raw.cache_read),
-            cache_write: rate(raw.cache_write),
-            cache_write_1h: rate(raw.cache_write_1h),
-            output_reasoning: rate(raw.output_reasoning),
-            input_audio: rate(raw.input_audio),
-            output_audio: rate(raw.output_audio),
-            cache_read_audio: rate(raw.cache_read_audio),
-            input_image: rate(raw.input_image),
-            output_image: rate(raw.output_image),
-        },
-        over: None,
-        window: None,
-        when: None,
-        from: None,
-        until: None,
-        currency: Currency::Usd,
-        source: "configuration".into(),
-    }
+    let rates = Rates {
+        input: Some(raw.input.0),
+        output: Some(raw.output.0),
+        cache_read: rate(raw.cache_read),
+        cache_write: rate(raw.cache_write),
+        cache_write_1h: rate(raw.cache_write_1h),
+        output_reasoning: rate(raw.output_reasoning),
+        input_audio: rate(raw.input_audio),
+        output_audio: rate(raw.output_audio),
+        cache_read_audio: rate(raw.cache_read_audio),
+        input_image: rate(raw.input_image),
+        output_image: rate(raw.output_image),
+        ..Rates::default()
+    };
+    Card::flat(rates, "configuration")
 }
 
 fn same_facts(a: &Backend, b: &Backend) -> bool {
@@ -212,5 +206,6 @@ fn same_facts(a: &Backend, b: &Backend) -> bool {
         && a.context == b.context
         && a.max_output == b.max_output
         && a.caps == b.caps
+        && a.caps_are_all == b.caps_are_all
         && a.quality == b.quality
 }

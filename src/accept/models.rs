@@ -1,0 +1,70 @@
+//! `/v1/models`: exactly what the caller may ask for, from memory.
+
+use axum::{
+    extract::{Path, Request, State},
+    response::Response,
+};
+use http::StatusCode;
+use jiff::Timestamp;
+
+use super::respond::{self, Shared};
+use crate::{
+    authenticate::{AuthError, Principal},
+    error::GatewayError,
+    offer,
+    route::RouteError,
+    state::World,
+};
+
+pub(super) async fn list(State(app): State<Shared>, request: Request) -> Response {
+    let world = app.world();
+    match caller(&world, &request) {
+        Err(error) => respond::error(&error.into()),
+        Ok(principal) => {
+            let list = offer::list(&world.config, &world.names, &principal, Timestamp::now());
+            respond::json(
+                StatusCode::OK,
+                serde_json::to_vec(&list).unwrap_or_default(),
+            )
+        }
+    }
+}
+
+pub(super) async fn one(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    let world = app.world();
+    let principal = match caller(&world, &request) {
+        Ok(principal) => principal,
+        Err(error) => return respond::error(&error.into()),
+    };
+    match offer::one(
+        &world.config,
+        &world.names,
+        &principal,
+        &id,
+        Timestamp::now(),
+    ) {
+        Some(entry) => respond::json(
+            StatusCode::OK,
+            serde_json::to_vec(&entry).unwrap_or_default(),
+        ),
+        None => {
+            let error = RouteError::UnknownModel(id);
+            respond::error(&GatewayError::Route {
+                error,
+                detail: String::new(),
+            })
+        }
+    }
+}
+
+fn caller(world: &World, request: &Request) -> Result<std::sync::Arc<Principal>, AuthError> {
+    world.keys.identify(
+        request.method(),
+        request.uri().authority(),
+        request.headers(),
+    )
+}

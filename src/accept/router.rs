@@ -1,0 +1,162 @@
+//! The paths of clients, each with and without `/v1`.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+    routing::{MethodRouter, get, post},
+};
+use http::{HeaderName, HeaderValue, Method, header::CONNECTION};
+use tokio::{sync::Notify, time::Instant};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders},
+};
+
+use super::{
+    admin, body, models,
+    respond::{self, Shared},
+};
+use crate::{
+    error::GatewayError,
+    gateway::{self, Incoming},
+    state::App,
+    understand::Endpoint,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
+const STAINLESS_RETRIES: &str = "x-stainless-retry-count";
+
+/// Tells the connection of a request that it must end after the answer.
+#[derive(Clone, Debug)]
+pub(super) struct Closer(pub(super) Arc<Notify>);
+
+/// The id of a request, given at the door.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub(super) String);
+
+/// Every path for clients.
+pub fn router(app: Arc<App>) -> Router {
+    let config = Arc::clone(&app.world().config);
+    let paths = versioned(Router::new(), "/chat/completions", &post(chat));
+    let paths = versioned(paths, "/models", &get(models::list));
+    let paths = versioned(paths, "/models/{*id}", &get(models::one));
+    let paths = admin::probes(paths)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked));
+    let paths = match config.server.cors_origins.as_slice() {
+        [] => paths,
+        origins => paths.layer(cors(origins)),
+    };
+    paths
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            at_the_door,
+        ))
+        .with_state(app)
+}
+
+fn versioned(paths: Router<Shared>, path: &str, method: &MethodRouter<Shared>) -> Router<Shared> {
+    paths
+        .route(path, method.clone())
+        .route(&format!("/v1{path}"), method.clone())
+}
+
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    let origins = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.to_vec())
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(ExposeHeaders::any())
+}
+
+async fn chat(State(app): State<Shared>, request: Request) -> Response {
+    serve(&app, Endpoint::ChatCompletions, request).await
+}
+
+async fn serve(app: &App, endpoint: Endpoint, request: Request) -> Response {
+    let started = Instant::now();
+    let (head, body) = request.into_parts();
+    let request_id = head
+        .extensions
+        .get::<RequestId>()
+        .map_or_else(String::new, |id| id.0.clone());
+    let closer = head
+        .extensions
+        .get::<Closer>()
+        .map_or_else(Arc::default, |c| Arc::clone(&c.0));
+    if head
+        .headers
+        .get(STAINLESS_RETRIES)
+        .is_some_and(|count| count != "0")
+    {
+        app.metrics.client_retries.inc();
+    }
+    let limit = app.world().config.server.max_body;
+    let incoming = Incoming {
+        request_id,
+        endpoint,
+        method: head.method,
+        authority: head.uri.authority().cloned(),
+        headers: head.headers,
+        body: body::read(body, limit, &app.room),
+        started,
+        closer,
+    };
+    match gateway::serve_one(app, incoming).await {
+        Ok(reply) => respond::reply(reply),
+        Err(failed) => respond::failed(&failed),
+    }
+}
+
+/// Gives every request its id, and tells clients of a program that is about to stop to go.
+async fn at_the_door(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    let id = app.next_id();
+    let echoed = request.headers().get(CLIENT_REQUEST_ID).cloned();
+    let header = HeaderValue::from_str(&id);
+    request.extensions_mut().insert(RequestId(id));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if let Ok(id) = header {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(echoed) = echoed {
+        headers.insert(CLIENT_REQUEST_ID, echoed);
+    }
+    if app.is_draining() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn unknown_path(request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(200).collect();
+    respond::error(&GatewayError::UnknownPath(path))
+}
+
+async fn wrong_method(request: Request) -> Response {
+    respond::error(&GatewayError::WrongMethod(request.method().clone()))
+}
+
+/// A panic in one request must not end the others, and must not tell the client anything.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that tower-http asks for"
+)]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> http::Response<Body> {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("no text"), "a request panicked");
+    respond::error(&GatewayError::Internal)
+}

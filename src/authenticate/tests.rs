@@ -1,0 +1,143 @@
+use super::*;
+
+fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        map.append(*name, HeaderValue::from_static(value));
+    }
+    map
+}
+
+fn keys(auth: Auth, guard_pages: bool) -> Keys {
+    let by_digest = DashMap::new();
+    let models = Some(vec!["auto".into(), "qwen*".into()]);
+    let principal = Arc::new(Principal::new("team-a".into(), models));
+    by_digest.insert(Sha256::digest(b"sk-team-a-0123456789").into(), principal);
+    Keys {
+        by_digest,
+        anybody: Arc::new(Principal::anybody()),
+        auth,
+        guard_pages,
+    }
+}
+
+fn identify(pairs: &[(&'static str, &'static str)]) -> Result<Option<Arc<str>>, AuthError> {
+    keys(Auth::Keys, false)
+        .identify(&Method::POST, None, &headers(pairs))
+        .map(|p| p.id.clone())
+}
+
+#[test]
+fn a_key_is_taken_from_either_header_and_both_must_agree() {
+    let id = Ok(Some(Arc::from("team-a")));
+    assert_eq!(
+        identify(&[("authorization", "Bearer sk-team-a-0123456789")]),
+        id
+    );
+    assert_eq!(
+        identify(&[("authorization", "bearer  sk-team-a-0123456789 ")]),
+        id
+    );
+    assert_eq!(identify(&[("x-api-key", "sk-team-a-0123456789")]), id);
+    let both = [
+        ("authorization", "Bearer sk-team-a-0123456789"),
+        ("x-api-key", "sk-team-a-0123456789"),
+    ];
+    assert_eq!(identify(&both), id);
+    let differ = [
+        ("authorization", "Bearer sk-team-a-0123456789"),
+        ("x-api-key", "other"),
+    ];
+    assert_eq!(identify(&differ), Err(AuthError::TwoKeys));
+    let twice = [
+        ("x-api-key", "sk-team-a-0123456789"),
+        ("x-api-key", "other"),
+    ];
+    assert_eq!(identify(&twice), Err(AuthError::TwoKeys));
+}
+
+#[test]
+fn a_missing_or_wrong_key_is_turned_away() {
+    assert_eq!(identify(&[]), Err(AuthError::Missing));
+    assert_eq!(
+        identify(&[("authorization", "Bearer ")]),
+        Err(AuthError::Missing)
+    );
+    assert_eq!(
+        identify(&[("authorization", "Basic abc")]),
+        Err(AuthError::Missing)
+    );
+    assert_eq!(
+        identify(&[("authorization", "Bearer sk-team-a-012345678")]),
+        Err(AuthError::Wrong)
+    );
+}
+
+#[test]
+fn a_pattern_allows_what_begins_like_it() {
+    let principal = keys(Auth::Keys, false).by_id("team-a").unwrap();
+    for (name, may) in [
+        ("auto", true),
+        ("automatic", false),
+        ("qwen3-32b", true),
+        ("gpt", false),
+    ] {
+        assert_eq!(principal.may_use(name), may, "{name}");
+    }
+    assert!(Principal::anybody().may_use("anything"));
+}
+
+#[test]
+fn without_keys_only_this_machine_is_answered_and_no_foreign_page() {
+    let keys = keys(Auth::Open, true);
+    let post = |pairs: &[(&'static str, &'static str)]| {
+        keys.identify(&Method::POST, None, &headers(pairs))
+            .map(|p| p.id.clone())
+    };
+    let json = ("content-type", "application/json; charset=utf-8");
+    for host in ["localhost:4100", "127.0.0.1", "[::1]:4100", "LOCALHOST"] {
+        assert_eq!(post(&[("host", host), json]), Ok(None), "{host}");
+    }
+    for host in [
+        "evil.example",
+        "127.0.0.1.evil.example:4100",
+        "localhost.evil.example",
+        "0.0.0.0:4100",
+    ] {
+        assert_eq!(
+            post(&[("host", host), json]),
+            Err(AuthError::ForeignHost),
+            "{host}"
+        );
+    }
+    assert_eq!(post(&[json]), Err(AuthError::ForeignHost));
+    let origin = |origin| post(&[("host", "localhost"), json, ("origin", origin)]);
+    assert_eq!(origin("http://localhost:3000"), Ok(None));
+    assert_eq!(
+        origin("https://evil.example"),
+        Err(AuthError::ForeignOrigin)
+    );
+    assert_eq!(origin("null"), Err(AuthError::ForeignOrigin));
+    let content = |kind| post(&[("host", "localhost"), ("content-type", kind)]);
+    assert_eq!(content("multipart/form-data; boundary=x"), Ok(None));
+    assert_eq!(content("text/plain"), Err(AuthError::ContentType));
+    assert_eq!(
+        content("application/x-www-form-urlencoded"),
+        Err(AuthError::ContentType)
+    );
+    assert_eq!(post(&[("host", "localhost")]), Err(AuthError::ContentType));
+    assert!(
+        keys.identify(&Method::GET, None, &headers(&[("host", "localhost")]))
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_key_that_is_sent_where_none_is_asked_for_is_ignored() {
+    let pairs = [("authorization", "Bearer whatever")];
+    assert!(
+        keys(Auth::Open, false)
+            .identify(&Method::POST, None, &headers(&pairs))
+            .is_ok()
+    );
+}

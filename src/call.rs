@@ -1,0 +1,322 @@
+//! Call: asks the planned backends in turn until one's answer can be delivered.
+//!
+//! `attempt` makes one call, `failure` says what a failed one means, `judge` what is done about
+//! it; this file only obeys. After the first byte of an answer has gone to the client nothing is
+//! repeated: `relay` and `large` then carry the answer to its end.
+
+mod attempt;
+pub mod client;
+pub mod failure;
+pub mod judge;
+pub mod large;
+pub mod relay;
+pub mod upstream;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+use tower::retry::budget::{Budget, TpsBudget};
+
+use self::{
+    client::Client,
+    failure::{Class, Failure, Phase},
+    judge::{Step, Turn},
+    large::Large,
+    relay::Relay,
+    upstream::Upstream,
+};
+use crate::{
+    caps::Cap,
+    config::{Backend, Config, Provider},
+    learn::Lengths,
+    money::Usd,
+    route::{Candidate, Plan, live::Live},
+    understand::Ask,
+    wire::openai::error::ErrorBody,
+};
+
+/// How long a stream may take to its first event, unless the configuration says otherwise.
+pub const FIRST_EVENT: Duration = Duration::from_secs(120);
+/// The longest pause before the same backend is asked once more.
+const LONGEST_PAUSE_MS: u32 = 500;
+/// Retries a second that are allowed whatever the load.
+const FREE_RETRIES: u32 = 10;
+
+/// What calls are made with; one for each loaded configuration.
+#[derive(Debug)]
+pub struct Means {
+    pub config: Arc<Config>,
+    pub client: Client,
+    /// In the order of `config.providers`.
+    pub upstreams: Vec<Upstream>,
+    /// In the order of `config.backends`.
+    pub live: Vec<Arc<Live>>,
+    /// In the order of `config.models`.
+    pub lengths: Vec<Arc<Lengths>>,
+    /// Keeps retries from multiplying the load of a failing backend.
+    pub budget: TpsBudget,
+    /// Where the clock of `live` begins.
+    pub epoch: Instant,
+}
+
+/// One request to be served.
+#[derive(Debug)]
+pub struct Job {
+    pub means: Arc<Means>,
+    pub plan: Plan,
+    pub ask: Ask,
+    /// Headers of the client that are passed on.
+    pub forwarded: HeaderMap,
+    /// When the request ends.
+    pub deadline: Instant,
+}
+
+/// An answer that can be delivered.
+#[derive(Debug)]
+pub struct Delivery {
+    pub head: Head,
+    pub answer: Answer,
+}
+
+/// What the backend's head said that the client may know.
+#[derive(Debug)]
+pub struct Head {
+    pub headers: HeaderMap,
+}
+
+/// The answer itself.
+#[derive(Debug)]
+pub enum Answer {
+    Whole(Bytes),
+    Large(Box<Large>),
+    Stream(Box<Relay>),
+}
+
+/// Who keeps account of a request while it is called. Every method only takes note.
+pub trait Watch: Send {
+    /// An attempt begins.
+    fn begin(&mut self, candidate: &Candidate);
+    /// The attempt failed.
+    fn failed(&mut self, candidate: &Candidate, failure: &Failure);
+    /// Another attempt will be made: of the same backend, or of the next one.
+    fn retry(&mut self, same: bool);
+    /// The first event, or the first byte of a whole answer, has come.
+    fn first_event(&mut self);
+    /// So many bytes of generated text have come.
+    fn output(&mut self, bytes: u64);
+    /// Usage has come; the price of it, as a JSON value for the client.
+    fn usage(&mut self, raw: &str, service_tier: Option<&str>) -> String;
+    /// The answer is complete.
+    fn complete(&mut self);
+}
+
+/// Why no answer can be delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The client's fault: passed on.
+    #[error("the backend refused the request")]
+    Rejected {
+        status: StatusCode,
+        body: Box<ErrorBody>,
+    },
+    #[error("the request is too long for every backend that was asked")]
+    ContextTooLong { body: Option<Box<ErrorBody>> },
+    #[error("no backend can do what the request needs: {}", lacks.as_str())]
+    Incapable {
+        lacks: Cap,
+        body: Option<Box<ErrorBody>>,
+    },
+    #[error("the request took too long: {}", phase.as_str())]
+    TimedOut { phase: Phase },
+    /// The last of several failures.
+    #[error("no backend answered: {detail}")]
+    Failed {
+        status: Option<StatusCode>,
+        detail: &'static str,
+    },
+    /// After the first byte had gone to the client.
+    #[error("the stream broke off: {detail}")]
+    Broken {
+        body: Option<Box<ErrorBody>>,
+        detail: &'static str,
+    },
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        let Failure {
+            class,
+            status,
+            body,
+            detail,
+        } = failure;
+        match class {
+            Class::Rejected => Self::Rejected {
+                status: status.unwrap_or(StatusCode::BAD_REQUEST),
+                body: body.unwrap_or_default(),
+            },
+            Class::ContextTooLong => Self::ContextTooLong { body },
+            Class::Incapable(lacks) => Self::Incapable { lacks, body },
+            Class::TimedOut(phase) => Self::TimedOut { phase },
+            Class::Refused(reason) => Self::Failed {
+                status,
+                detail: reason.as_str(),
+            },
+            Class::Unreachable
+            | Class::Dropped
+            | Class::Transient
+            | Class::Busy { .. }
+            | Class::Nonsense => Self::Failed { status, detail },
+        }
+    }
+}
+
+impl Means {
+    /// Milliseconds on the clock of `live`.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The retry budget of a configuration.
+    #[must_use]
+    pub fn budget(config: &Config) -> TpsBudget {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share of at most 1000 permille"
+        )]
+        let share = config.retries.budget_permille.min(1_000) as f32 / 1_000.0;
+        TpsBudget::new(Duration::from_secs(1), FREE_RETRIES, share)
+    }
+}
+
+/// Serves a request.
+///
+/// # Errors
+/// If no attempt led to an answer, or the request itself is at fault.
+pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError> {
+    job.means.budget.deposit();
+    let mut next = 0;
+    let mut attempts = 0;
+    let mut last_replica = None;
+    while let Some((candidate, provider, backend)) = job.candidate(next) {
+        let live = job.means.live.get(candidate.backend);
+        attempts += 1;
+        let (replica, outcome) = job
+            .attempt(&candidate, (provider, backend), last_replica, watch)
+            .await;
+        let failure = match outcome {
+            Ok(delivery) => {
+                live.inspect(|live| live.health.succeeded());
+                return Ok(delivery);
+            }
+            Err(failure) => failure,
+        };
+        watch.failed(&candidate, &failure);
+        live.inspect(|live| note(live, &failure, job.means.now_ms()));
+        let retries = &job.means.config.retries;
+        let turn = Turn {
+            attempts,
+            same_tried: last_replica.is_some(),
+            max_attempts: retries.attempts,
+            max_wait: retries.max_wait,
+            after_send: retries.after_send,
+        };
+        let step = judge::judge(&failure, &turn);
+        let onward = match step {
+            Step::SameSoon => Some((next, pause())),
+            Step::SameAfter(wait) => Some((next, wait)),
+            Step::Next => job.after(next, None),
+            Step::NextLarger => job.after(next, backend.context),
+            Step::Fail => None,
+        };
+        let Some((onward, wait)) = onward.filter(|_| job.means.budget.withdraw()) else {
+            return Err(failure.into());
+        };
+        let same = onward == next;
+        watch.retry(same);
+        if tokio::time::timeout_at(job.deadline, tokio::time::sleep(wait))
+            .await
+            .is_err()
+        {
+            return Err(CallError::TimedOut {
+                phase: Phase::Whole,
+            });
+        }
+        last_replica = same.then_some(replica);
+        next = onward;
+    }
+    Err(CallError::Failed {
+        status: None,
+        detail: "no backend is left",
+    })
+}
+
+impl Job {
+    fn candidate(&self, index: usize) -> Option<(Candidate, &Provider, &Backend)> {
+        let candidate = *self.plan.candidates.get(index)?;
+        let backend = self.means.config.backends.get(candidate.backend)?;
+        Some((
+            candidate,
+            self.means.config.providers.get(backend.provider)?,
+            backend,
+        ))
+    }
+
+    /// The candidate after `index`, with a context larger than `than` where one is given.
+    fn after(&self, index: usize, than: Option<u64>) -> Option<(usize, Duration)> {
+        let larger = |index: &usize| match (than, self.candidate(*index)) {
+            (Some(than), Some((_, _, backend))) => backend.context.is_none_or(|has| has > than),
+            (_, found) => found.is_some(),
+        };
+        let mut rest = index + 1..self.plan.candidates.len();
+        rest.find(larger).map(|index| (index, Duration::ZERO))
+    }
+
+    async fn attempt(
+        &self,
+        candidate: &Candidate,
+        (provider, backend): (&Provider, &Backend),
+        avoid: Option<usize>,
+        watch: &mut dyn Watch,
+    ) -> (usize, Result<Delivery, Failure>) {
+        let broken = || Failure::without_answer(Class::Unreachable, "the provider has no address");
+        let upstream = self.means.upstreams.get(backend.provider);
+        let Some((upstream, busy)) = upstream.and_then(|u| Some((u, u.least_busy(avoid)?))) else {
+            return (0, Err(broken()));
+        };
+        let replica = busy.replica;
+        let body = upstream::body_for(&self.ask, provider, backend);
+        let Some(request) = upstream.prepare(&busy, &self.ask, &self.forwarded, &body) else {
+            return (replica, Err(broken()));
+        };
+        watch.begin(candidate);
+        (replica, attempt::attempt(self, &request, busy, watch).await)
+    }
+}
+
+/// What a failure says about a backend's health.
+fn note(live: &Live, failure: &Failure, now_ms: u64) {
+    match failure.class {
+        Class::Busy { retry_after } => {
+            let ms = retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            live.health.busy(now_ms, ms);
+        }
+        Class::Refused(reason) => live.health.down(now_ms, reason),
+        _ => {}
+    }
+}
+
+/// A random pause, so that clients of a backend that stumbled do not all come back at once.
+fn pause() -> Duration {
+    let random = getrandom::u32().unwrap_or_default();
+    Duration::from_millis(u64::from(random % LONGEST_PAUSE_MS))
+}
+
+/// The price of nothing, as the client sees it.
+#[must_use]
+pub fn as_json(cost: Option<Usd>) -> String {
+    cost.map_or_else(|| "null".to_owned(), |cost| format!("\"{cost}\""))
+}

@@ -1,0 +1,290 @@
+//! One attempt: a request to one backend, until it is known whether its answer can be delivered.
+
+use std::{collections::VecDeque, future::Future};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Answer, Delivery, Head, Job, Watch,
+    client::{Prepared, SendError},
+    failure::{Class, Failure, Phase},
+    large::Large,
+    relay::{Patience, Relay},
+    upstream::Busy,
+};
+use crate::wire::openai::{
+    chunk::{self, Shape},
+    error,
+};
+
+/// Bytes of an error body that are read.
+const MAX_ERROR: usize = 64 * 1024;
+/// Headers of an answer that are passed on.
+const PASSED: [header::HeaderName; 2] = [header::CONTENT_TYPE, header::CONTENT_LANGUAGE];
+
+/// When an attempt must have got how far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    first_byte: Instant,
+    idle: std::time::Duration,
+    whole: Instant,
+}
+
+impl Limits {
+    pub(super) fn of(job: &Job, now: Instant) -> Self {
+        let server = &job.means.config.server;
+        let default = if job.ask.stream {
+            super::FIRST_EVENT
+        } else {
+            server.request_timeout
+        };
+        let first_byte = now + server.first_byte_timeout.unwrap_or(default);
+        Self {
+            first_byte,
+            idle: server.idle_timeout,
+            whole: job.deadline,
+        }
+    }
+
+    /// Waits for something, at most until `limit` and the end of the whole request.
+    async fn wait<F: Future>(
+        &self,
+        limit: Instant,
+        phase: Phase,
+        it: F,
+    ) -> Result<F::Output, Failure> {
+        let (limit, phase) = if self.whole <= limit {
+            (self.whole, Phase::Whole)
+        } else {
+            (limit, phase)
+        };
+        timeout_at(limit, it)
+            .await
+            .map_err(|_| Failure::timed_out(phase))
+    }
+
+    async fn first_byte<F: Future>(&self, it: F) -> Result<F::Output, Failure> {
+        self.wait(self.first_byte, Phase::FirstByte, it).await
+    }
+
+    async fn next_byte<F: Future>(&self, it: F) -> Result<F::Output, Failure> {
+        self.wait(Instant::now() + self.idle, Phase::Idle, it).await
+    }
+}
+
+/// Sends the request and waits until its answer can be delivered.
+pub(super) async fn attempt(
+    job: &Job,
+    request: &Prepared,
+    busy: Busy,
+    watch: &mut dyn Watch,
+) -> Result<Delivery, Failure> {
+    let limits = Limits::of(job, Instant::now());
+    let sent = limits.first_byte(job.means.client.send(request)).await?;
+    let answer = sent.map_err(|error| match error {
+        SendError::ConnectTimeout => Failure::timed_out(Phase::Connect),
+        SendError::Connect(_) => Failure::without_answer(Class::Unreachable, "no connection"),
+        SendError::Dropped(_) => {
+            Failure::without_answer(Class::Dropped, "the connection ended without an answer")
+        }
+    })?;
+    if answer.status() != StatusCode::OK {
+        return Err(refusal(job, answer, &limits).await);
+    }
+    let encoded = answer.headers().get(header::CONTENT_ENCODING);
+    if encoded.is_some_and(|encoding| encoding != "identity") {
+        // none was asked for
+        return Err(Failure::without_answer(
+            Class::Nonsense,
+            "the answer is compressed",
+        ));
+    }
+    if job.ask.stream {
+        stream(job, answer, busy, &limits, watch).await
+    } else {
+        whole(job, answer, busy, &limits, watch).await
+    }
+}
+
+/// An answer that is not a success.
+async fn refusal(job: &Job, answer: Response<Incoming>, limits: &Limits) -> Failure {
+    let (head, mut body) = answer.into_parts();
+    let mut bytes = BytesMut::new();
+    while bytes.len() < MAX_ERROR {
+        match limits.next_byte(body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                let data = frame.into_data().unwrap_or_default();
+                let room = MAX_ERROR - bytes.len();
+                bytes.extend_from_slice(data.get(..room).unwrap_or(&data));
+            }
+            // an error whose text does not come is still an error
+            _ => break,
+        }
+    }
+    Failure::from_answer(head.status, &head.headers, &bytes, job.ask.needs.caps)
+}
+
+async fn stream(
+    job: &Job,
+    answer: Response<Incoming>,
+    busy: Busy,
+    limits: &Limits,
+    watch: &mut dyn Watch,
+) -> Result<Delivery, Failure> {
+    let (head, body) = answer.into_parts();
+    if !is(&head.headers, "text/event-stream") {
+        return Err(not_a_stream(job, body, limits).await);
+    }
+    let patience = Patience {
+        first_event: limits.first_byte,
+        idle: limits.idle,
+        keep_alive: job.means.config.server.sse_keep_alive,
+        whole: limits.whole,
+    };
+    let mut relay = Relay::new(
+        body,
+        busy,
+        job.ask.wants_usage,
+        job.ask.needs.caps,
+        patience,
+    );
+    relay.first(watch).await?;
+    Ok(Delivery {
+        head: passed(&head.headers),
+        answer: Answer::Stream(Box::new(relay)),
+    })
+}
+
+/// A stream was asked for, and something else came: an error with status 200, or nonsense.
+async fn not_a_stream(job: &Job, mut body: Incoming, limits: &Limits) -> Failure {
+    let nonsense =
+        Failure::without_answer(Class::Nonsense, "a stream was asked for, and none came");
+    match collect(&mut body, MAX_ERROR as u64, limits).await {
+        Ok(Collected::All(bytes)) => error::in_answer(&bytes).map_or(nonsense, |body| {
+            Failure::from_error(body, job.ask.needs.caps)
+        }),
+        Ok(Collected::More(_)) => nonsense,
+        Err(failure) => failure,
+    }
+}
+
+async fn whole(
+    job: &Job,
+    answer: Response<Incoming>,
+    busy: Busy,
+    limits: &Limits,
+    watch: &mut dyn Watch,
+) -> Result<Delivery, Failure> {
+    let (head, mut body) = answer.into_parts();
+    let most = job.means.config.server.max_buffered_answer;
+    let head = passed(&head.headers);
+    match collect(&mut body, most, limits).await? {
+        Collected::All(bytes) => {
+            check(job, &bytes, watch)?;
+            watch.complete();
+            Ok(Delivery {
+                head,
+                answer: Answer::Whole(bytes),
+            })
+        }
+        Collected::More(begun) => {
+            watch.first_event();
+            let large = Large::new(begun, body, busy, limits.idle, limits.whole);
+            Ok(Delivery {
+                head,
+                answer: Answer::Large(Box::new(large)),
+            })
+        }
+    }
+}
+
+/// Is it an answer? Reads its usage on the way.
+fn check(job: &Job, bytes: &[u8], watch: &mut dyn Watch) -> Result<(), Failure> {
+    let nonsense = |detail| Failure::without_answer(Class::Nonsense, detail);
+    let answer = chunk::read(bytes).ok_or(nonsense("the answer is not a JSON object"))?;
+    if answer.error.is_some() || answer.choices.shape == Shape::Missing {
+        return Err(match error::in_answer(bytes) {
+            Some(body) => Failure::from_error(body, job.ask.needs.caps),
+            None => nonsense("the answer has no choices"),
+        });
+    }
+    watch.first_event();
+    watch.output(answer.choices.output_bytes);
+    if let Some(usage) = answer.usage.filter(|usage| *usage != "null") {
+        watch.usage(usage, answer.service_tier);
+    }
+    Ok(())
+}
+
+/// A body, or the beginning of one that is too large to be held.
+enum Collected {
+    All(Bytes),
+    More(VecDeque<Bytes>),
+}
+
+async fn collect(body: &mut Incoming, most: u64, limits: &Limits) -> Result<Collected, Failure> {
+    let mut frames: VecDeque<Bytes> = VecDeque::new();
+    let mut length = 0_u64;
+    loop {
+        let frame = if frames.is_empty() {
+            limits.first_byte(body.frame()).await?
+        } else {
+            limits.next_byte(body.frame()).await?
+        };
+        match frame {
+            None => return Ok(Collected::All(joined(frames, length))),
+            Some(Err(_)) => {
+                return Err(Failure::without_answer(
+                    Class::Dropped,
+                    "the answer broke off",
+                ));
+            }
+            Some(Ok(frame)) => {
+                let Ok(data) = frame.into_data() else {
+                    continue;
+                };
+                length += data.len() as u64;
+                frames.push_back(data);
+                if length > most {
+                    return Ok(Collected::More(frames));
+                }
+            }
+        }
+    }
+}
+
+/// One piece of several; a single one is not copied.
+fn joined(mut frames: VecDeque<Bytes>, length: u64) -> Bytes {
+    if frames.len() == 1 {
+        return frames.pop_front().unwrap_or_default();
+    }
+    let mut all = BytesMut::with_capacity(usize::try_from(length).unwrap_or(0));
+    for frame in frames {
+        all.extend_from_slice(&frame);
+    }
+    all.freeze()
+}
+
+fn is(headers: &HeaderMap, content_type: &str) -> bool {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case(content_type)
+    })
+}
+
+fn passed(headers: &HeaderMap) -> Head {
+    let mut kept = HeaderMap::new();
+    for name in PASSED {
+        if let Some(value) = headers.get(&name) {
+            kept.insert(name, value.clone());
+        }
+    }
+    Head { headers: kept }
+}

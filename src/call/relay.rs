@@ -1,0 +1,292 @@
+//! The relay of a stream: events leave in the poll that brought them, as the backend wrote them.
+//!
+//! No task, no channel, no copy: the client's reading drives the backend's. A stream is complete
+//! when every choice has its finish reason, or the end marker came, and the transfer ended
+//! properly; anything else is cut, whatever it looks like.
+
+pub mod edit;
+mod timer;
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use self::{edit::Verdict, timer::Timer};
+use super::{
+    Watch,
+    failure::{Class, Failure, Phase},
+    upstream::Busy,
+};
+use crate::{
+    caps::Caps,
+    wire::{
+        openai::{chunk, error},
+        sse::{self, Block, Splitter},
+    },
+};
+
+/// Bytes that one event may have. Images in a stream come as base64 of a few megabytes.
+const MAX_EVENT: usize = 16 * 1024 * 1024;
+/// How long the end of a transfer is waited for after the end marker has gone to the client.
+const END_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a stream may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// When the first event must have come.
+    pub first_event: Instant,
+    /// How long the backend may be silent after it.
+    pub idle: Duration,
+    /// How long the client may hear nothing before it gets a comment; zero: for ever.
+    pub keep_alive: Duration,
+    /// When the request ends.
+    pub whole: Instant,
+}
+
+/// A stream on its way to the client.
+#[derive(Debug)]
+pub struct Relay {
+    body: Incoming,
+    splitter: Splitter,
+    /// Whole events that wait to be polled for.
+    ready: VecDeque<Bytes>,
+    /// Choices seen and finished, as bits.
+    seen: u128,
+    finished: u128,
+    state: State,
+    wants_usage: bool,
+    needs: Caps,
+    timer: Timer,
+    _busy: Busy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No event with data has come.
+    Fresh,
+    /// Events have come.
+    Flowing,
+    /// The end marker has come; the end of the transfer has not.
+    Done,
+    /// Nothing more comes.
+    Ended,
+}
+
+impl Relay {
+    /// A relay of a body whose head has come.
+    pub(super) fn new(
+        body: Incoming,
+        busy: Busy,
+        wants_usage: bool,
+        needs: Caps,
+        patience: Patience,
+    ) -> Self {
+        Self {
+            body,
+            splitter: Splitter::new(MAX_EVENT),
+            ready: VecDeque::new(),
+            seen: 0,
+            finished: 0,
+            state: State::Fresh,
+            wants_usage,
+            needs,
+            timer: Timer::new(patience),
+            _busy: busy,
+        }
+    }
+
+    /// Waits for the first event with data; nothing of it is lost.
+    ///
+    /// # Errors
+    /// If there is none in time, or it is an error, or no event at all.
+    pub(super) async fn first(&mut self, watch: &mut dyn Watch) -> Result<(), Failure> {
+        std::future::poll_fn(|cx| {
+            loop {
+                if self.state != State::Fresh {
+                    return Poll::Ready(Ok(()));
+                }
+                match self.poll_upstream(cx, watch) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => {
+                        return match self.timer.poll_deadline(cx) {
+                            Poll::Ready(phase) => Poll::Ready(Err(Failure::timed_out(phase))),
+                            Poll::Pending => Poll::Pending,
+                        };
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// The next bytes for the client, in whole events.
+    ///
+    /// # Errors
+    /// If the stream is cut; nothing comes after it.
+    pub fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        watch: &mut dyn Watch,
+    ) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                self.timer.sent();
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            if self.state == State::Ended {
+                return Poll::Ready(None);
+            }
+            match self.poll_upstream(cx, watch) {
+                Poll::Ready(Ok(())) => continue,
+                Poll::Ready(Err(_)) if self.state == State::Done => self.state = State::Ended,
+                Poll::Ready(Err(failure)) => {
+                    self.state = State::Ended;
+                    return Poll::Ready(Some(Err(failure)));
+                }
+                Poll::Pending => return self.poll_timer(cx),
+            }
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        if let Poll::Ready(phase) = self.timer.poll_deadline(cx) {
+            let done = self.state == State::Done;
+            self.state = State::Ended;
+            return Poll::Ready((!done).then(|| Err(Failure::timed_out(phase))));
+        }
+        if self.state != State::Done && self.timer.poll_keep_alive().is_ready() {
+            return Poll::Ready(Some(Ok(sse::comment("keep-alive"))));
+        }
+        Poll::Pending
+    }
+
+    /// Takes one frame from the backend; `Ready(Ok)` means that something changed.
+    fn poll_upstream(
+        &mut self,
+        cx: &mut Context<'_>,
+        watch: &mut dyn Watch,
+    ) -> Poll<Result<(), Failure>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else {
+                    return Poll::Ready(Ok(()));
+                };
+                Poll::Ready(self.take(&data, watch))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Err(cut("the transfer broke off"))),
+            Poll::Ready(None) => Poll::Ready(self.finish(watch)),
+        }
+    }
+
+    fn take(&mut self, frame: &Bytes, watch: &mut dyn Watch) -> Result<(), Failure> {
+        if self.state == State::Done {
+            return Ok(());
+        }
+        let block = self
+            .splitter
+            .push(frame)
+            .map_err(|_| nonsense("an event is too long"))?;
+        self.events(&block, watch)
+    }
+
+    /// Looks at whole events and queues what leaves of them.
+    fn events(&mut self, block: &Block, watch: &mut dyn Watch) -> Result<(), Failure> {
+        let mut run = 0..0;
+        for event in &block.events {
+            let verdict = match event.data(&block.bytes) {
+                // comments and other fields pass, and are no sign of life
+                None => Verdict::Pass,
+                Some(data) => self.event(data, watch)?,
+            };
+            match verdict {
+                Verdict::Pass if run.end == event.raw.start => run.end = event.raw.end,
+                Verdict::Pass => {
+                    self.queue(&block.bytes, run);
+                    run = event.raw.clone();
+                }
+                Verdict::Withhold => {}
+                Verdict::Replace(bytes) => {
+                    self.queue(&block.bytes, std::mem::take(&mut run));
+                    self.ready.push_back(bytes);
+                }
+            }
+            if self.state == State::Done {
+                break;
+            }
+        }
+        self.queue(&block.bytes, run);
+        Ok(())
+    }
+
+    fn queue(&mut self, block: &Bytes, run: std::ops::Range<usize>) {
+        if !run.is_empty() {
+            self.ready.push_back(block.slice(run));
+        }
+    }
+
+    /// Looks at the data of one event.
+    fn event(&mut self, data: &[u8], watch: &mut dyn Watch) -> Result<Verdict, Failure> {
+        self.timer.heard();
+        if data.trim_ascii() == sse::DONE {
+            if self.state == State::Fresh {
+                return Err(nonsense("the stream ended before it began"));
+            }
+            self.state = State::Done;
+            self.timer.ends_at(Instant::now() + END_WAIT);
+            return Ok(Verdict::Pass);
+        }
+        let chunk = chunk::read(data).ok_or(nonsense("an event is not a JSON object"))?;
+        if chunk.error.is_some() {
+            let body = error::read(data).unwrap_or_default();
+            return Err(Failure::from_error(body, self.needs));
+        }
+        if self.state == State::Fresh {
+            self.state = State::Flowing;
+            watch.first_event();
+        }
+        self.seen |= chunk.choices.seen;
+        self.finished |= chunk.choices.finished;
+        watch.output(chunk.choices.output_bytes);
+        let cost = match chunk.usage {
+            Some(usage) if usage != "null" => Some(watch.usage(usage, chunk.service_tier)),
+            _ => None,
+        };
+        Ok(edit::edit(data, &chunk, self.wants_usage, cost.as_deref()))
+    }
+
+    /// The transfer has ended properly.
+    fn finish(&mut self, watch: &mut dyn Watch) -> Result<(), Failure> {
+        // some servers leave out the blank line after the last event
+        if self.state != State::Done && !self.splitter.unfinished().trim_ascii().is_empty() {
+            self.take(&Bytes::from_static(b"\n\n"), watch)?;
+        }
+        match self.state {
+            State::Done | State::Ended => {}
+            State::Fresh => return Err(nonsense("the stream ended before it began")),
+            State::Flowing if self.seen != 0 && self.seen == self.finished => {
+                self.ready.push_back(Bytes::from_static(sse::DONE_EVENT));
+            }
+            State::Flowing => return Err(cut("the stream ended without a finish reason")),
+        }
+        self.state = State::Ended;
+        Ok(())
+    }
+}
+
+fn cut(detail: &'static str) -> Failure {
+    Failure::without_answer(Class::Dropped, detail)
+}
+
+fn nonsense(detail: &'static str) -> Failure {
+    Failure::without_answer(Class::Nonsense, detail)
+}

@@ -1,0 +1,180 @@
+//! What is known of each provider's addresses before a request comes: where it goes, with which
+//! headers, and how busy each replica is.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Uri,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+};
+use secrecy::ExposeSecret;
+
+use super::client::Prepared;
+use crate::{
+    config::{Backend, Provider},
+    understand::{Ask, Endpoint, limits},
+    wire::json::Object,
+};
+
+/// Headers of a client that are passed on: tracing, and beta features of the same dialect.
+const FORWARDED: [&str; 4] = ["traceparent", "tracestate", "baggage", "openai-beta"];
+/// What asks a stream for usage.
+const INCLUDE_USAGE: &[u8] = br#"{"include_usage":true}"#;
+
+/// One provider, ready to be called.
+#[derive(Debug)]
+pub struct Upstream {
+    /// One address for each replica.
+    replicas: Vec<Replica>,
+    headers: HeaderMap,
+    /// Where the search for the least busy replica begins, so that equals take turns.
+    turn: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Replica {
+    chat: Uri,
+    inflight: Arc<AtomicU32>,
+}
+
+/// Counts one call on a replica until it is dropped.
+#[derive(Debug)]
+pub struct Busy {
+    inflight: Arc<AtomicU32>,
+    /// Which replica it is.
+    pub replica: usize,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.inflight.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Upstream {
+    /// Prepares a provider of the configuration.
+    #[must_use]
+    pub fn of(provider: &Provider) -> Self {
+        let replicas = provider.base_urls.iter().filter_map(Replica::of).collect();
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let agent = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        if let Some(key) = &provider.api_key {
+            let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
+            if let Ok(mut value) = value {
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+        }
+        for (name, value) in &provider.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        Self {
+            replicas,
+            headers,
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes the least busy replica; not `avoid`, where there is another.
+    pub fn least_busy(&self, avoid: Option<usize>) -> Option<Busy> {
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let number = self.replicas.len();
+        let free = (0..number)
+            .map(|i| turn.wrapping_add(i) % number)
+            .filter(|i| number == 1 || Some(*i) != avoid)
+            .min_by_key(|i| self.replicas.get(*i).map(|r| r.inflight.load(Relaxed)))?;
+        let inflight = Arc::clone(&self.replicas.get(free)?.inflight);
+        inflight.fetch_add(1, Relaxed);
+        Some(Busy {
+            inflight,
+            replica: free,
+        })
+    }
+
+    /// The request as it goes to a replica.
+    pub fn prepare(
+        &self,
+        busy: &Busy,
+        ask: &Ask,
+        forwarded: &HeaderMap,
+        body: &Object,
+    ) -> Option<Prepared> {
+        let replica = self.replicas.get(busy.replica)?;
+        let uri = match ask.endpoint {
+            Endpoint::ChatCompletions => replica.chat.clone(),
+        };
+        let mut headers = self.headers.clone();
+        let accept = if ask.stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        for (name, value) in forwarded {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+        Some(Prepared {
+            uri,
+            headers,
+            body: body.slices(),
+        })
+    }
+}
+
+impl Replica {
+    fn of(base: &Uri) -> Option<Self> {
+        let path = base.path().trim_end_matches('/');
+        let mut parts = base.clone().into_parts();
+        let chat = format!("{path}{}", Endpoint::ChatCompletions.upstream_path());
+        parts.path_and_query = Some(chat.parse().ok()?);
+        Some(Self {
+            chat: Uri::from_parts(parts).ok()?,
+            inflight: Arc::default(),
+        })
+    }
+}
+
+/// The headers of a client that are passed on.
+#[must_use]
+pub fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in FORWARDED {
+        if let Some(value) = headers.get(name) {
+            kept.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    kept
+}
+
+/// The body for one backend: its own model name, its spelling of the output limit, and usage asked
+/// for in every stream. Everything else stays the client's bytes.
+#[must_use]
+pub fn body_for(ask: &Ask, provider: &Provider, backend: &Backend) -> Object {
+    let mut body = ask.body.clone();
+    if ask.model != *backend.upstream_model {
+        let quoted = serde_json::Value::from(&*backend.upstream_model).to_string();
+        body.set("model", quoted);
+    }
+    limits::respell(&mut body, provider.output_limit_field);
+    if ask.stream && !ask.wants_usage {
+        let options = body.get("stream_options").filter(|raw| *raw != "null");
+        let nested = options.map(|raw| Object::parse(Bytes::copy_from_slice(raw.as_bytes())));
+        match nested {
+            Some(Ok(mut options)) => {
+                options.set("include_usage", &b"true"[..]);
+                body.set("stream_options", options.to_bytes());
+            }
+            _ => body.set("stream_options", INCLUDE_USAGE),
+        }
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests;

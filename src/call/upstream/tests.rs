@@ -1,0 +1,142 @@
+use super::*;
+use crate::{
+    catalog::{Adapter, Boundary, Protocol},
+    config::{OutputLimitField, Price, Quality},
+    understand,
+};
+
+fn provider(urls: &[&'static str]) -> Provider {
+    Provider {
+        name: "p".into(),
+        protocol: Protocol::OpenAi,
+        base_urls: urls.iter().map(|url| Uri::from_static(url)).collect(),
+        api_key: Some("sk-secret-of-the-provider".into()),
+        headers: vec![(
+            HeaderName::from_static("x-team"),
+            HeaderValue::from_static("ml"),
+        )],
+        region: None,
+        adapter: Adapter::OpenAi,
+        boundary: Boundary::Over,
+        output_limit_field: OutputLimitField::AsSent,
+    }
+}
+
+fn backend() -> Backend {
+    Backend {
+        name: "p/Org/Model".into(),
+        provider: 0,
+        upstream_model: "Org/Model".into(),
+        price: Price::Unpriced,
+        context: None,
+        max_output: None,
+        caps: None,
+        caps_are_all: false,
+        quality: Quality::default(),
+    }
+}
+
+fn ask(body: &str) -> Ask {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    understand::read(Endpoint::ChatCompletions, body, &HeaderMap::new()).unwrap()
+}
+
+fn sent(body: &str) -> String {
+    let body = body_for(&ask(body), &provider(&["http://h/v1"]), &backend());
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}
+
+#[test]
+fn only_model_and_usage_are_changed_and_the_rest_is_the_clients_bytes() {
+    let got = sent(
+        r#"{"model": "auto", "messages":[ {"role":"user","content":"é"} ] ,"x":1.10,"seed":123456789012345678901}"#,
+    );
+    assert_eq!(
+        got,
+        r#"{"model": "Org/Model", "messages":[ {"role":"user","content":"é"} ] ,"x":1.10,"seed":123456789012345678901}"#
+    );
+    let got = sent(r#"{"model":"auto","messages":[],"stream":true}"#);
+    assert_eq!(
+        got,
+        r#"{"model":"Org/Model","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#
+    );
+}
+
+#[test]
+fn other_stream_options_stay_when_usage_is_asked_for() {
+    let got = sent(
+        r#"{"model":"auto","messages":[],"stream":true,"stream_options":{"include_obfuscation":false}}"#,
+    );
+    assert!(
+        got.contains(r#""stream_options":{"include_obfuscation":false,"include_usage":true}"#),
+        "{got}"
+    );
+    let got = sent(r#"{"model":"auto","messages":[],"stream":true,"stream_options":null}"#);
+    assert!(
+        got.contains(r#""stream_options":{"include_usage":true}"#),
+        "{got}"
+    );
+}
+
+#[test]
+fn what_only_tollgate_reads_is_not_sent_on() {
+    let got = sent(r#"{"model":"auto","messages":[],"tollgate":{"min_quality":0.5}}"#);
+    assert_eq!(got, r#"{"model":"Org/Model","messages":[]}"#);
+}
+
+#[test]
+fn a_request_goes_to_the_providers_address_with_its_own_headers() {
+    let provider = provider(&["http://h:81/api/v3/"]);
+    let upstream = Upstream::of(&provider);
+    let busy = upstream.least_busy(None).unwrap();
+    let ask = ask(r#"{"model":"auto","messages":[],"stream":true}"#);
+    let mut client = HeaderMap::new();
+    for (name, value) in [
+        ("traceparent", "00-abc-def-01"),
+        ("authorization", "Bearer of-the-client"),
+        ("cookie", "a=b"),
+        ("x-tollgate-min-quality", "0.5"),
+        ("x-team", "other"),
+    ] {
+        client.insert(name, HeaderValue::from_static(value));
+    }
+    let body = body_for(&ask, &provider, &backend());
+    let request = upstream
+        .prepare(&busy, &ask, &forwarded(&client), &body)
+        .unwrap();
+    assert_eq!(request.uri, "http://h:81/api/v3/chat/completions");
+    let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "accept",
+            "authorization",
+            "content-type",
+            "traceparent",
+            "user-agent",
+            "x-team"
+        ]
+    );
+    assert_eq!(
+        request.headers["authorization"],
+        "Bearer sk-secret-of-the-provider"
+    );
+    assert_eq!(request.headers["x-team"], "ml");
+    assert_eq!(request.headers["accept"], "text/event-stream");
+    assert!(!format!("{request:?}").contains("sk-secret"));
+}
+
+#[test]
+fn the_least_busy_replica_is_taken_and_another_one_after_a_failure() {
+    let upstream = Upstream::of(&provider(&["http://a/v1", "http://b/v1"]));
+    let first = upstream.least_busy(None).unwrap();
+    let second = upstream.least_busy(None).unwrap();
+    assert_ne!(first.replica, second.replica);
+    let freed = first.replica;
+    drop(first);
+    assert_eq!(upstream.least_busy(None).unwrap().replica, freed);
+    assert_ne!(upstream.least_busy(Some(freed)).unwrap().replica, freed);
+    let alone = Upstream::of(&provider(&["http://a/v1"]));
+    assert_eq!(alone.least_busy(Some(0)).unwrap().replica, 0);
+}

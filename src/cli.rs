@@ -1,0 +1,229 @@
+//! The command line: what each command of the contract does, with its exit code.
+//!
+//! Tables go to the given writer, mistakes and logs to standard error. Commands that need a later
+//! version are known by name and refused.
+
+mod check;
+mod demo;
+mod explain;
+mod health;
+mod models;
+mod run;
+mod source;
+mod table;
+mod zero;
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{config, serve::StartError, telemetry};
+
+/// An OpenAI-compatible gateway that sends each request to the cheapest backend that can handle it.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+    /// How log lines are written
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        env = "TOLLGATE_LOG_FORMAT"
+    )]
+    log_format: telemetry::Format,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArg {
+    /// The configuration; without it ./tollgate.yaml, if it exists, else what is found here
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Options of `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The address for clients, in place of `server.listen`
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// The address for the operator, in place of `admin.listen`
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (also without a command)
+    Serve(ServeArgs),
+    /// Show the gateway at work on simulated providers, with nothing else installed
+    Demo {
+        /// End after the table
+        #[arg(long)]
+        once: bool,
+    },
+    /// Read the configuration as `serve` would, and list every mistake
+    Check {
+        #[command(flatten)]
+        config: ConfigArg,
+        #[arg(long)]
+        json: bool,
+        /// Check a catalogue instead
+        #[arg(long, value_name = "DIR")]
+        catalog: Option<PathBuf>,
+    },
+    /// Explain what would be done with a request, without calling anyone
+    Explain {
+        #[command(flatten)]
+        config: ConfigArg,
+        /// As the holder of this key
+        #[arg(long, value_name = "ID")]
+        key: Option<String>,
+        #[arg(long)]
+        json: bool,
+        /// The body of the request; `-` is standard input
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
+    /// List what can be asked for, and where it would run
+    Models {
+        #[command(flatten)]
+        config: ConfigArg,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the provider simulator alone
+    Simulate {
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4199")]
+        listen: SocketAddr,
+    },
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Ask a running gateway whether it is alive
+    Health {
+        #[arg(long, default_value = "http://127.0.0.1:4100/healthz")]
+        url: String,
+    },
+    /// Commands of the contract that this version does not have.
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+/// Commands that a later version will have.
+const NOT_YET: [&str; 8] = [
+    "prices",
+    "price",
+    "predict",
+    "evaluate",
+    "calibrate",
+    "report",
+    "keys",
+    "import",
+];
+
+/// Why a command failed; decides the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration is wrong: 2.
+    #[error("{0}")]
+    Config(config::Mistakes),
+    /// The command line, or what it names, is wrong: 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It failed while running: 1.
+    #[error("{0}")]
+    Failed(String),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the output can't be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CliError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) => 2,
+            Self::Failed(_) | Self::Start(_) | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    // clap itself exits with 2 on a wrong command line, and with 0 after --help and --version
+    let cli = Cli::parse();
+    // what fails in the demo fails on purpose
+    let level = if matches!(cli.command, Some(Command::Demo { .. })) {
+        "error"
+    } else {
+        "info"
+    };
+    telemetry::start(cli.log_format, level);
+    let mut out = io::stdout().lock();
+    match cli
+        .run(&mut out)
+        .and_then(|code| Ok(out.flush().map(|()| code)?))
+    {
+        Ok(code) => code,
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+impl Cli {
+    fn run(self, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+        match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(args) => run::serve(&args),
+            Command::Demo { once } => demo::run(once, out),
+            Command::Check {
+                catalog: Some(_), ..
+            } => Err(CliError::Usage("check --catalog: not supported yet".into())),
+            Command::Check {
+                config,
+                json,
+                catalog: None,
+            } => check::run(&config, json, out),
+            Command::Explain {
+                config,
+                key,
+                json,
+                file,
+            } => explain::run(&config, key.as_deref(), json, &file, out),
+            Command::Models { config, json } => models::run(&config, json, out),
+            Command::Simulate { listen } => run::simulate(listen),
+            Command::Schema => {
+                writeln!(out, "{}", config::schema().trim_end())?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Health { url } => health::run(&url),
+            Command::Other(words) => Err(CliError::Usage(unknown(&words))),
+        }
+    }
+}
+
+fn unknown(words: &[String]) -> String {
+    let name = words.first().map_or("", String::as_str);
+    if NOT_YET.contains(&name) {
+        format!("tollgate {name}: not supported yet")
+    } else {
+        format!("unknown command `{name}`; see tollgate --help")
+    }
+}

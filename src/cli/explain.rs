@@ -1,0 +1,142 @@
+//! `tollgate explain`.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use http::HeaderMap;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{CliError, ConfigArg, source, table::Table};
+use crate::{authenticate::Principal, explaining, state::World, understand::Endpoint};
+
+/// Explains what would be done with a request.
+pub(super) fn run(
+    arg: &ConfigArg,
+    key: Option<&str>,
+    json: bool,
+    file: &Path,
+    out: &mut dyn Write,
+) -> Result<ExitCode, CliError> {
+    let world = World::of(source::checked(arg)?.config, None);
+    let principal = match key {
+        None => Arc::new(Principal::anybody()),
+        Some(id) => world
+            .keys
+            .by_id(id)
+            .ok_or_else(|| CliError::Usage(format!("no key has the id `{id}`")))?,
+    };
+    let body =
+        read(file).map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
+    let endpoint = Endpoint::ChatCompletions;
+    let headers = HeaderMap::new();
+    let text = explaining::explain(
+        &world,
+        &principal,
+        endpoint,
+        body.into(),
+        &headers,
+        Timestamp::now(),
+    )
+    .map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
+    if json {
+        writeln!(out, "{text}")?;
+    } else {
+        let value: Value = serde_json::from_str(&text).unwrap_or_default();
+        write(&value, out)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return fs::read(file);
+    }
+    let mut body = Vec::new();
+    io::stdin().lock().read_to_end(&mut body)?;
+    Ok(body)
+}
+
+/// The explanation for people.
+fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        Value::Array(list) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(", "),
+        other => other.to_string(),
+    };
+    let needs = &value["needs"];
+    writeln!(out, "asked      {}", text(&value["model"]))?;
+    writeln!(
+        out,
+        "needs      {}",
+        match text(&needs["capabilities"]) {
+            none if none.is_empty() => "plain text".to_owned(),
+            some => some,
+        }
+    )?;
+    writeln!(
+        out,
+        "prompt     about {} tokens",
+        text(&needs["prompt_tokens"])
+    )?;
+    writeln!(out, "domain     {}", text(&needs["domain"]))?;
+    writeln!(out, "decision   {}", text(&value["decision"]))?;
+    if let Some(error) = value["error"].as_str() {
+        writeln!(out, "refused    {error}")?;
+    }
+    let rows = |name: &str| value[name].as_array().cloned().unwrap_or_default();
+    if !rows("candidates").is_empty() {
+        let mut table = Table::new(&[
+            "\nORDER",
+            "BACKEND",
+            "MODEL",
+            "EXPECTED $",
+            "TOKENS IN",
+            "OUT",
+            "QUALITY",
+        ]);
+        for (index, row) in rows("candidates").iter().enumerate() {
+            let members = [
+                "backend",
+                "model",
+                "expected_cost_usd",
+                "expected_prompt_tokens",
+                "expected_output_tokens",
+                "quality",
+            ];
+            let cells = members.iter().map(|member| text(&row[*member]));
+            table.row(
+                std::iter::once((index + 1).to_string())
+                    .chain(cells)
+                    .collect(),
+            );
+        }
+        table.write(out)?;
+    }
+    if !rows("refused").is_empty() {
+        let mut table = Table::new(&["\nREFUSED", "WHY"]);
+        for row in &rows("refused") {
+            table.row(vec![text(&row["backend"]), text(&row["detail"])]);
+        }
+        table.write(out)?;
+    }
+    if let Some(baseline) = value["baseline"].as_object() {
+        let cost = text(baseline.get("expected_cost_usd").unwrap_or(&Value::Null));
+        writeln!(
+            out,
+            "\nbaseline   {} for {cost} $",
+            text(&baseline["model"])
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! `tollgate serve`, `demo` and `simulate`: the commands that go on running.
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use super::{CliError, ServeArgs, source, zero};
+use crate::{
+    config::{Checked, Config, load::Overrides},
+    serve::{Gateway, Listeners, random_key},
+    simulate::{self, Simulator},
+};
+
+/// Runs the gateway until it is told to stop.
+pub(super) fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
+    let overrides = Overrides {
+        listen: args.listen,
+        admin_listen: args.admin_listen,
+        ..Overrides::default()
+    };
+    let runtime = runtime()?;
+    let code = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let (config, listeners) = match source::file(&args.config) {
+            Some(path) => {
+                let config = announced(source::from_file(&path, overrides)?);
+                tracing::info!(file = %path.display(), "configuration loaded");
+                let listeners = Listeners::open(&config.server, &config.admin).await?;
+                (config, listeners)
+            }
+            None => zero::start(overrides).await?,
+        };
+        let admin_key = admin_key(&config)?;
+        let gateway = Gateway::start(config, &admin_key, listeners)?;
+        tracing::info!(
+            clients = %gateway.client_address,
+            admin = %gateway.admin_address,
+            version = env!("CARGO_PKG_VERSION"),
+            "listening"
+        );
+        signals.until_stopped(gateway).await
+    });
+    // a second signal must not wait for tasks that the first one did not end
+    runtime.shutdown_background();
+    code
+}
+
+/// Runs the simulator alone, until it is told to stop.
+pub(super) fn simulate(listen: SocketAddr) -> Result<ExitCode, CliError> {
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let simulator = Simulator::bind(listen, simulate::Options::default())
+            .await
+            .map_err(|error| CliError::Failed(format!("{error}: {}", cause(&error))))?;
+        tracing::info!(address = %simulator.addr(), "simulating providers");
+        signals.stop().await;
+        simulator.stop().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(String::new, ToString::to_string)
+}
+
+/// The threads that everything runs on.
+pub(super) fn runtime() -> Result<Runtime, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| CliError::Failed(format!("the threads can't be started: {error}")))
+}
+
+/// Shows the warnings of a configuration.
+fn announced(checked: Checked) -> Config {
+    for warning in &checked.warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    checked.config
+}
+
+/// The admin key of the configuration, or a new one, which is printed once.
+fn admin_key(config: &Config) -> Result<SecretString, CliError> {
+    if let Some(key) = &config.admin.key {
+        return Ok(key.clone());
+    }
+    let key = random_key("tg-admin-").map_err(|error| CliError::Failed(error.to_string()))?;
+    eprintln!("admin key, made at this start: {}", key.expose_secret());
+    Ok(key)
+}
+
+/// The signals of the operator.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(|e| CliError::Failed(format!("signals: {e}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the first signal, ends gracefully, and at once on a second one.
+    pub(super) async fn until_stopped(&mut self, gateway: Gateway) -> Result<ExitCode, CliError> {
+        self.stop().await;
+        tracing::info!("stopping: no longer ready, open requests are finished");
+        tokio::select! {
+            () = gateway.stop() => {
+                tracing::info!("stopped");
+                Ok(ExitCode::SUCCESS)
+            }
+            () = self.stop() => {
+                tracing::warn!("stopped at once by a second signal");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    tracing::error!("reload on SIGHUP: not supported yet; restart to load a new configuration");
+                }
+            }
+        }
+    }
+}

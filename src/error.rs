@@ -1,0 +1,346 @@
+//! Every way in which a request can fail to be answered, and what the client may read of it.
+//!
+//! Stages know nothing of HTTP; this is the table from their errors to status, type and code
+//! (`docs/errors.md`). What happened inside goes to the log, not to the client.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use crate::{
+    authenticate::AuthError,
+    call::CallError,
+    route::RouteError,
+    settle::Outcome,
+    understand::AskError,
+    wire::{
+        json::ObjectError,
+        openai::error::{Envelope, ErrorBody, Inner, mask},
+    },
+};
+
+/// OpenAI's type of errors that are the caller's.
+const INVALID: &str = "invalid_request_error";
+/// OpenAI's type of errors that are the server's.
+const SERVER: &str = "server_error";
+
+/// Why a body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error("the body did not come in time")]
+    TooSlow,
+    #[error("the body broke off")]
+    BrokeOff,
+    #[error("too much is being received at once")]
+    NoRoom,
+}
+
+/// A request that is not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// With what is to be said of each backend that was refused.
+    #[error("{error}{detail}")]
+    Route { error: RouteError, detail: String },
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the path `{0}` does not exist")]
+    UnknownPath(String),
+    #[error("this path does not answer {0} requests")]
+    WrongMethod(http::Method),
+    #[error("the request could not be handled")]
+    Internal,
+}
+
+/// What the client may read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Public {
+    pub status: StatusCode,
+    pub kind: Cow<'static, str>,
+    pub code: Option<Cow<'static, str>>,
+    pub param: Option<Cow<'static, str>>,
+    pub message: String,
+    /// When it makes sense to come back, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+    /// Whether official SDKs should try again; `None`: their own rules.
+    pub should_retry: Option<bool>,
+}
+
+impl Public {
+    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: String) -> Self {
+        Self {
+            status,
+            kind: kind.into(),
+            code: Some(code.into()),
+            param: None,
+            message,
+            retry_after_ms: None,
+            should_retry: None,
+        }
+    }
+
+    fn of(self, param: &'static str) -> Self {
+        Self {
+            param: Some(param.into()),
+            ..self
+        }
+    }
+
+    fn never_again(self) -> Self {
+        Self {
+            should_retry: Some(false),
+            ..self
+        }
+    }
+
+    fn after(self, ms: u64) -> Self {
+        Self {
+            retry_after_ms: Some(ms),
+            should_retry: Some(true),
+            ..self
+        }
+    }
+
+    /// The body, in OpenAI's shape.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let error = Inner {
+            message: &self.message,
+            kind: &self.kind,
+            param: self.param.as_deref(),
+            code: self.code.as_deref(),
+        };
+        serde_json::to_string(&Envelope { error }).unwrap_or_default()
+    }
+}
+
+impl GatewayError {
+    /// What the client may read.
+    #[must_use]
+    pub fn public(&self) -> Public {
+        let message = self.to_string();
+        match self {
+            Self::Auth(error) => auth(*error, message),
+            Self::Body(error) => body(*error, message),
+            Self::Ask(error) => ask(error, message),
+            Self::Route { error, .. } => route(error, message),
+            Self::Call(error) => call(error, message),
+            Self::UnknownPath(path) => unknown_path(path, &message),
+            Self::WrongMethod(_) => Public::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                INVALID,
+                "method_not_allowed",
+                message,
+            ),
+            Self::Internal => Public::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                SERVER,
+                "internal_error",
+                message,
+            ),
+        }
+    }
+
+    /// How the request ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Auth(_) | Self::Ask(_) | Self::UnknownPath(_) | Self::WrongMethod(_) => {
+                Outcome::ClientError
+            }
+            Self::Body(BodyError::NoRoom) => Outcome::Refused,
+            Self::Body(_) => Outcome::ClientError,
+            Self::Route { error, .. } => match error {
+                RouteError::UnknownModel(_) | RouteError::NotAllowed(_) => Outcome::ClientError,
+                RouteError::NoneHealthy { .. } => Outcome::UpstreamError,
+                RouteError::PolicyExcludesAll { .. }
+                | RouteError::TooLong { .. }
+                | RouteError::NoneCapable { .. } => Outcome::Refused,
+            },
+            Self::Call(CallError::TimedOut { .. }) => Outcome::Timeout,
+            Self::Call(CallError::Failed { .. }) | Self::Internal => Outcome::UpstreamError,
+            Self::Call(CallError::Broken { .. }) => Outcome::Cut,
+            Self::Call(CallError::Rejected { .. }) => Outcome::ClientError,
+            Self::Call(CallError::ContextTooLong { .. } | CallError::Incapable { .. }) => {
+                Outcome::Refused
+            }
+        }
+    }
+}
+
+fn auth(error: AuthError, message: String) -> Public {
+    match error {
+        AuthError::Missing | AuthError::Wrong | AuthError::TwoKeys => Public::new(
+            StatusCode::UNAUTHORIZED,
+            INVALID,
+            "invalid_api_key",
+            message,
+        ),
+        AuthError::ForeignHost | AuthError::ForeignOrigin | AuthError::ContentType => Public::new(
+            StatusCode::FORBIDDEN,
+            INVALID,
+            "origin_not_allowed",
+            message,
+        ),
+    }
+}
+
+fn body(error: BodyError, message: String) -> Public {
+    match error {
+        BodyError::TooLarge { .. } => Public::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            INVALID,
+            "request_too_large",
+            message,
+        ),
+        BodyError::TooSlow => Public::new(
+            StatusCode::REQUEST_TIMEOUT,
+            INVALID,
+            "request_timeout",
+            message,
+        ),
+        BodyError::BrokeOff => {
+            Public::new(StatusCode::BAD_REQUEST, INVALID, "incomplete_body", message)
+        }
+        BodyError::NoRoom => Public::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            SERVER,
+            "overloaded",
+            message,
+        )
+        .after(1_000),
+    }
+}
+
+fn ask(error: &AskError, message: String) -> Public {
+    let bad = |code| Public::new(StatusCode::BAD_REQUEST, INVALID, code, message);
+    match error {
+        AskError::Json(ObjectError::Syntax(_) | ObjectError::Duplicate(_)) => bad("invalid_json"),
+        AskError::Type { member, .. } => bad("invalid_type").of(member),
+        AskError::Missing(member) => bad("missing_required_parameter").of(member),
+        AskError::Narrow(error) => bad(error.code()).of("tollgate"),
+    }
+}
+
+fn route(error: &RouteError, message: String) -> Public {
+    match error {
+        RouteError::UnknownModel(_) => {
+            Public::new(StatusCode::NOT_FOUND, INVALID, "model_not_found", message).of("model")
+        }
+        RouteError::NotAllowed(_) => {
+            Public::new(StatusCode::FORBIDDEN, INVALID, "model_not_allowed", message).of("model")
+        }
+        RouteError::PolicyExcludesAll { .. } => Public::new(
+            StatusCode::FORBIDDEN,
+            INVALID,
+            "policy_excludes_all",
+            message,
+        )
+        .never_again(),
+        RouteError::TooLong { .. } => Public::new(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "context_length_exceeded",
+            message,
+        )
+        .of("messages"),
+        RouteError::NoneCapable { .. } => Public::new(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "no_capable_backend",
+            message,
+        ),
+        RouteError::NoneHealthy { retry_after_ms, .. } => Public::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            SERVER,
+            "no_healthy_backend",
+            message,
+        )
+        .after(*retry_after_ms),
+    }
+}
+
+fn call(error: &CallError, message: String) -> Public {
+    let said = |body: &Option<Box<ErrorBody>>| match body {
+        Some(body) if !body.message.is_empty() => format!("{message}: {}", mask(&body.message)),
+        _ => message.clone(),
+    };
+    match error {
+        CallError::Rejected { status, body } => rejected(*status, body),
+        CallError::ContextTooLong { body } => Public::new(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "context_length_exceeded",
+            said(body),
+        )
+        .of("messages"),
+        CallError::Incapable { body, .. } => Public::new(
+            StatusCode::BAD_REQUEST,
+            INVALID,
+            "no_capable_backend",
+            said(body),
+        ),
+        CallError::TimedOut { .. } => Public::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            SERVER,
+            "upstream_timeout",
+            message,
+        )
+        .never_again(),
+        CallError::Failed { .. } => {
+            Public::new(StatusCode::BAD_GATEWAY, SERVER, "upstream_error", message).never_again()
+        }
+        CallError::Broken { body, .. } => Public::new(
+            StatusCode::BAD_GATEWAY,
+            SERVER,
+            "upstream_error",
+            said(body),
+        )
+        .never_again(),
+    }
+}
+
+/// The backend's own refusal, in our shape.
+fn rejected(status: StatusCode, body: &ErrorBody) -> Public {
+    let masked = |text: &Option<String>| text.as_deref().map(|text| Cow::from(mask(text)));
+    let message = match mask(&body.message) {
+        empty if empty.is_empty() => {
+            "the backend refused the request without saying why".to_owned()
+        }
+        message => message,
+    };
+    Public {
+        status,
+        kind: masked(&body.kind).unwrap_or(INVALID.into()),
+        code: masked(&body.code),
+        param: masked(&body.param),
+        message,
+        retry_after_ms: None,
+        should_retry: None,
+    }
+}
+
+/// A doubled version is the commonest mistake in a base URL.
+fn unknown_path(path: &str, message: &str) -> Public {
+    let hint = if path.starts_with("/v1/v1/") {
+        "; the base URL of your client ends in `/v1` twice: set it to `http://HOST:PORT/v1`"
+    } else {
+        ""
+    };
+    Public::new(
+        StatusCode::NOT_FOUND,
+        INVALID,
+        "unknown_url",
+        format!("{message}{hint}"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! The hallway: the path of one request, a line for each stage.
+
+pub mod stream;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::Authority};
+use jiff::Timestamp;
+use tokio::{sync::Notify, time::Instant};
+
+use self::stream::StreamBody;
+use crate::{
+    admit::Held,
+    call::{self, Answer, CallError, Delivery, Job, upstream},
+    error::{BodyError, GatewayError},
+    route::{self, Question, explain},
+    settle::{Account, Opening, Outcome},
+    state::{App, World},
+    understand::{self, Endpoint},
+};
+
+/// A request whose body has not been read yet.
+#[derive(Debug)]
+pub struct Incoming<B> {
+    pub request_id: String,
+    pub endpoint: Endpoint,
+    pub method: Method,
+    /// Of the request's URI, if it has one.
+    pub authority: Option<Authority>,
+    pub headers: HeaderMap,
+    /// Reads the body; the memory it takes is given back with `Held`.
+    pub body: B,
+    /// When the head had come.
+    pub started: Instant,
+    /// Told when the client's connection must end after this answer.
+    pub closer: Arc<Notify>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub headers: HeaderMap,
+    pub body: ReplyBody,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum ReplyBody {
+    Whole(Bytes),
+    Stream(Box<StreamBody>),
+}
+
+/// An answer that could not be given, and after how many attempts.
+#[derive(Debug)]
+pub struct Failed {
+    pub error: GatewayError,
+    pub attempts: u32,
+}
+
+/// Serves one request: authenticate, admit, understand, route, call, settle.
+///
+/// # Errors
+/// If there is no answer; the account of the request is closed either way.
+pub async fn serve_one<B>(app: &App, incoming: Incoming<B>) -> Result<Reply, Failed>
+where
+    B: Future<Output = Result<(Bytes, Held), BodyError>>,
+{
+    let world = app.world();
+    let opening = Opening {
+        request_id: incoming.request_id.clone(),
+        endpoint: incoming.endpoint,
+        started: incoming.started,
+    };
+    let mut account = Account::open(Arc::clone(&app.metrics), Arc::clone(&world.means), opening);
+    let closer = Arc::clone(&incoming.closer);
+    match prepare(&world, incoming, &mut account).await {
+        Ok((job, held)) => deliver(job, held, account, closer).await,
+        Err(error) => Err(failed(error, account)),
+    }
+}
+
+/// Everything before the first call: nothing here waits but for the client's body.
+async fn prepare<B>(
+    world: &World,
+    incoming: Incoming<B>,
+    account: &mut Account,
+) -> Result<(Job, Held), GatewayError>
+where
+    B: Future<Output = Result<(Bytes, Held), BodyError>>,
+{
+    let Incoming {
+        method,
+        authority,
+        headers,
+        endpoint,
+        started,
+        body,
+        ..
+    } = incoming;
+    let principal = world.keys.identify(&method, authority.as_ref(), &headers)?;
+    account.caller(&principal);
+    account.wait();
+    let (body, held) = body.await?;
+    account.resume();
+    let ask = understand::read(endpoint, body, &headers)?;
+    account.asked(&ask);
+    let question = Question {
+        config: &world.config,
+        names: &world.names,
+        principal: &principal,
+        model: &ask.model,
+        needs: &ask.needs,
+        domain: ask.domain,
+        narrow: &ask.narrow,
+        at: Timestamp::now(),
+    };
+    let now_ms = world.means.now_ms();
+    let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
+    let plan = route::plan(&question, &facts).map_err(|error| {
+        account.refused(error.refused());
+        let detail = explain::refusals(&world.config, error.refused());
+        GatewayError::Route { error, detail }
+    })?;
+    account.planned(&plan);
+    let deadline = started + world.config.server.request_timeout;
+    let forwarded = upstream::forwarded(&headers);
+    Ok((
+        Job {
+            means: Arc::clone(&world.means),
+            plan,
+            ask,
+            forwarded,
+            deadline,
+        },
+        held,
+    ))
+}
+
+/// Calls, and answers with what comes. A stream whose first event is late is answered before it is
+/// there, so that nothing between us and the client takes the silence for a dead connection.
+async fn deliver(
+    job: Job,
+    held: Held,
+    mut account: Account,
+    closer: Arc<Notify>,
+) -> Result<Reply, Failed> {
+    let job = Arc::new(job);
+    let keep_alive = job.means.config.server.sse_keep_alive;
+    if !job.ask.stream || keep_alive.is_zero() {
+        let outcome = call::run(&job, &mut account).await;
+        drop(held);
+        return answer(&job, outcome, account, closer);
+    }
+    let running = {
+        let job = Arc::clone(&job);
+        async move {
+            let outcome = call::run(&job, &mut account).await;
+            drop(held);
+            (outcome, account)
+        }
+    };
+    let mut running = Box::pin(running);
+    match tokio::time::timeout(keep_alive, &mut running).await {
+        Ok((outcome, account)) => answer(&job, outcome, account, closer),
+        Err(_) => Ok(early(&job, running, keep_alive, closer)),
+    }
+}
+
+/// The reply to what the call led to.
+fn answer(
+    job: &Job,
+    outcome: Result<Delivery, CallError>,
+    mut account: Account,
+    closer: Arc<Notify>,
+) -> Result<Reply, Failed> {
+    let Delivery { head, answer } = match outcome {
+        Ok(delivery) => delivery,
+        Err(error) => return Err(failed(error.into(), account)),
+    };
+    let mut headers = head.headers;
+    describe(
+        &mut headers,
+        job,
+        &account,
+        matches!(answer, Answer::Whole(_)),
+    );
+    account.head_leaves();
+    let body = match answer {
+        Answer::Whole(bytes) => {
+            account.close(200, Outcome::Ok, "");
+            ReplyBody::Whole(bytes)
+        }
+        Answer::Stream(relay) => {
+            stream_headers(&mut headers);
+            ReplyBody::Stream(Box::new(StreamBody::relaying(relay, account, closer)))
+        }
+        Answer::Large(large) => {
+            ReplyBody::Stream(Box::new(StreamBody::large(large, account, closer)))
+        }
+    };
+    Ok(Reply { headers, body })
+}
+
+/// The reply to a stream whose first event has not come yet.
+fn early(
+    job: &Arc<Job>,
+    running: stream::Running,
+    keep_alive: Duration,
+    closer: Arc<Notify>,
+) -> Reply {
+    let mut headers = HeaderMap::new();
+    stream_headers(&mut headers);
+    if let Some(first) = job.plan.candidates.first() {
+        put(&mut headers, "x-tollgate-attempts", "1");
+        name(&mut headers, job, first.model, first.backend);
+        put(
+            &mut headers,
+            "x-tollgate-decision",
+            &explain::decision(&job.means.config, &job.plan),
+        );
+    }
+    let body = StreamBody::waiting(running, Arc::clone(job), keep_alive, closer);
+    Reply {
+        headers,
+        body: ReplyBody::Stream(Box::new(body)),
+    }
+}
+
+/// Closes the account of a request that gets no answer.
+fn failed(error: GatewayError, mut account: Account) -> Failed {
+    account.head_leaves();
+    account.close(
+        error.public().status.as_u16(),
+        error.outcome(),
+        &error.to_string(),
+    );
+    Failed {
+        error,
+        attempts: account.attempts(),
+    }
+}
+
+/// Says in the headers who served, why, and for how much.
+fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) {
+    if let Some(candidate) = account.serving() {
+        name(headers, job, candidate.model, candidate.backend);
+        match account.cost().filter(|_| exact) {
+            Some(cost) => put(headers, "x-tollgate-cost-usd", &cost.to_string()),
+            None => {
+                if let Some(expected) = candidate.expected {
+                    put(
+                        headers,
+                        "x-tollgate-estimated-cost-usd",
+                        &expected.to_string(),
+                    );
+                }
+            }
+        }
+    }
+    put(
+        headers,
+        "x-tollgate-attempts",
+        &account.attempts().to_string(),
+    );
+    let mut decision = explain::decision(&job.means.config, &job.plan);
+    if let Some(failed) = account
+        .attempts()
+        .checked_sub(1)
+        .filter(|failed| *failed > 0)
+    {
+        decision.push_str(&format!("; {failed} failed before"));
+    }
+    put(headers, "x-tollgate-decision", &decision);
+    put(
+        headers,
+        "openai-processing-ms",
+        &account.elapsed_ms().to_string(),
+    );
+}
+
+fn name(headers: &mut HeaderMap, job: &Job, model: usize, backend: usize) {
+    let config = &job.means.config;
+    if let (Some(model), Some(backend)) = (config.models.get(model), config.backends.get(backend)) {
+        put(headers, "x-tollgate-model", &model.name);
+        put(headers, "x-tollgate-backend", &backend.name);
+    }
+}
+
+/// What keeps proxies from holding a stream back.
+fn stream_headers(headers: &mut HeaderMap) {
+    for (name, value) in [
+        ("content-type", "text/event-stream; charset=utf-8"),
+        ("cache-control", "no-cache"),
+        ("x-accel-buffering", "no"),
+    ] {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+}
+
+/// Sets a header, unless the value holds what no header may hold.
+fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}

@@ -1,0 +1,260 @@
+//! The body of an answer that leaves while it comes. It owns the account of its request: the end,
+//! an error and a client that leaves all close it here.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::{
+    sync::Notify,
+    time::{Instant, Sleep},
+};
+
+use crate::{
+    call::{
+        Answer, CallError, Delivery, Job, Watch,
+        failure::{Class, Failure},
+        large::Large,
+        relay::Relay,
+    },
+    error::GatewayError,
+    settle::{Account, Outcome},
+    wire::sse,
+};
+
+/// A call that is still under way, with the account of its request.
+pub type Running = Pin<Box<dyn Future<Output = (Result<Delivery, CallError>, Account)> + Send>>;
+
+/// The body of a stream or of a large answer.
+pub struct StreamBody {
+    state: State,
+    /// Told when the client's connection must end after this body.
+    closer: Arc<Notify>,
+}
+
+enum State {
+    /// The head has left; the first event has not come.
+    Waiting {
+        running: Running,
+        job: Arc<Job>,
+        keep_alive: Duration,
+        ticker: Pin<Box<Sleep>>,
+    },
+    Relaying {
+        relay: Box<Relay>,
+        account: Account,
+    },
+    Large {
+        large: Box<Large>,
+        account: Account,
+    },
+    Ended,
+}
+
+impl StreamBody {
+    /// The body of a stream whose first event has not come.
+    pub(super) fn waiting(
+        running: Running,
+        job: Arc<Job>,
+        keep_alive: Duration,
+        closer: Arc<Notify>,
+    ) -> Self {
+        // the silence was already as long as it may be
+        let ticker = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Self {
+            state: State::Waiting {
+                running,
+                job,
+                keep_alive,
+                ticker,
+            },
+            closer,
+        }
+    }
+
+    /// The body of a stream that has begun.
+    pub(super) fn relaying(relay: Box<Relay>, account: Account, closer: Arc<Notify>) -> Self {
+        Self {
+            state: State::Relaying { relay, account },
+            closer,
+        }
+    }
+
+    /// The body of a large answer.
+    pub(super) fn large(large: Box<Large>, account: Account, closer: Arc<Notify>) -> Self {
+        Self {
+            state: State::Large { large, account },
+            closer,
+        }
+    }
+
+    /// Ends with one error event; official clients raise it as an error of the API.
+    fn error_event(&mut self, error: &GatewayError) -> Bytes {
+        self.closer.notify_one();
+        self.state = State::Ended;
+        sse::event(&error.public().to_json())
+    }
+
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let State::Waiting {
+            running,
+            job,
+            keep_alive,
+            ticker,
+        } = &mut self.state
+        else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready((outcome, account)) = running.as_mut().poll(cx) {
+            let bytes = match outcome {
+                Ok(Delivery {
+                    answer: Answer::Stream(relay),
+                    ..
+                }) => {
+                    let note = late_backend(job, &account);
+                    self.state = State::Relaying { relay, account };
+                    match note {
+                        Some(note) => note,
+                        None => return self.poll_bytes(cx),
+                    }
+                }
+                Ok(_) => self.close(
+                    account,
+                    CallError::Failed {
+                        status: None,
+                        detail: "no stream came",
+                    },
+                ),
+                Err(error) => self.close(account, error),
+            };
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+        if ticker.as_mut().poll(cx).is_ready() {
+            ticker.as_mut().reset(Instant::now() + *keep_alive);
+            // registers the waker for the next tick
+            let _ = ticker.as_mut().poll(cx);
+            return Poll::Ready(Some(Ok(sse::comment("keep-alive"))));
+        }
+        Poll::Pending
+    }
+
+    fn close(&mut self, mut account: Account, error: CallError) -> Bytes {
+        let error = GatewayError::from(error);
+        account.close(200, error.outcome(), &error.to_string());
+        self.error_event(&error)
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        match &mut self.state {
+            State::Ended => Poll::Ready(None),
+            State::Waiting { .. } => self.poll_waiting(cx),
+            State::Relaying { relay, account } => match relay.poll_next(cx, account) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
+                Poll::Ready(Some(Err(failure))) => {
+                    account.close(200, cut(&failure), failure.detail);
+                    let event = self.error_event(&broken(failure));
+                    Poll::Ready(Some(Ok(event)))
+                }
+                Poll::Ready(None) => {
+                    account.complete();
+                    account.close(200, Outcome::Ok, "");
+                    self.state = State::Ended;
+                    Poll::Ready(None)
+                }
+            },
+            State::Large { large, account } => match large.poll_next(cx, account) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
+                Poll::Ready(Some(Err(failure))) => {
+                    // half a JSON answer: only the broken transfer can say so
+                    account.close(200, cut(&failure), failure.detail);
+                    self.state = State::Ended;
+                    Poll::Ready(Some(Err(Broken)))
+                }
+                Poll::Ready(None) => {
+                    account.complete();
+                    account.close(200, Outcome::Ok, "");
+                    self.state = State::Ended;
+                    Poll::Ready(None)
+                }
+            },
+        }
+    }
+}
+
+/// The transfer to the client ends broken, as the one from the backend did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the backend's answer broke off")]
+pub struct Broken;
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.poll_bytes(cx)
+            .map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+}
+
+impl std::fmt::Debug for StreamBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match self.state {
+            State::Waiting { .. } => "waiting",
+            State::Relaying { .. } => "relaying",
+            State::Large { .. } => "large",
+            State::Ended => "ended",
+        };
+        f.debug_struct("StreamBody")
+            .field("state", &state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The head named the first candidate before it had answered; where another one served, a comment
+/// says so.
+fn late_backend(job: &Job, account: &Account) -> Option<Bytes> {
+    let served = account.serving()?.backend;
+    if job.plan.candidates.first()?.backend == served {
+        return None;
+    }
+    let backend = job.means.config.backends.get(served)?;
+    Some(sse::comment(&format!(
+        "x-tollgate-backend: {}",
+        backend.name
+    )))
+}
+
+fn cut(failure: &Failure) -> Outcome {
+    match failure.class {
+        Class::TimedOut(_) => Outcome::Timeout,
+        _ => Outcome::Cut,
+    }
+}
+
+/// What a client is told of a stream that broke in the middle: always the backend's failure, as
+/// the request had been accepted.
+fn broken(failure: Failure) -> GatewayError {
+    match failure.class {
+        Class::TimedOut(phase) => CallError::TimedOut { phase }.into(),
+        _ => CallError::Broken {
+            body: failure.body,
+            detail: failure.detail,
+        }
+        .into(),
+    }
+}

@@ -1,0 +1,136 @@
+//! What is learned about a backend from its traffic: how many tokens it counts for a text, how
+//! long its answers are, how soon it begins. Moving averages in atomics; no clock, no lock.
+//!
+//! Two requests that learn at once may lose one of the two observations. That is fine for an
+//! average, and a lock on the way of every request would not be.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Output tokens expected of a backend that has not answered yet: a few paragraphs.
+pub const PRIOR_OUTPUT: u64 = 300;
+/// One, as a ratio in fixed point.
+const ONE: u64 = 1 << 16;
+/// Prompts below this say too little about a tokenizer: the template around them weighs more.
+const MIN_PROMPT: u64 = 32;
+/// Observations that a moving average remembers, as a shift.
+const MEMORY: u32 = 4;
+
+/// How long a model's answers are, whoever serves it: what one host's answers teach holds for the
+/// others, or else the host that was never asked would look dearer than it is.
+#[derive(Debug, Default)]
+pub struct Lengths {
+    /// Output tokens in 1/65,536; 0: nothing seen.
+    output: AtomicU64,
+}
+
+/// The averages of one backend.
+#[derive(Debug, Default)]
+pub struct Learned {
+    /// Reported prompt tokens per estimated token, in 1/65,536; 0: nothing seen.
+    ratio: AtomicU64,
+    /// Microseconds to the first token; 0: nothing seen.
+    first_token: AtomicU64,
+}
+
+impl Learned {
+    /// The estimate of a prompt, corrected by what the backend reports.
+    #[must_use]
+    pub fn prompt_tokens(&self, estimate: u64) -> u64 {
+        match self.ratio.load(Relaxed) {
+            0 => estimate,
+            ratio => estimate.saturating_mul(ratio).div_ceil(ONE),
+        }
+    }
+
+    /// Microseconds to the first token; `None`: nothing seen.
+    #[must_use]
+    pub fn first_token_us(&self) -> Option<u64> {
+        Some(self.first_token.load(Relaxed)).filter(|us| *us > 0)
+    }
+
+    /// An answer came: what had been estimated for its prompt, and what was reported.
+    pub fn observe_prompt(&self, estimated_prompt: u64, prompt: u64) {
+        if estimated_prompt >= MIN_PROMPT && prompt > 0 {
+            let ratio = (prompt.saturating_mul(ONE) / estimated_prompt).clamp(ONE / 4, ONE * 4);
+            average(&self.ratio, ratio, ONE);
+        }
+    }
+
+    /// The first token came after so many microseconds.
+    pub fn observe_first_token(&self, us: u64) {
+        average(&self.first_token, us.max(1), us.max(1));
+    }
+}
+
+impl Lengths {
+    /// Output tokens to expect of one choice.
+    #[must_use]
+    pub fn output_tokens(&self) -> u64 {
+        match self.output.load(Relaxed) {
+            0 => PRIOR_OUTPUT,
+            output => output.div_ceil(ONE),
+        }
+    }
+
+    /// An answer of one choice had so many tokens.
+    pub fn observe(&self, output: u64) {
+        let output = output.min(1 << 32).saturating_mul(ONE).max(1);
+        average(&self.output, output, PRIOR_OUTPUT * ONE);
+    }
+}
+
+/// Moves an average toward a value; `prior` is where it starts.
+fn average(cell: &AtomicU64, value: u64, prior: u64) {
+    let old = match cell.load(Relaxed) {
+        0 => prior,
+        old => old,
+    };
+    let kept = old - (old >> MEMORY);
+    cell.store(kept.saturating_add(value >> MEMORY).max(1), Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_moves_to_what_the_backend_reports() {
+        let learned = Learned::default();
+        assert_eq!(learned.prompt_tokens(100), 100);
+        for _ in 0..200 {
+            learned.observe_prompt(100, 150);
+        }
+        let got = learned.prompt_tokens(100);
+        assert!((148..=151).contains(&got), "{got}");
+    }
+
+    #[test]
+    fn the_length_of_answers_moves_to_what_is_seen() {
+        let lengths = Lengths::default();
+        assert_eq!(lengths.output_tokens(), PRIOR_OUTPUT);
+        for _ in 0..200 {
+            lengths.observe(20);
+        }
+        let got = lengths.output_tokens();
+        assert!((18..=24).contains(&got), "{got}");
+    }
+
+    #[test]
+    fn short_prompts_and_wild_reports_teach_little() {
+        let learned = Learned::default();
+        learned.observe_prompt(5, 500);
+        assert_eq!(learned.prompt_tokens(100), 100);
+        for _ in 0..1_000 {
+            learned.observe_prompt(100, u64::MAX);
+        }
+        assert!(learned.prompt_tokens(100) <= 400);
+    }
+
+    #[test]
+    fn the_first_observation_of_a_wait_is_taken_as_it_is() {
+        let learned = Learned::default();
+        assert_eq!(learned.first_token_us(), None);
+        learned.observe_first_token(8_000);
+        assert_eq!(learned.first_token_us(), Some(8_000));
+    }
+}

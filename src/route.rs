@@ -1,0 +1,386 @@
+//! Route: which backends may and can serve a request, and in what order to ask them.
+//!
+//! Pure: the configuration, what was understood of the request, and what is known of each backend
+//! at this moment go in; an ordered plan, or the reason why there is none, comes out. Every
+//! backend that was looked at is in it, with its expected cost or the reason of its refusal.
+
+pub mod cost;
+pub mod explain;
+pub mod health;
+pub mod live;
+pub mod names;
+mod order;
+mod quality;
+mod suit;
+
+use jiff::Timestamp;
+
+use self::{
+    health::Standing,
+    names::{Names, Target},
+    suit::Doubt,
+};
+use crate::{
+    authenticate::Principal,
+    caps::Cap,
+    config::{Config, Domain, Objective},
+    money::Usd,
+    understand::{Narrow, Needs},
+};
+
+/// What is to be decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    pub config: &'a Config,
+    pub names: &'a Names,
+    pub principal: &'a Principal,
+    /// The model as the client wrote it.
+    pub model: &'a str,
+    pub needs: &'a Needs,
+    pub domain: Domain,
+    pub narrow: &'a Narrow,
+    /// Which price cards apply.
+    pub at: Timestamp,
+}
+
+/// What is known of a backend at this moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    pub standing: Standing,
+    /// Estimated tokens of this prompt, as this backend counts.
+    pub prompt_tokens: u64,
+    /// Output tokens to expect of one choice.
+    pub output_tokens: u64,
+    /// Microseconds to the first token; `None`: never called.
+    pub first_token_us: Option<u64>,
+}
+
+/// Whom to ask, in order.
+#[derive(Debug)]
+pub struct Plan {
+    pub target: Target,
+    /// At least one.
+    pub candidates: Vec<Candidate>,
+    pub refused: Vec<Refused>,
+    pub reason: Reason,
+}
+
+/// A backend that may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Index into `config.models`.
+    pub model: usize,
+    /// Index into `config.backends`.
+    pub backend: usize,
+    /// Estimated tokens of the prompt, as this backend counts.
+    pub prompt_tokens: u64,
+    /// Expected tokens of the output, all choices together.
+    pub output_tokens: u64,
+    /// `None`: unpriced.
+    pub expected: Option<Usd>,
+    /// The chance of an acceptable answer, in 1/10,000; `None`: not known.
+    pub quality: Option<u16>,
+    /// Microseconds to the first token; `None`: never called.
+    pub first_token_us: Option<u64>,
+}
+
+/// A backend that may not or can't be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// Index into `config.models`.
+    pub model: usize,
+    /// Index into `config.backends`.
+    pub backend: usize,
+    pub why: Refusal,
+}
+
+/// Why a backend is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not among the models that the request allows.
+    NotNamed,
+    /// It is not in a region that the request allows.
+    Region,
+    /// It can't do something.
+    Lacks(Cap),
+    /// Prompt and output do not fit; `has` is `None` where the context is not known and the
+    /// request is too long to chance it.
+    Context { needed: u64, has: Option<u64> },
+    /// It can't write as much as the request allows.
+    Output { needed: u64, has: u64 },
+    /// Its chance of an acceptable answer is below the floor, both in 1/10,000.
+    Quality { floor: u16, has: Option<u16> },
+    /// It can't be asked now.
+    Unhealthy(Standing),
+}
+
+impl Refusal {
+    /// The label in metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NotNamed => "not_named",
+            Self::Region => "region",
+            Self::Lacks(cap) => cap.as_str(),
+            Self::Context { .. } => "context",
+            Self::Output { .. } => "output",
+            Self::Quality { .. } => "quality",
+            Self::Unhealthy(Standing::Down(_)) => "down",
+            Self::Unhealthy(_) => "cooling",
+        }
+    }
+
+    fn is_policy(self) -> bool {
+        matches!(self, Self::NotNamed | Self::Region)
+    }
+}
+
+/// By what the first candidate was put first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The least expected cost.
+    Cheapest,
+    /// Nobody else was left.
+    Only,
+    /// Named by `provider/model`.
+    Pinned,
+    /// As listed.
+    Order,
+    /// The soonest first token.
+    Fastest,
+    /// The highest known quality.
+    Best,
+    /// No quality is known that could meet the floor: the strongest.
+    UncertainStrongest,
+    /// No quality is known that could meet the floor: the cheapest.
+    UncertainCheapest,
+    /// Nobody is known to be healthy: tried all the same.
+    LastResort,
+}
+
+impl Reason {
+    /// The label in metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Cheapest => "cheapest",
+            Self::Only => "only",
+            Self::Pinned => "pinned",
+            Self::Order => "order",
+            Self::Fastest => "fastest",
+            Self::Best => "best",
+            Self::UncertainStrongest => "uncertain_strongest",
+            Self::UncertainCheapest => "uncertain_cheapest",
+            Self::LastResort => "last_resort",
+        }
+    }
+}
+
+/// Why nobody can be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    #[error("the model `{0}` does not exist")]
+    UnknownModel(String),
+    #[error("this key may not use the model `{0}`")]
+    NotAllowed(String),
+    #[error("the request's `models` and `regions` leave no backend of this model")]
+    PolicyExcludesAll { refused: Vec<Refused> },
+    #[error("the request is too long for every backend of this model")]
+    TooLong { refused: Vec<Refused> },
+    #[error("no backend of this model can serve the request")]
+    NoneCapable { refused: Vec<Refused> },
+    #[error("no backend of this model can be asked now")]
+    NoneHealthy {
+        refused: Vec<Refused>,
+        /// Milliseconds until the first one may be asked again.
+        retry_after_ms: u64,
+    },
+}
+
+impl RouteError {
+    /// The backends that were looked at.
+    #[must_use]
+    pub fn refused(&self) -> &[Refused] {
+        match self {
+            Self::UnknownModel(_) | Self::NotAllowed(_) => &[],
+            Self::PolicyExcludesAll { refused }
+            | Self::TooLong { refused }
+            | Self::NoneCapable { refused }
+            | Self::NoneHealthy { refused, .. } => refused,
+        }
+    }
+}
+
+/// Decides; `facts` tells what is known of a backend of a model.
+///
+/// # Errors
+/// If the name is unknown or not allowed, or no backend is left; the error holds every refusal.
+pub fn plan(
+    question: &Question<'_>,
+    facts: &dyn Fn(usize, usize) -> Facts,
+) -> Result<Plan, RouteError> {
+    let target = question.target()?;
+    let (mut able, mut refused) = fitting(question, target, Doubt::Refuses, facts);
+    if able.is_empty() && !matches!(target, Target::Route(_)) {
+        (able, refused) = fitting(question, target, Doubt::Allows, facts);
+    }
+    if able.is_empty() {
+        return Err(nobody(refused));
+    }
+    let floored = quality::above_floor(question, target, able, &mut refused)?;
+    let (mut candidates, rested) = health_split(floored.candidates, &mut refused, facts)?;
+    let reason = order::sort(question, target, floored.uncertain, &mut candidates);
+    if !question.falls_back(target) {
+        candidates.truncate(1);
+    }
+    let reason = if rested { Reason::LastResort } else { reason };
+    Ok(Plan {
+        target,
+        candidates,
+        refused,
+        reason,
+    })
+}
+
+/// Who suits the request, and who does not.
+fn fitting(
+    question: &Question<'_>,
+    target: Target,
+    doubt: Doubt,
+    facts: &dyn Fn(usize, usize) -> Facts,
+) -> (Vec<Candidate>, Vec<Refused>) {
+    let (mut able, mut refused) = (Vec::new(), Vec::new());
+    for (model, backend) in question.offered(target) {
+        match suit::fit(question, doubt, (model, backend), facts(model, backend)) {
+            Ok(candidate) => able.push(candidate),
+            Err(why) => refused.push(Refused {
+                model,
+                backend,
+                why,
+            }),
+        }
+    }
+    (able, refused)
+}
+
+impl Question<'_> {
+    /// What the name means, if this caller may use it.
+    fn target(&self) -> Result<Target, RouteError> {
+        let unknown = || RouteError::UnknownModel(self.model.to_owned());
+        let target = self.names.find(self.model).ok_or_else(unknown)?;
+        let may = |name: &str| self.principal.may_use(name);
+        let canonical = match target {
+            Target::Route(route) => self.config.routes.get(route).map(|r| &*r.name),
+            Target::Model(model) | Target::Backend { model, .. } => {
+                self.config.models.get(model).map(|m| &*m.name)
+            }
+        };
+        if may(self.model) || canonical.is_some_and(may) {
+            Ok(target)
+        } else {
+            Err(RouteError::NotAllowed(self.model.to_owned()))
+        }
+    }
+
+    /// Model and backend of everything that the target offers, in the order written.
+    fn offered(&self, target: Target) -> Vec<(usize, usize)> {
+        let of = |model: usize| {
+            let backends = self
+                .config
+                .models
+                .get(model)
+                .map_or(&[][..], |m| &m.backends);
+            backends.iter().map(move |backend| (model, *backend))
+        };
+        match target {
+            Target::Backend { model, backend } => vec![(model, backend)],
+            Target::Model(model) => of(model).collect(),
+            Target::Route(route) => {
+                let route = self.config.routes.get(route);
+                route
+                    .map_or(&[][..], |r| &r.candidates)
+                    .iter()
+                    .flat_map(|m| of(*m))
+                    .collect()
+            }
+        }
+    }
+
+    /// Does the next candidate serve when one fails?
+    fn falls_back(&self, target: Target) -> bool {
+        match target {
+            Target::Route(route) => self.config.routes.get(route).is_none_or(|r| r.fallback),
+            Target::Model(_) | Target::Backend { .. } => true,
+        }
+    }
+
+    fn objective(&self, target: Target) -> Objective {
+        match target {
+            Target::Route(route) => self
+                .config
+                .routes
+                .get(route)
+                .map_or(Objective::Cost, |r| r.objective),
+            Target::Model(_) | Target::Backend { .. } => Objective::Cost,
+        }
+    }
+}
+
+/// Which error it is that nobody is left.
+fn nobody(refused: Vec<Refused>) -> RouteError {
+    let able = || refused.iter().filter(|r| !r.why.is_policy());
+    if able().next().is_none() {
+        RouteError::PolicyExcludesAll { refused }
+    } else if able().any(|r| matches!(r.why, Refusal::Context { .. })) {
+        RouteError::TooLong { refused }
+    } else {
+        RouteError::NoneCapable { refused }
+    }
+}
+
+/// Leaves out who can't be asked now. Where that would leave nobody, all are tried but those who
+/// said themselves when to come back: a guess of ours never leaves a request without a backend.
+fn health_split(
+    able: Vec<Candidate>,
+    refused: &mut Vec<Refused>,
+    facts: &dyn Fn(usize, usize) -> Facts,
+) -> Result<(Vec<Candidate>, bool), RouteError> {
+    let standings: Vec<Standing> = able
+        .iter()
+        .map(|c| facts(c.model, c.backend).standing)
+        .collect();
+    let healthy = standings.contains(&Standing::Up);
+    let may_try = |standing: &Standing| match standing {
+        Standing::Up => true,
+        Standing::Cooling { asked: true, .. } => false,
+        Standing::Cooling { .. } | Standing::Down(_) => !healthy,
+    };
+    let mut left = Vec::with_capacity(able.len());
+    let mut soonest = u64::MAX;
+    for (candidate, standing) in able.into_iter().zip(&standings) {
+        if may_try(standing) {
+            left.push(candidate);
+            continue;
+        }
+        if let Standing::Cooling { left_ms, .. } = standing {
+            soonest = soonest.min(*left_ms);
+        }
+        let Candidate { model, backend, .. } = candidate;
+        refused.push(Refused {
+            model,
+            backend,
+            why: Refusal::Unhealthy(*standing),
+        });
+    }
+    if left.is_empty() {
+        let refused = std::mem::take(refused);
+        return Err(RouteError::NoneHealthy {
+            refused,
+            retry_after_ms: soonest,
+        });
+    }
+    Ok((left, !healthy))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! A decision in words and as data: for the header, for `explain`, for error messages.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{
+    Candidate, Plan, Question, Reason, Refusal, Refused, RouteError, health::Standing,
+    names::Target,
+};
+use crate::{
+    config::{Backend, Config},
+    money::Usd,
+};
+
+/// Backends that an error message names.
+const MOST_NAMED: usize = 8;
+
+/// Everything that can be said of one decision.
+#[derive(Debug, Serialize)]
+pub struct Explanation<'a> {
+    /// The model as it was asked for.
+    pub model: &'a str,
+    /// The route, where the name means one.
+    pub route: Option<&'a str>,
+    pub needs: NeedsView,
+    /// The backend that is asked first.
+    pub chosen: Option<&'a str>,
+    /// The decision in one line.
+    pub decision: String,
+    /// What it is called in metrics.
+    pub reason: Option<&'static str>,
+    /// Why nobody can be asked.
+    pub error: Option<String>,
+    /// In the order in which they are asked.
+    pub candidates: Vec<CandidateView<'a>>,
+    pub refused: Vec<RefusedView<'a>>,
+    /// What the route's baseline is expected to cost.
+    pub baseline: Option<BaselineView<'a>>,
+}
+
+/// What a request needs.
+#[derive(Debug, Serialize)]
+pub struct NeedsView {
+    pub capabilities: Vec<&'static str>,
+    pub prompt_tokens: u64,
+    pub max_output_tokens: Option<u64>,
+    pub choices: u64,
+    pub domain: &'static str,
+    pub min_quality: Option<String>,
+}
+
+/// A backend that may be asked.
+#[derive(Debug, Serialize)]
+pub struct CandidateView<'a> {
+    pub backend: &'a str,
+    pub model: &'a str,
+    pub expected_prompt_tokens: u64,
+    pub expected_output_tokens: u64,
+    /// `null`: unpriced.
+    pub expected_cost_usd: Option<Usd>,
+    pub quality: Option<String>,
+}
+
+/// A backend that is not asked.
+#[derive(Debug, Serialize)]
+pub struct RefusedView<'a> {
+    pub backend: &'a str,
+    pub model: &'a str,
+    /// What it is called in metrics.
+    pub reason: &'static str,
+    pub detail: String,
+}
+
+/// What savings are measured against.
+#[derive(Debug, Serialize)]
+pub struct BaselineView<'a> {
+    pub model: &'a str,
+    pub expected_cost_usd: Option<Usd>,
+}
+
+/// Explains a decision.
+#[must_use]
+pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) -> Explanation<'a> {
+    let config = question.config;
+    let (candidates, refused) = match outcome {
+        Ok(plan) => (&plan.candidates[..], &plan.refused[..]),
+        Err(error) => (&[][..], error.refused()),
+    };
+    let route = match question.names.find(question.model) {
+        Some(Target::Route(index)) => config.routes.get(index),
+        _ => None,
+    };
+    let floor = route
+        .and_then(|r| r.min_quality)
+        .max(question.narrow.min_quality);
+    Explanation {
+        model: question.model,
+        route: route.map(|route| &*route.name),
+        needs: NeedsView {
+            capabilities: question
+                .needs
+                .caps
+                .iter()
+                .map(crate::caps::Cap::as_str)
+                .collect(),
+            prompt_tokens: question.needs.prompt_tokens,
+            max_output_tokens: question.needs.max_output,
+            choices: question.needs.choices,
+            domain: question.domain.as_str(),
+            min_quality: floor.map(chance),
+        },
+        chosen: candidates
+            .first()
+            .map(|c| name(config, c.model, c.backend).1),
+        decision: outcome
+            .as_ref()
+            .map_or_else(ToString::to_string, |plan| decision(config, plan)),
+        reason: outcome.as_ref().ok().map(|plan| plan.reason.label()),
+        error: outcome
+            .as_ref()
+            .err()
+            .map(|e| format!("{e}{}", refusals(config, e.refused()))),
+        candidates: candidates.iter().map(|c| candidate(config, c)).collect(),
+        refused: refused.iter().map(|r| refusal_view(config, r)).collect(),
+        baseline: route.and_then(|route| {
+            let baseline = config.models.get(route.baseline?)?;
+            Some(BaselineView {
+                model: &baseline.name,
+                expected_cost_usd: question.baseline_cost(route.baseline?),
+            })
+        }),
+    }
+}
+
+/// The decision in one line, for a header.
+#[must_use]
+pub fn decision(config: &Config, plan: &Plan) -> String {
+    let (able, refused) = (plan.candidates.len(), plan.refused.len());
+    let first = match (plan.reason, plan.candidates.first()) {
+        (Reason::Only, _) => "only one capable".to_owned(),
+        (Reason::Pinned, _) => "asked for by name".to_owned(),
+        (Reason::Cheapest, Some(c)) if c.expected.is_none() => {
+            format!("unpriced, first of {able} capable")
+        }
+        (Reason::Cheapest, _) => format!("cheapest of {able} capable"),
+        (Reason::Order, _) => format!("first of {able} capable, as listed"),
+        (Reason::Fastest, _) => format!("fastest of {able} capable"),
+        (Reason::Best, _) => format!("best of {able} capable"),
+        (Reason::UncertainStrongest, _) => {
+            format!("quality not known, strongest of {able} capable")
+        }
+        (Reason::UncertainCheapest, _) => format!("quality not known, cheapest of {able} capable"),
+        (Reason::LastResort, Some(c)) => {
+            format!(
+                "nobody healthy, {} tried all the same",
+                name(config, c.model, c.backend).1
+            )
+        }
+        (Reason::LastResort, None) => "nobody healthy".to_owned(),
+    };
+    if refused == 0 {
+        first
+    } else {
+        format!("{first}; {refused} refused")
+    }
+}
+
+/// Who was refused and why, to be put behind a message; empty if nobody was.
+#[must_use]
+pub fn refusals(config: &Config, refused: &[Refused]) -> String {
+    let mut text = String::new();
+    for (index, refusal) in refused.iter().take(MOST_NAMED).enumerate() {
+        let join = if index == 0 { ": " } else { "; " };
+        let (_, backend) = name(config, refusal.model, refusal.backend);
+        let _ = write!(text, "{join}{backend} {}", why(refusal.why));
+    }
+    if let Some(more) = refused
+        .len()
+        .checked_sub(MOST_NAMED)
+        .filter(|more| *more > 0)
+    {
+        let _ = write!(text, "; and {more} more");
+    }
+    text
+}
+
+/// Why a backend is not asked, as the rest of a sentence that begins with its name.
+#[must_use]
+pub fn why(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::NotNamed => "is not among the models that the request allows".to_owned(),
+        Refusal::Region => "is not in a region that the request allows".to_owned(),
+        Refusal::Lacks(cap) => format!("lacks {}", cap.as_str()),
+        Refusal::Context {
+            needed,
+            has: Some(has),
+        } => {
+            format!("has a context of {has} tokens, and about {needed} are needed")
+        }
+        Refusal::Context { needed, has: None } => {
+            format!("has a context that is not known, and about {needed} tokens are needed")
+        }
+        Refusal::Output { needed, has } => {
+            format!("writes at most {has} tokens, and {needed} are asked for")
+        }
+        Refusal::Quality {
+            floor,
+            has: Some(has),
+        } => {
+            format!(
+                "has a quality of {} where {} is the floor",
+                chance(has),
+                chance(floor)
+            )
+        }
+        Refusal::Quality { floor, has: None } => {
+            format!(
+                "has a quality that is not known where {} is the floor",
+                chance(floor)
+            )
+        }
+        Refusal::Unhealthy(Standing::Cooling { left_ms, .. }) => {
+            format!("is busy for another {} s", left_ms.div_ceil(1_000))
+        }
+        Refusal::Unhealthy(Standing::Down(reason)) => reason.as_str().to_owned(),
+        Refusal::Unhealthy(Standing::Up) => "is up".to_owned(),
+    }
+}
+
+fn candidate<'a>(config: &'a Config, candidate: &Candidate) -> CandidateView<'a> {
+    let (model, backend) = name(config, candidate.model, candidate.backend);
+    CandidateView {
+        backend,
+        model,
+        expected_prompt_tokens: candidate.prompt_tokens,
+        expected_output_tokens: candidate.output_tokens,
+        expected_cost_usd: candidate.expected,
+        quality: candidate.quality.map(chance),
+    }
+}
+
+fn refusal_view<'a>(config: &'a Config, refused: &Refused) -> RefusedView<'a> {
+    let (model, backend) = name(config, refused.model, refused.backend);
+    RefusedView {
+        backend,
+        model,
+        reason: refused.why.label(),
+        detail: why(refused.why),
+    }
+}
+
+fn name(config: &Config, model: usize, backend: usize) -> (&str, &str) {
+    let model = config.models.get(model).map_or("", |model| &*model.name);
+    let backend = config
+        .backends
+        .get(backend)
+        .map_or("", |backend: &Backend| &*backend.name);
+    (model, backend)
+}
+
+/// A chance in 1/10,000 as a decimal.
+#[must_use]
+pub fn chance(quality: u16) -> String {
+    let text = format!("{}.{:04}", quality / 10_000, quality % 10_000);
+    let short = text.trim_end_matches('0');
+    if short.ends_with('.') {
+        format!("{short}0")
+    } else {
+        short.to_owned()
+    }
+}

@@ -1,0 +1,118 @@
+//! Does one backend suit one request? Policy first, then abilities, then room.
+
+use super::{Candidate, Facts, Question, Refusal, cost};
+use crate::{
+    caps::{Cap, Caps},
+    config::Backend,
+};
+
+/// A context that every chat model in use has. A backend whose context nobody stated is given
+/// requests up to it: Ollama cuts at this length unless told otherwise.
+const SURE_CONTEXT: u64 = 4_096;
+
+/// What to make of a fact that nobody stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Not known is not able: for whoever leaves the choice to us.
+    Refuses,
+    /// Let the backend judge: for a name that the client chose itself.
+    Allows,
+}
+
+/// What is taken for granted of a backend whose abilities nobody stated.
+fn undeclared() -> Caps {
+    Caps::default().with(Cap::Streaming)
+}
+
+/// The candidate that a backend makes, or why it makes none.
+pub(super) fn fit(
+    question: &Question<'_>,
+    doubt: Doubt,
+    (model, index): (usize, usize),
+    facts: Facts,
+) -> Result<Candidate, Refusal> {
+    let config = question.config;
+    let (Some(named), Some(backend)) = (config.models.get(model), config.backends.get(index))
+    else {
+        return Err(Refusal::NotNamed);
+    };
+    if let Some(models) = &question.narrow.models {
+        let is = |asked: &String| {
+            **asked == *named.name
+                || **asked == *backend.name
+                || named.aliases.iter().any(|a| **a == **asked)
+        };
+        models
+            .iter()
+            .any(is)
+            .then_some(())
+            .ok_or(Refusal::NotNamed)?;
+    }
+    if let Some(regions) = &question.narrow.regions {
+        let region = config
+            .providers
+            .get(backend.provider)
+            .and_then(|p| p.region.as_deref());
+        regions
+            .iter()
+            .any(|r| Some(r.as_str()) == region)
+            .then_some(())
+            .ok_or(Refusal::Region)?;
+    }
+    able(question, doubt, backend)?;
+    let output = facts
+        .output_tokens
+        .min(question.needs.max_output.unwrap_or(u64::MAX));
+    let output = output.min(backend.max_output.unwrap_or(u64::MAX));
+    room(question, doubt, backend, (facts.prompt_tokens, output))?;
+    let output_tokens = output.saturating_mul(question.needs.choices);
+    Ok(Candidate {
+        model,
+        backend: index,
+        prompt_tokens: facts.prompt_tokens,
+        output_tokens,
+        expected: cost::expected(question, backend, facts.prompt_tokens, output_tokens),
+        quality: backend.quality.at(question.domain),
+        first_token_us: facts.first_token_us,
+    })
+}
+
+/// Has the backend every ability that the request needs?
+fn able(question: &Question<'_>, doubt: Doubt, backend: &Backend) -> Result<(), Refusal> {
+    let has = backend.caps.unwrap_or_else(undeclared);
+    match question.needs.caps.without(has).iter().next() {
+        Some(lacking) if doubt == Doubt::Refuses || backend.caps_are_all => {
+            Err(Refusal::Lacks(lacking))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Is there room for the prompt, and for the output that is asked for or expected?
+fn room(
+    question: &Question<'_>,
+    doubt: Doubt,
+    backend: &Backend,
+    (prompt, expected): (u64, u64),
+) -> Result<(), Refusal> {
+    let asked = question.needs.max_output;
+    if let (Some(needed), Some(has)) = (asked, backend.max_output)
+        && needed > has
+    {
+        return Err(Refusal::Output { needed, has });
+    }
+    let has = match (backend.context, doubt) {
+        (Some(has), _) => has,
+        (None, Doubt::Refuses) => SURE_CONTEXT,
+        (None, Doubt::Allows) => return Ok(()),
+    };
+    // without a limit of the client, the answer ends where the context does
+    let needed = prompt.saturating_add(asked.unwrap_or(expected.min(1)));
+    if needed > has {
+        return Err(Refusal::Context {
+            needed,
+            has: backend.context,
+        });
+    }
+    Ok(())
+}

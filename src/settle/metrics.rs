@@ -1,0 +1,213 @@
+//! The metrics of the contract. Every label comes from a closed set: names of the configuration
+//! and words of this program, never what a client sent.
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+    core::{Collector, Desc},
+    proto::{self, MetricFamily},
+};
+
+use crate::money::PICO_PER_USD;
+
+/// Seconds of a whole request.
+const DURATION: [f64; 14] = [
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+];
+/// Seconds to the first token.
+const FIRST_TOKEN: [f64; 15] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+];
+/// Seconds in tollgate.
+const OVERHEAD: [f64; 11] = [
+    25e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3,
+];
+/// Seconds a token.
+const PER_TOKEN: [f64; 9] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5];
+
+/// Every family, in the order of the contract.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// endpoint, route, model, backend, code, outcome
+    pub requests: IntCounterVec,
+    /// key, outcome
+    pub key_requests: IntCounterVec,
+    /// endpoint, backend
+    pub duration: HistogramVec,
+    /// endpoint, backend
+    pub first_token: HistogramVec,
+    /// endpoint
+    pub overhead: HistogramVec,
+    /// backend
+    pub per_token: HistogramVec,
+    /// backend, key, type
+    pub tokens: IntCounterVec,
+    /// backend, key; in pico-dollars, shown in dollars
+    pub cost: IntCounterVec,
+    /// backend
+    pub unpriced: IntCounterVec,
+    /// backend
+    pub estimated: IntCounterVec,
+    /// backend
+    pub inconsistent: IntCounterVec,
+    /// backend, result
+    pub attempts: IntCounterVec,
+    /// backend, kind
+    pub retries: IntCounterVec,
+    /// route, model, reason
+    pub decisions: IntCounterVec,
+    /// route, backend, reason
+    pub refusals: IntCounterVec,
+    /// backend, need
+    pub capability_misses: IntCounterVec,
+    pub client_retries: IntCounter,
+    /// backend
+    pub inflight: IntGaugeVec,
+    /// backend
+    pub backend_up: IntGaugeVec,
+}
+
+/// A counter of pico-dollars that is shown in dollars: the sum is exact, and a float is made of it
+/// only here.
+struct Dollars(IntCounterVec);
+
+impl Collector for Dollars {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.0.collect();
+        for family in &mut families {
+            for metric in family.mut_metric() {
+                #[expect(clippy::cast_precision_loss, reason = "10^12 is exact in a double")]
+                let dollars = metric.get_counter().get_value() / PICO_PER_USD as f64;
+                let mut counter = proto::Counter::default();
+                counter.set_value(dollars);
+                metric.set_counter(counter);
+            }
+        }
+        families
+    }
+}
+
+impl Metrics {
+    /// Registers every family.
+    ///
+    /// # Errors
+    /// If two families share a name, which a test rules out.
+    pub fn new(commit: &str) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(Some("tollgate".into()), None)?;
+        let to = Families(&registry);
+        let cost = IntCounterVec::new(
+            Opts::new(
+                "cost_usd_total",
+                "List price of what was used, in US dollars.",
+            ),
+            &["backend", "key"],
+        )?;
+        registry.register(Box::new(Dollars(cost.clone())))?;
+        let build = to.gauge("build_info", "Always 1.", &["version", "commit"])?;
+        build
+            .with_label_values(&[env!("CARGO_PKG_VERSION"), commit])
+            .set(1);
+        Ok(Self {
+            requests: to.counter(
+                "requests_total",
+                "Requests that were answered, refused or given up.",
+                &["endpoint", "route", "model", "backend", "code", "outcome"],
+            )?,
+            key_requests: to.counter("key_requests_total", "The same, by key.", &["key", "outcome"])?,
+            duration: to.histogram(
+                ("request_duration_seconds", "From the head of a request to the end of its answer."),
+                &["endpoint", "backend"],
+                &DURATION,
+            )?,
+            first_token: to.histogram(
+                ("time_to_first_token_seconds", "From the head of a request to the first event of its stream."),
+                &["endpoint", "backend"],
+                &FIRST_TOKEN,
+            )?,
+            overhead: to.histogram(
+                ("overhead_seconds", "Time in tollgate until the head of the answer, not waiting for client or backend."),
+                &["endpoint"],
+                &OVERHEAD,
+            )?,
+            per_token: to.histogram(
+                ("time_per_output_token_seconds", "Between two tokens of a stream, on average."),
+                &["backend"],
+                &PER_TOKEN,
+            )?,
+            tokens: to.counter("tokens_total", "Tokens used, in disjoint types.", &["backend", "key", "type"])?,
+            cost,
+            unpriced: to.counter("unpriced_requests_total", "Answers that no price applies to.", &["backend"])?,
+            estimated: to.counter("estimated_usage_total", "Answers whose usage had to be estimated.", &["backend"])?,
+            inconsistent: to.counter("usage_inconsistent_total", "Usage reports that contradict themselves.", &["backend"])?,
+            attempts: to.counter("attempts_total", "Calls to backends.", &["backend", "result"])?,
+            retries: to.counter("retries_total", "Repeated calls: of the same backend, or of the next.", &["backend", "kind"])?,
+            decisions: to.counter("route_decisions_total", "Which model was put first, and by what.", &["route", "model", "reason"])?,
+            refusals: to.counter("route_refusals_total", "Backends that were not put on the list.", &["route", "backend", "reason"])?,
+            capability_misses: to.counter("capability_misses_total", "Requests that a backend turned out to be unable to serve.", &["backend", "need"])?,
+            client_retries: to.plain("client_retries_total", "Requests that a client says it repeats.")?,
+            inflight: to.gauge("inflight_requests", "Calls that are under way.", &["backend"])?,
+            backend_up: to.gauge("backend_up", "1 if the backend is asked, 0 if it is left alone.", &["backend"])?,
+            registry,
+        })
+    }
+
+    /// The text of `/metrics`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_default()
+    }
+}
+
+/// Makes and registers families.
+struct Families<'a>(&'a Registry);
+
+impl Families<'_> {
+    fn counter(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn plain(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        let counter = IntCounter::new(name, help)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    fn gauge(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn histogram(
+        &self,
+        (name, help): (&str, &str),
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let family = HistogramVec::new(
+            HistogramOpts::new(name, help).buckets(buckets.to_vec()),
+            labels,
+        )?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+}

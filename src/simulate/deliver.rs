@@ -1,0 +1,212 @@
+//! Puts an answer on the wire: whole JSON or events, with the delays and faults of its script.
+//!
+//! Given a composed answer and its `Visit`; decides head and body. Never waits itself: what waits
+//! is the body.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::account::Visit;
+use super::answer::{Answer, Counts};
+use super::body::{SimBody, Step};
+use super::directive::{Fault, Script};
+use super::events::{Events, UsageWish, silence, trickle};
+use super::refusal::{Refusal, status_object};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+/// Bytes of a JSON answer that count as one event in the faults that count events.
+const EVENT_BYTES: u64 = 16;
+/// Bytes that a short answer promises but does not send.
+const MISSING_BYTES: u64 = 64;
+/// What a short stream promises: more than any script sends.
+const ENDLESS: u64 = 1 << 40;
+const PAGE: &str = "<!doctype html>\n<html><head><title>Welcome</title></head><body>Sign in to the \
+                    network to go on.</body></html>\n";
+
+/// An answer with these bytes, marked as simulated.
+pub(crate) fn plain(status: StatusCode, media: HeaderValue, body: SimBody) -> Response<SimBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, media);
+    headers.insert("x-tollgate-simulated", HeaderValue::from_static("true"));
+    response
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, bytes: impl Into<Bytes>) -> Response<SimBody> {
+    plain(status, JSON, SimBody::whole(bytes))
+}
+
+/// The simulator's own no.
+pub(crate) fn refusal(refusal: &Refusal) -> Response<SimBody> {
+    json(refusal.status, refusal.body())
+}
+
+/// Answers that a fault replaces altogether; `None` where the answer itself is to be delivered.
+pub(crate) fn instead(visit: &mut Visit, fault: Option<Fault>) -> Option<Response<SimBody>> {
+    let fault = fault?;
+    let script = &visit.model.script;
+    let response = match fault {
+        Fault::Status(status) => error_status(script, status),
+        Fault::NotJson => {
+            let media = HeaderValue::from_static("text/html; charset=utf-8");
+            plain(StatusCode::OK, media, SimBody::whole(PAGE))
+        }
+        Fault::Empty => plain(StatusCode::OK, JSON, SimBody::Whole(None)),
+        _ => return None,
+    };
+    visit.fail(fault.label());
+    visit.end();
+    Some(response)
+}
+
+/// A stream of events.
+pub(crate) fn stream(
+    visit: Visit,
+    answer: Answer,
+    wish: UsageWish,
+    fault: Option<Fault>,
+) -> Response<SimBody> {
+    let usage = answer.usage;
+    let error = error_data(&visit.model.script);
+    let events = Events::new(visit.model.clone(), answer, wish, fault, error);
+    let body = SimBody::paced(visit, usage, VecDeque::new(), Some(events));
+    let mut response = plain(StatusCode::OK, EVENTS, body);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if fault == Some(Fault::Short) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(ENDLESS));
+    }
+    response
+}
+
+/// A whole JSON answer.
+pub(crate) fn whole(
+    mut visit: Visit,
+    bytes: Vec<u8>,
+    usage: Counts,
+    fault: Option<Fault>,
+) -> Response<SimBody> {
+    let script = &visit.model.script;
+    if fault.is_none() && script.keepalive.is_none() {
+        visit.bill_prompt(usage);
+        visit.bill_output(usage.completion, usage.reasoning);
+        visit.succeed();
+        return json(StatusCode::OK, bytes);
+    }
+    let bytes = Bytes::from(bytes);
+    let mut length = Some(bytes.len() as u64);
+    let mut steps = VecDeque::new();
+    if script.keepalive.is_some() {
+        length = None;
+        silence(
+            thinking(script, usage),
+            script.keepalive,
+            b"\n".to_vec(),
+            &mut steps,
+        );
+    }
+    let tokens = (usage.completion, usage.reasoning);
+    let gap = script.gap;
+    let part = |events: u64| {
+        let end = usize::try_from(events.saturating_mul(EVENT_BYTES)).unwrap_or(usize::MAX);
+        Step::Output(bytes.slice(..end.min(bytes.len())), 0, 0)
+    };
+    let all = || Step::Output(bytes.clone(), tokens.0, tokens.1);
+    let fail = fault.map(|fault| Step::Fail(fault.label()));
+    match fault {
+        Some(Fault::HangHead) => steps.extend([Step::Fail("hang_head"), Step::Hang]),
+        Some(Fault::Cut(at)) => {
+            steps.extend(fail);
+            steps.extend([part(at), Step::Flush, Step::Reset]);
+        }
+        Some(Fault::End(at)) => {
+            length = None;
+            steps.extend(fail);
+            steps.push_back(part(at));
+        }
+        Some(Fault::Stall(at)) => {
+            steps.extend(fail);
+            steps.extend([part(at), Step::Hang]);
+        }
+        Some(Fault::Error(_)) => {
+            let error = error_data(script);
+            length = length.map(|_| error.len() as u64);
+            steps.extend(fail);
+            steps.push_back(Step::Send(error));
+        }
+        Some(Fault::Garbage(at)) => {
+            let text = Bytes::from_static(b"<this is not JSON>");
+            length = length
+                .map(|_| EVENT_BYTES.saturating_mul(at).min(bytes.len() as u64))
+                .map(|sent| sent + text.len() as u64);
+            steps.extend(fail);
+            steps.extend([part(at), Step::Send(text)]);
+        }
+        Some(Fault::Short) => {
+            length = Some(bytes.len() as u64 + MISSING_BYTES);
+            steps.extend(fail);
+            steps.extend([all(), Step::Flush]);
+        }
+        Some(Fault::SlowBody) => trickle(bytes.clone(), gap, tokens, &mut steps),
+        _ => steps.push_back(all()),
+    }
+    let mut response = plain(
+        StatusCode::OK,
+        JSON,
+        SimBody::paced(visit, usage, steps, None),
+    );
+    if let Some(length) = length {
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
+}
+
+/// How long the model takes for a whole answer: what the same stream would take.
+pub(crate) fn thinking(script: &Script, usage: Counts) -> Duration {
+    let chunk = script.chunk.unwrap_or(1);
+    let events = script
+        .chunks
+        .unwrap_or_else(|| usage.completion.div_ceil(chunk));
+    let gaps = u32::try_from(events.saturating_sub(1)).unwrap_or(u32::MAX);
+    script.ttft.saturating_add(script.gap.saturating_mul(gaps))
+}
+
+/// An error status in a provider's words.
+fn error_status(script: &Script, status: Option<u16>) -> Response<SimBody> {
+    let usual = script.body.map_or(500, |body| body.status);
+    let status = StatusCode::from_u16(status.unwrap_or(usual));
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = match script.body {
+        Some(body) => {
+            let media = HeaderValue::from_static(body.media);
+            plain(status, media, SimBody::whole(body.text))
+        }
+        None => json(status, status_object(status)),
+    };
+    if let Some(wait) = script.retry_after {
+        let headers = response.headers_mut();
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
+        if millis % 1000 != 0 {
+            headers.insert("retry-after-ms", HeaderValue::from(millis));
+        }
+    }
+    response
+}
+
+/// The error of a stream that has begun.
+fn error_data(script: &Script) -> Bytes {
+    match script.body {
+        Some(body) => Bytes::from_static(body.text.as_bytes()),
+        None => Bytes::from(status_object(StatusCode::INTERNAL_SERVER_ERROR)),
+    }
+}

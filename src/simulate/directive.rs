@@ -1,0 +1,574 @@
+//! Reads the script that a model name carries: `qwen3+out=64+fault=cut:3`.
+//!
+//! Given a name, it decides how that model behaves. It promises to refuse what it does not know,
+//! so that a test with a misspelt directive fails instead of testing nothing.
+
+use std::time::Duration;
+
+use super::provider_errors::{self, ErrorBody};
+
+/// Most output tokens that `out=` may ask for: an answer is composed in memory.
+const MAX_OUT: u64 = 200_000;
+/// Most tool calls that `calls=` may ask for.
+const MAX_CALLS: u64 = 64;
+
+/// Every directive: its name, how it is written, what it does. The error for an unknown one lists
+/// the first column, and `docs/simulator.md` holds the same table.
+pub(crate) const DIRECTIVES: &[(&str, &str, &str)] = &[
+    ("out", "out=N", "visible output tokens"),
+    ("chunks", "chunks=N", "content events of a stream"),
+    ("chunk", "chunk=N", "tokens in one content event (1)"),
+    (
+        "ttft",
+        "ttft=200ms",
+        "silence between the head and the first event or the JSON",
+    ),
+    ("gap", "gap=20ms", "pause between two content events"),
+    ("head", "head=1s", "delay before the response head"),
+    (
+        "prompt",
+        "prompt=N",
+        "prompt tokens that are reported, instead of the counted ones",
+    ),
+    ("cached", "cached=N", "how many of them were cached"),
+    (
+        "reasoning",
+        "reasoning=N",
+        "reasoning tokens (0 switches reasoning off)",
+    ),
+    ("usage", "usage=STYLE", "how usage is reported"),
+    ("calls", "calls=N", "parallel tool calls (1)"),
+    ("sse", "sse=lf|crlf|cr", "line ends of a stream"),
+    ("nospace", "nospace", "`data:{` without the space"),
+    (
+        "comments",
+        "comments=N",
+        "comment lines before every event, the first too",
+    ),
+    (
+        "keepalive",
+        "keepalive=1s",
+        "comments (blank lines before JSON) during ttft",
+    ),
+    ("split", "split=N", "at most N bytes in one TCP write"),
+    ("nodone", "nodone", "no `[DONE]`"),
+    ("nofinish", "nofinish", "no event with a finish_reason"),
+    ("multiline", "multiline", "two data lines in each event"),
+    ("bom", "bom", "a byte order mark before a stream"),
+    (
+        "strict",
+        "strict",
+        "unknown members of the body are refused",
+    ),
+    ("fault", "fault=KIND", "what goes wrong"),
+    (
+        "body",
+        "body=NAME",
+        "the error body, as a real provider words it",
+    ),
+    (
+        "retry_after",
+        "retry_after=2",
+        "the header of a faulty status; with ms, retry-after-ms too",
+    ),
+    (
+        "fail",
+        "fail=K",
+        "only the first K requests for this name meet the fault",
+    ),
+    (
+        "every",
+        "every=K",
+        "only each K-th request for this name meets it",
+    ),
+    (
+        "idle_close",
+        "idle_close=50ms",
+        "the server closes the connection after this idle time",
+    ),
+];
+
+/// How each fault is written, and what it does.
+pub(crate) const FAULTS: &[(&str, &str)] = &[
+    ("status[:S]", "an error status with an error body"),
+    ("reset", "RST before the head"),
+    ("close", "FIN before the head"),
+    ("hang", "no answer at all"),
+    ("hang_head", "the head, then silence"),
+    ("cut:N", "RST after N events"),
+    (
+        "end:N",
+        "a properly ended transfer after N events: no finish_reason, no [DONE]",
+    ),
+    ("stall:N", "silence after N events"),
+    (
+        "garbage:N",
+        "an event that is not JSON after N events, then on",
+    ),
+    ("error_first", "status 200, the first event is an error"),
+    ("error:N", "an error event after N events, then the end"),
+    ("notjson", "status 200 with an HTML page"),
+    ("empty", "status 200 with an empty body"),
+    ("short", "a content-length larger than what is sent"),
+    ("slow_body", "one byte at a time, every `gap` (20ms)"),
+];
+
+/// How usage is reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum UsageStyle {
+    #[default]
+    OpenAi,
+    DeepSeek,
+    Last,
+    Continuous,
+    Bare,
+    Xai,
+    Missing,
+    Null,
+    Zero,
+    Bad,
+}
+
+impl UsageStyle {
+    const NAMES: [(&'static str, Self); 10] = [
+        ("openai", Self::OpenAi),
+        ("deepseek", Self::DeepSeek),
+        ("last", Self::Last),
+        ("continuous", Self::Continuous),
+        ("bare", Self::Bare),
+        ("xai", Self::Xai),
+        ("none", Self::Missing),
+        ("null", Self::Null),
+        ("zero", Self::Zero),
+        ("bad", Self::Bad),
+    ];
+}
+
+/// The line ends of a stream: all three are legal in an event stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LineEnd {
+    #[default]
+    Lf,
+    CrLf,
+    Cr,
+}
+
+impl LineEnd {
+    const NAMES: [(&'static str, Self); 3] =
+        [("lf", Self::Lf), ("crlf", Self::CrLf), ("cr", Self::Cr)];
+
+    pub(crate) fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Lf => b"\n",
+            Self::CrLf => b"\r\n",
+            Self::Cr => b"\r",
+        }
+    }
+}
+
+/// What goes wrong. Counts are data events of a stream; in a JSON answer one stands for 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// `None`: the status that comes with the error body.
+    Status(Option<u16>),
+    Reset,
+    Close,
+    Hang,
+    HangHead,
+    Cut(u64),
+    End(u64),
+    Stall(u64),
+    Garbage(u64),
+    Error(u64),
+    NotJson,
+    Empty,
+    Short,
+    SlowBody,
+}
+
+impl Fault {
+    /// The word under which the account counts it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Reset => "reset",
+            Self::Close => "close",
+            Self::Hang => "hang",
+            Self::HangHead => "hang_head",
+            Self::Cut(_) => "cut",
+            Self::End(_) => "end",
+            Self::Stall(_) => "stall",
+            Self::Garbage(_) => "garbage",
+            Self::Error(_) => "error",
+            Self::NotJson => "notjson",
+            Self::Empty => "empty",
+            Self::Short => "short",
+            Self::SlowBody => "slow_body",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (kind, argument) = match text.split_once(':') {
+            Some((kind, argument)) => (kind, Some(argument)),
+            None => (text, None),
+        };
+        if kind == "status" {
+            let Some(argument) = argument else {
+                return Some(Self::Status(None));
+            };
+            let status = argument.parse().ok().filter(|s| (200..=599).contains(s))?;
+            return Some(Self::Status(Some(status)));
+        }
+        if let Some(argument) = argument {
+            let count = argument.parse().ok()?;
+            return Some(match kind {
+                "cut" => Self::Cut(count),
+                "end" => Self::End(count),
+                "stall" => Self::Stall(count),
+                "garbage" => Self::Garbage(count),
+                "error" => Self::Error(count),
+                _ => return None,
+            });
+        }
+        Some(match kind {
+            "reset" => Self::Reset,
+            "close" => Self::Close,
+            "hang" => Self::Hang,
+            "hang_head" => Self::HangHead,
+            "error_first" => Self::Error(0),
+            "notjson" => Self::NotJson,
+            "empty" => Self::Empty,
+            "short" => Self::Short,
+            "slow_body" => Self::SlowBody,
+            _ => return None,
+        })
+    }
+}
+
+/// How one model behaves; the default is a plain, healthy, fast one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Script {
+    pub(crate) out: Option<u64>,
+    pub(crate) chunks: Option<u64>,
+    pub(crate) chunk: Option<u64>,
+    pub(crate) ttft: Duration,
+    pub(crate) gap: Duration,
+    pub(crate) head: Duration,
+    pub(crate) prompt: Option<u64>,
+    pub(crate) cached: u64,
+    pub(crate) reasoning: Option<u64>,
+    pub(crate) usage: UsageStyle,
+    pub(crate) calls: Option<u64>,
+    pub(crate) sse: LineEnd,
+    pub(crate) nospace: bool,
+    pub(crate) comments: u64,
+    pub(crate) keepalive: Option<Duration>,
+    pub(crate) split: usize,
+    pub(crate) nodone: bool,
+    pub(crate) nofinish: bool,
+    pub(crate) multiline: bool,
+    pub(crate) bom: bool,
+    pub(crate) strict: bool,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) body: Option<&'static ErrorBody>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) fail: Option<u64>,
+    pub(crate) every: Option<u64>,
+    pub(crate) idle_close: Option<Duration>,
+}
+
+/// Why a script cannot be read; the texts go to whoever wrote the model name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ScriptError {
+    /// Not in the table.
+    #[error("unknown directive `{0}`; known: {known}", known = known())]
+    Unknown(String),
+    /// The value does not have the form in the table.
+    #[error("directive `{key}={value}` cannot be read; write it as `{form}`{choices}")]
+    Value {
+        /// The directive.
+        key: String,
+        /// What was given.
+        value: String,
+        /// How the table writes it.
+        form: &'static str,
+        /// The names to choose from, where there are any.
+        choices: String,
+    },
+    /// The same directive twice in one name.
+    #[error("directive `{0}` is given twice")]
+    Twice(String),
+    /// Directives that contradict each other.
+    #[error("{0}")]
+    Conflict(&'static str),
+}
+
+/// The name without its directives.
+pub(crate) fn base(model: &str) -> &str {
+    model.split_once('+').map_or(model, |(base, _)| base)
+}
+
+impl Script {
+    /// Reads `name+key=value+flag`, on top of the directives in `extra` (`key=value+flag`), which
+    /// the name's own override.
+    pub(crate) fn parse(model: &str, extra: &str) -> Result<Self, ScriptError> {
+        let mut script = Self::default();
+        let own = model.split_once('+').map_or("", |(_, own)| own);
+        for source in [extra, own] {
+            let mut seen: Vec<&str> = Vec::new();
+            for directive in source.split('+').filter(|d| !d.is_empty()) {
+                let (key, value) = directive.split_once('=').unwrap_or((directive, ""));
+                if seen.contains(&key) {
+                    return Err(ScriptError::Twice(key.to_owned()));
+                }
+                seen.push(key);
+                script.set(key, value)?;
+            }
+        }
+        script.check()?;
+        Ok(script)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), ScriptError> {
+        let Some((_, form, _)) = DIRECTIVES.iter().find(|(name, _, _)| *name == key) else {
+            return Err(ScriptError::Unknown(key.to_owned()));
+        };
+        if self.assign(key, value).is_some() {
+            return Ok(());
+        }
+        Err(ScriptError::Value {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            form,
+            choices: choices(key),
+        })
+    }
+
+    /// `None` where the value has another form than the table gives.
+    fn assign(&mut self, key: &str, value: &str) -> Option<()> {
+        match key {
+            "out" => self.out = Some(number(value).filter(|n| *n <= MAX_OUT)?),
+            "chunks" => self.chunks = Some(number(value).filter(|n| (1..=MAX_OUT).contains(n))?),
+            "chunk" => self.chunk = Some(number(value).filter(|n| (1..=MAX_OUT).contains(n))?),
+            "ttft" => self.ttft = duration(value)?,
+            "gap" => self.gap = duration(value)?,
+            "head" => self.head = duration(value)?,
+            "prompt" => self.prompt = Some(number(value)?),
+            "cached" => self.cached = number(value)?,
+            "reasoning" => self.reasoning = Some(number(value).filter(|n| *n <= MAX_OUT)?),
+            "usage" => self.usage = choose(&UsageStyle::NAMES, value)?,
+            "calls" => self.calls = Some(number(value).filter(|n| (1..=MAX_CALLS).contains(n))?),
+            "sse" => self.sse = choose(&LineEnd::NAMES, value)?,
+            "nospace" => self.nospace = flag(value)?,
+            "comments" => self.comments = number(value).filter(|n| *n <= 1000)?,
+            "keepalive" => self.keepalive = Some(duration(value).filter(|d| !d.is_zero())?),
+            "split" => self.split = value.parse().ok().filter(|n| *n > 0)?,
+            "nodone" => self.nodone = flag(value)?,
+            "nofinish" => self.nofinish = flag(value)?,
+            "multiline" => self.multiline = flag(value)?,
+            "bom" => self.bom = flag(value)?,
+            "strict" => self.strict = flag(value)?,
+            "fault" => self.fault = Some(Fault::parse(value)?),
+            "body" => self.body = Some(provider_errors::find(value)?),
+            "retry_after" => self.retry_after = Some(wait(value)?),
+            "fail" => self.fail = Some(number(value)?),
+            "every" => self.every = Some(number(value).filter(|n| *n > 0)?),
+            "idle_close" => self.idle_close = Some(duration(value)?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn check(&self) -> Result<(), ScriptError> {
+        let takes_body = matches!(self.fault, Some(Fault::Status(_) | Fault::Error(_)));
+        if self.body.is_some() && !takes_body {
+            return Err(ScriptError::Conflict(
+                "`body` needs `fault=status`, `fault=error:N` or `fault=error_first`",
+            ));
+        }
+        if self.retry_after.is_some() && !matches!(self.fault, Some(Fault::Status(_))) {
+            return Err(ScriptError::Conflict("`retry_after` needs `fault=status`"));
+        }
+        if self.fault.is_none() && (self.fail.is_some() || self.every.is_some()) {
+            return Err(ScriptError::Conflict("`fail` and `every` need a `fault`"));
+        }
+        if self.fail.is_some() && self.every.is_some() {
+            return Err(ScriptError::Conflict(
+                "`fail` and `every` exclude each other",
+            ));
+        }
+        if self.chunks.is_some() && self.chunk.is_some() && self.out.is_some() {
+            return Err(ScriptError::Conflict(
+                "of `out`, `chunks` and `chunk` only two fit together",
+            ));
+        }
+        let product = self
+            .chunks
+            .unwrap_or(1)
+            .saturating_mul(self.chunk.unwrap_or(1));
+        if product > MAX_OUT {
+            return Err(ScriptError::Conflict(
+                "`chunks` times `chunk` is more than 200000 tokens",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Visible output tokens that the script asks for, if it does.
+    pub(crate) fn wanted_output(&self) -> Option<u64> {
+        self.out
+            .or_else(|| Some(self.chunks?.saturating_mul(self.chunk.unwrap_or(1))))
+    }
+
+    /// The fault that the `count`-th request for this name meets (counted from 1).
+    pub(crate) fn fault_for(&self, count: u64) -> Option<Fault> {
+        let due = match (self.fail, self.every) {
+            (Some(first), _) => count <= first,
+            (None, Some(every)) => count.is_multiple_of(every),
+            (None, None) => true,
+        };
+        self.fault.filter(|_| due)
+    }
+}
+
+fn known() -> String {
+    DIRECTIVES
+        .iter()
+        .map(|(name, _, _)| *name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn choices(key: &str) -> String {
+    let names: Vec<&str> = match key {
+        "usage" => UsageStyle::NAMES.iter().map(|(name, _)| *name).collect(),
+        "fault" => FAULTS.iter().map(|(name, _)| *name).collect(),
+        "body" => provider_errors::names().collect(),
+        _ => return String::new(),
+    };
+    format!(", with one of {}", names.join(", "))
+}
+
+fn choose<T: Copy>(names: &[(&str, T)], value: &str) -> Option<T> {
+    names
+        .iter()
+        .find(|(name, _)| *name == value)
+        .map(|(_, chosen)| *chosen)
+}
+
+fn flag(value: &str) -> Option<bool> {
+    value.is_empty().then_some(true)
+}
+
+fn number(value: &str) -> Option<u64> {
+    // u32 keeps every later sum of reported tokens far from overflow
+    value.parse::<u32>().ok().map(u64::from)
+}
+
+/// `200ms`, `2s`, `500us`; a bare number is milliseconds. At most an hour.
+fn duration(value: &str) -> Option<Duration> {
+    let read = |digits: &str, unit: fn(u64) -> Duration| digits.parse().ok().map(unit);
+    let duration = if let Some(digits) = value.strip_suffix("ms") {
+        read(digits, Duration::from_millis)
+    } else if let Some(digits) = value.strip_suffix("us") {
+        read(digits, Duration::from_micros)
+    } else if let Some(digits) = value.strip_suffix('s') {
+        read(digits, Duration::from_secs)
+    } else {
+        read(value, Duration::from_millis)
+    }?;
+    (duration <= Duration::from_secs(3600)).then_some(duration)
+}
+
+/// As the header means it: a bare number is seconds.
+fn wait(value: &str) -> Option<Duration> {
+    match value.parse::<u32>() {
+        Ok(seconds) => Some(Duration::from_secs(u64::from(seconds))),
+        Err(_) => duration(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_name_is_a_healthy_model() {
+        assert_eq!(Script::parse("Qwen/Qwen3-32B", ""), Ok(Script::default()));
+        assert_eq!(base("Qwen/Qwen3-32B+out=3"), "Qwen/Qwen3-32B");
+    }
+
+    #[test]
+    fn directives_come_in_any_order_and_override_the_extra_ones() {
+        let script = Script::parse("m+fault=cut:3+out=7+ttft=2s+nospace", "out=1+gap=5us").unwrap();
+        assert_eq!(script.out, Some(7));
+        assert_eq!(script.fault, Some(Fault::Cut(3)));
+        assert_eq!(script.ttft, Duration::from_secs(2));
+        assert_eq!(script.gap, Duration::from_micros(5));
+        assert!(script.nospace);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (model, says) in [
+            ("m+outt=3", "unknown directive `outt`; known: out, chunks"),
+            ("m+out=x", "write it as `out=N`"),
+            ("m+out=1+out=2", "given twice"),
+            ("m+nodone=1", "write it as `nodone`"),
+            ("m+usage=x", "openai, deepseek"),
+            ("m+fault=cut", "cut:N"),
+            ("m+fault=status:99", "status[:S]"),
+            ("m+fault=status+body=x", "money"),
+            ("m+body=money", "needs `fault=status`"),
+            ("m+retry_after=1", "needs `fault=status`"),
+            ("m+fail=1", "need a `fault`"),
+            ("m+fault=reset+fail=1+every=2", "exclude"),
+            ("m+out=4+chunks=2+chunk=2", "only two"),
+            ("m+chunks=100000+chunk=100000", "200000"),
+            ("m+ttft=2h", "ttft=200ms"),
+        ] {
+            let error = Script::parse(model, "").expect_err(model).to_string();
+            assert!(error.contains(says), "{model}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_directive_of_the_table_is_understood() {
+        for (name, form, _) in DIRECTIVES {
+            let value = match *name {
+                "usage" => "last",
+                "sse" => "cr",
+                "fault" | "body" | "retry_after" | "fail" | "every" => continue,
+                _ if form.contains("=N") => "1",
+                _ if form.contains('=') => "1ms",
+                _ => "",
+            };
+            let model = if value.is_empty() {
+                format!("m+{name}")
+            } else {
+                format!("m+{name}={value}")
+            };
+            assert!(Script::parse(&model, "").is_ok(), "{model}");
+        }
+        for (form, _) in FAULTS {
+            let form = form.replace("[:S]", ":503").replace(":N", ":2");
+            assert!(
+                Script::parse(&format!("m+fault={form}+every=2"), "").is_ok(),
+                "{form}"
+            );
+        }
+    }
+
+    #[test]
+    fn fail_and_every_choose_which_requests_meet_the_fault() {
+        let meets = |model: &str| -> Vec<bool> {
+            let script = Script::parse(model, "").unwrap();
+            (1..=4)
+                .map(|count| script.fault_for(count).is_some())
+                .collect()
+        };
+        assert_eq!(meets("m+fault=reset"), [true; 4]);
+        assert_eq!(meets("m+fault=reset+fail=2"), [true, true, false, false]);
+        assert_eq!(meets("m+fault=reset+every=2"), [false, true, false, true]);
+    }
+}

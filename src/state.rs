@@ -1,0 +1,185 @@
+//! What the program holds while it runs: one world for each loaded configuration, and what
+//! outlives them.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admit::Room,
+    authenticate::Keys,
+    call::{Means, client::Client, upstream::Upstream},
+    config::Config,
+    learn::Lengths,
+    route::{Facts, health::Standing, live::Live, names::Names},
+    settle::metrics::Metrics,
+};
+
+/// What one configuration means, ready to serve. Replaced as a whole.
+#[derive(Debug)]
+pub struct World {
+    pub config: Arc<Config>,
+    pub keys: Keys,
+    pub names: Names,
+    pub means: Arc<Means>,
+}
+
+/// What lives as long as the process.
+#[derive(Debug)]
+pub struct App {
+    world: ArcSwap<World>,
+    pub metrics: Arc<Metrics>,
+    /// Memory for request bodies.
+    pub room: Room,
+    /// Set when the program is asked to stop.
+    draining: AtomicBool,
+    /// Cancelled when connections must end.
+    pub stop: CancellationToken,
+    ids: RequestIds,
+}
+
+impl World {
+    /// Prepares a configuration. What was learned of a backend or model is kept under its name.
+    #[must_use]
+    pub fn of(config: Config, before: Option<&Self>) -> Self {
+        let config = Arc::new(config);
+        let live = kept(
+            config.backends.iter().map(|backend| &*backend.name),
+            before.map(|world| {
+                (
+                    world.config.backends.iter().map(|b| &*b.name),
+                    &world.means.live[..],
+                )
+            }),
+        );
+        let lengths = kept(
+            config.models.iter().map(|model| &*model.name),
+            before.map(|world| {
+                (
+                    world.config.models.iter().map(|m| &*m.name),
+                    &world.means.lengths[..],
+                )
+            }),
+        );
+        let means = Means {
+            client: Client::new(config.server.connect_timeout),
+            upstreams: config.providers.iter().map(Upstream::of).collect(),
+            live,
+            lengths,
+            budget: Means::budget(&config),
+            epoch: before.map_or_else(Instant::now, |world| world.means.epoch),
+            config: Arc::clone(&config),
+        };
+        Self {
+            keys: Keys::of(&config),
+            names: Names::of(&config),
+            means: Arc::new(means),
+            config,
+        }
+    }
+
+    /// What is known now of a backend of a model, for a prompt of so many estimated tokens.
+    #[must_use]
+    pub fn facts(&self, model: usize, backend: usize, now_ms: u64, estimate: u64) -> Facts {
+        let nothing = (Arc::default(), Arc::default());
+        let live: &Live = self.means.live.get(backend).unwrap_or(&nothing.0);
+        let lengths: &Lengths = self.means.lengths.get(model).unwrap_or(&nothing.1);
+        live.facts(lengths, now_ms, estimate)
+    }
+
+    /// How a backend stands now.
+    #[must_use]
+    pub fn standing(&self, backend: usize) -> Standing {
+        let live = self.means.live.get(backend);
+        live.map_or(Standing::Up, |live| {
+            live.health.standing(self.means.now_ms())
+        })
+    }
+}
+
+/// A state for each name: the one that it had before, or a new one.
+fn kept<'a, T: Default>(
+    names: impl Iterator<Item = &'a str>,
+    before: Option<(impl Iterator<Item = &'a str>, &[Arc<T>])>,
+) -> Vec<Arc<T>> {
+    let known: HashMap<&str, &Arc<T>> =
+        before.map_or_else(HashMap::new, |(names, states)| names.zip(states).collect());
+    names
+        .map(|name| {
+            known
+                .get(name)
+                .map_or_else(Arc::default, |state| Arc::clone(state))
+        })
+        .collect()
+}
+
+impl App {
+    /// A program that serves one world.
+    #[must_use]
+    pub fn new(world: World, metrics: Metrics) -> Self {
+        Self {
+            world: ArcSwap::from_pointee(world),
+            metrics: Arc::new(metrics),
+            room: Room::default(),
+            draining: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            ids: RequestIds::new(),
+        }
+    }
+
+    /// The world as it is now; a request keeps the one it began with.
+    #[must_use]
+    pub fn world(&self) -> Arc<World> {
+        self.world.load_full()
+    }
+
+    /// An id that no other request has.
+    #[must_use]
+    pub fn next_id(&self) -> String {
+        self.ids.next()
+    }
+
+    /// From now on the program is about to stop.
+    pub fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// Is the program about to stop?
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+}
+
+/// Makes ids: a random number of the process and a counter, so that none costs a system call.
+#[derive(Debug)]
+struct RequestIds {
+    process: u64,
+    last: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        // without randomness two processes might share ids, which only makes logs harder to read
+        Self {
+            process: getrandom::u64().unwrap_or_default(),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> String {
+        format!(
+            "req_{:016x}{:08x}",
+            self.process,
+            self.last.fetch_add(1, Relaxed)
+        )
+    }
+}

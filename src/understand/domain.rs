@@ -1,0 +1,66 @@
+//! What kind of work a request is, from cheap cues. Only the quality floor reads it.
+
+use crate::{
+    caps::{Cap, Caps},
+    config::Domain,
+    tokens::Counter,
+    wire::openai::chat::Messages,
+};
+
+/// How much of the last message is looked at, in bytes.
+const WINDOW: usize = 4096;
+/// Words that stand in requests about code and hardly elsewhere.
+const CODE: [&str; 12] = [
+    "```",
+    "def ",
+    "fn ",
+    "import ",
+    "#include",
+    "class ",
+    "SELECT ",
+    "function",
+    "stack trace",
+    "refactor",
+    "unit test",
+    "regex",
+];
+/// Words that stand in mathematical requests.
+const MATH: [&str; 10] = [
+    "\\\\frac",
+    "\\\\int",
+    "equation",
+    "integral",
+    "derivative",
+    "prove that",
+    "probability",
+    "solve for",
+    "polynomial",
+    "theorem",
+];
+
+/// The domain of a request: tools and schemas first, then script, then words.
+pub(super) fn of(messages: &Messages<'_>, count: &Counter, caps: Caps) -> Domain {
+    if caps.has(Cap::Tools) {
+        return Domain::Tools;
+    }
+    if caps.has(Cap::JsonSchema) {
+        return Domain::Extraction;
+    }
+    if count.foreign * 4 > count.chars {
+        return Domain::Multilingual;
+    }
+    let last = messages.last_user.unwrap_or_default();
+    let mut end = last.len().min(WINDOW);
+    while !last.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = last.get(..end).unwrap_or_default();
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if has(&CODE) {
+        Domain::Code
+    } else if has(&MATH) {
+        Domain::Math
+    } else {
+        Domain::Chat
+    }
+}

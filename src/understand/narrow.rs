@@ -1,0 +1,234 @@
+//! How a request narrows the choice of backends: headers `x-tollgate-*`, or the object `tollgate`
+//! in the body. A request may only narrow; both at once must agree.
+
+use http::HeaderMap;
+use serde_json::{Map, Value};
+
+use crate::wire::json::{Object, ObjectError};
+
+/// Candidates that one request may name.
+const MAX_NAMES: usize = 64;
+
+/// What a request adds to the rules of its key and route.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Narrow {
+    /// The floor for this request, in 1/10,000.
+    pub min_quality: Option<u16>,
+    /// Only these candidates.
+    pub models: Option<Vec<String>>,
+    /// Only providers in these regions.
+    pub regions: Option<Vec<String>>,
+}
+
+/// Why the narrowing of a request can't be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum NarrowError {
+    #[error("`tollgate` must be an object: {0}")]
+    Object(String),
+    #[error("duplicate key `tollgate.{0}`")]
+    Duplicate(String),
+    #[error("unknown member `tollgate.{name}`; known are {known}", known = KNOWN.join(", "))]
+    Unknown { name: String },
+    #[error("unknown header `{name}`; known are {known}", known = HEADERS.join(", "))]
+    UnknownHeader { name: String },
+    #[error("`{name}` must be {expected}")]
+    Value {
+        name: &'static str,
+        expected: &'static str,
+    },
+    #[error("`{name}` is not supported yet")]
+    NotYet { name: &'static str },
+    #[error("`{header}` and `tollgate.{member}` are both given and differ; send one of them")]
+    Conflict {
+        header: &'static str,
+        member: &'static str,
+    },
+}
+
+/// Members of `tollgate`.
+const KNOWN: [&str; 6] = [
+    "min_quality",
+    "max_cost",
+    "objective",
+    "regions",
+    "tags",
+    "models",
+];
+/// Headers of a request.
+const HEADERS: [&str; 5] = [
+    "x-tollgate-min-quality",
+    "x-tollgate-max-cost",
+    "x-tollgate-objective",
+    "x-tollgate-regions",
+    "x-tollgate-tags",
+];
+/// Spellings, as header and as member, of what a later version will follow.
+const NOT_YET: [(&str, &str); 3] = [
+    ("x-tollgate-max-cost", "max_cost"),
+    ("x-tollgate-objective", "objective"),
+    ("x-tollgate-tags", "tags"),
+];
+
+impl NarrowError {
+    /// The error code for clients.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Object(_) | Self::Value { .. } => "invalid_type",
+            Self::Duplicate(_) => "invalid_json",
+            Self::Unknown { .. } | Self::UnknownHeader { .. } => "unknown_parameter",
+            Self::NotYet { .. } => "unsupported_parameter",
+            Self::Conflict { .. } => "conflicting_parameters",
+        }
+    }
+}
+
+impl Narrow {
+    /// Reads headers and body together.
+    ///
+    /// # Errors
+    /// If one is unknown, malformed, not supported yet, or contradicts the other.
+    pub(super) fn read(body: &Object, headers: &HeaderMap) -> Result<Self, NarrowError> {
+        let in_headers = Self::from_headers(headers)?;
+        let in_body = match body.get("tollgate") {
+            Some(raw) => Self::from_body(raw)?,
+            None => Self::default(),
+        };
+        Ok(Self {
+            min_quality: same(
+                in_headers.min_quality,
+                in_body.min_quality,
+                ("x-tollgate-min-quality", "min_quality"),
+            )?,
+            models: in_body.models,
+            regions: same(
+                in_headers.regions,
+                in_body.regions,
+                ("x-tollgate-regions", "regions"),
+            )?,
+        })
+    }
+
+    fn from_headers(headers: &HeaderMap) -> Result<Self, NarrowError> {
+        let mut narrow = Self::default();
+        for (name, value) in headers
+            .iter()
+            .filter(|(n, _)| n.as_str().starts_with("x-tollgate-"))
+        {
+            let text = value.to_str().unwrap_or_default();
+            match name.as_str() {
+                "x-tollgate-min-quality" => narrow.min_quality = Some(quality(text)?),
+                "x-tollgate-regions" => {
+                    narrow.regions =
+                        Some(names(text.split(',').map(str::trim), "x-tollgate-regions")?);
+                }
+                other => return Err(refuse_header(other)),
+            }
+        }
+        Ok(narrow)
+    }
+
+    fn from_body(raw: &str) -> Result<Self, NarrowError> {
+        let object = Object::parse(bytes::Bytes::copy_from_slice(raw.as_bytes()));
+        let object = object.map_err(|error| match error {
+            ObjectError::Duplicate(key) => NarrowError::Duplicate(key),
+            ObjectError::Syntax(error) => NarrowError::Object(error.to_string()),
+        })?;
+        let members: Map<String, Value> = serde_json::from_slice(&object.to_bytes())
+            .map_err(|e| NarrowError::Object(e.to_string()))?;
+        let mut narrow = Self::default();
+        for (name, value) in members {
+            match name.as_str() {
+                "min_quality" => narrow.min_quality = Some(quality(&plain(&value))?),
+                "models" => narrow.models = Some(list(&value, "tollgate.models")?),
+                "regions" => narrow.regions = Some(list(&value, "tollgate.regions")?),
+                other => {
+                    return Err(match NOT_YET.iter().find(|(_, member)| *member == other) {
+                        Some((_, name)) => NarrowError::NotYet { name },
+                        None => NarrowError::Unknown { name },
+                    });
+                }
+            }
+        }
+        Ok(narrow)
+    }
+}
+
+fn refuse_header(name: &str) -> NarrowError {
+    match NOT_YET.iter().find(|(header, _)| *header == name) {
+        Some((name, _)) => NarrowError::NotYet { name },
+        None => NarrowError::UnknownHeader {
+            name: name.to_owned(),
+        },
+    }
+}
+
+/// One value from two places.
+fn same<T: PartialEq>(
+    header: Option<T>,
+    body: Option<T>,
+    (name, member): (&'static str, &'static str),
+) -> Result<Option<T>, NarrowError> {
+    match (header, body) {
+        (Some(a), Some(b)) if a != b => Err(NarrowError::Conflict {
+            header: name,
+            member,
+        }),
+        (a, b) => Ok(a.or(b)),
+    }
+}
+
+/// A chance between 0 and 1, in 1/10,000; more digits round down, which widens the choice by less
+/// than any estimate is worth.
+fn quality(text: &str) -> Result<u16, NarrowError> {
+    let wrong = NarrowError::Value {
+        name: "min_quality",
+        expected: "a number between 0 and 1",
+    };
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |s: &str| s.len() <= 18 && s.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+        return Err(wrong);
+    }
+    let four = fraction.bytes().chain(std::iter::repeat(b'0')).take(4);
+    let parts = four.fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    let whole: u64 = whole.parse().unwrap_or(u64::MAX);
+    let value = whole.saturating_mul(10_000).saturating_add(parts);
+    u16::try_from(value)
+        .ok()
+        .filter(|value| *value <= 10_000)
+        .ok_or(wrong)
+}
+
+/// A JSON number or string as text.
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn list(value: &Value, name: &'static str) -> Result<Vec<String>, NarrowError> {
+    let wrong = NarrowError::Value {
+        name,
+        expected: "a list of 1 to 64 names",
+    };
+    let Some(members) = value.as_array() else {
+        return Err(wrong);
+    };
+    if !members.iter().all(Value::is_string) {
+        return Err(wrong);
+    }
+    names(members.iter().filter_map(Value::as_str), name)
+}
+
+fn names<'a>(
+    list: impl Iterator<Item = &'a str>,
+    name: &'static str,
+) -> Result<Vec<String>, NarrowError> {
+    let names: Vec<String> = list.take(MAX_NAMES + 1).map(str::to_owned).collect();
+    let fits = !names.is_empty() && names.len() <= MAX_NAMES && !names.iter().any(String::is_empty);
+    fits.then_some(names).ok_or(NarrowError::Value {
+        name,
+        expected: "a list of 1 to 64 names",
+    })
+}

@@ -1,0 +1,333 @@
+//! A JSON object whose members stay slices of the bytes that were received.
+//!
+//! Only the top level is taken apart. What is not edited leaves byte for byte as it came, white
+//! space and order included; an edit replaces one value, and the body is then sent as slices of
+//! the original around it, so that a message with a large image is never copied. Duplicate keys
+//! are refused: with them a gateway could price one `model` while the backend runs another.
+
+use std::{
+    borrow::Cow,
+    collections::{HashSet, VecDeque},
+    fmt,
+    ops::Range,
+};
+
+use bytes::Bytes;
+use serde::{
+    Deserialize,
+    de::{self, Deserializer, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// Members that are compared pairwise for duplicates; more go through a set.
+const PAIRWISE: usize = 16;
+/// Members that an object may have: each costs memory beyond its bytes, and the longest known
+/// request has about fifty.
+const MAX_MEMBERS: usize = 1024;
+
+/// An object over the bytes it was read from.
+#[derive(Clone, Debug)]
+pub struct Object {
+    bytes: Bytes,
+    /// Just after the opening brace.
+    open: usize,
+    members: Vec<Member>,
+    appended: Vec<(&'static str, Bytes)>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    key: Key,
+    /// The value in `Object::bytes`.
+    value: Range<usize>,
+    edit: Edit,
+}
+
+#[derive(Clone, Debug)]
+enum Key {
+    /// Written without escapes: the bytes between the quotes.
+    Plain(Range<usize>),
+    /// Written with escapes: its meaning.
+    Escaped(Box<str>),
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Keep,
+    Replace(Bytes),
+    Remove,
+}
+
+/// Why bytes are not a usable object. Positions are `serde_json`'s: line and column.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// Not JSON at all, or not an object.
+    #[error("{0}")]
+    Syntax(serde_json::Error),
+    /// A key that stands twice.
+    #[error("duplicate key `{0}`")]
+    Duplicate(String),
+}
+
+/// The members as `serde_json` lends them.
+struct Borrowed<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Borrowed<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Borrowed<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Borrowed<'de>, A::Error> {
+        #[derive(Deserialize)]
+        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        let mut members = Vec::with_capacity(16);
+        while let Some(Name(key)) = map.next_key()? {
+            if members.len() == MAX_MEMBERS {
+                return Err(de::Error::custom(format_args!(
+                    "more than {MAX_MEMBERS} members"
+                )));
+            }
+            members.push((key, map.next_value()?));
+        }
+        Ok(Borrowed(members))
+    }
+}
+
+impl Object {
+    /// Takes the top level apart.
+    ///
+    /// # Errors
+    /// If the bytes are not one JSON object in UTF-8, or a key stands in it twice (escapes in the
+    /// key make no difference).
+    pub fn parse(bytes: Bytes) -> Result<Self, ObjectError> {
+        let Borrowed(found) = serde_json::from_slice(&bytes).map_err(ObjectError::Syntax)?;
+        if let Some(twice) = duplicate(&found) {
+            return Err(ObjectError::Duplicate(twice.to_owned()));
+        }
+        let base = bytes.as_ptr() as usize;
+        let place = |s: &str| {
+            let start = (s.as_ptr() as usize).saturating_sub(base);
+            start..start + s.len()
+        };
+        let open = memchr::memchr(b'{', &bytes).map_or(0, |at| at + 1);
+        let members = found
+            .into_iter()
+            .map(|(key, value)| Member {
+                key: match key {
+                    Cow::Borrowed(text) => Key::Plain(place(text)),
+                    Cow::Owned(text) => Key::Escaped(text.into_boxed_str()),
+                },
+                value: place(value.get()),
+                edit: Edit::Keep,
+            })
+            .collect();
+        Ok(Self {
+            bytes,
+            open,
+            members,
+            appended: Vec::new(),
+        })
+    }
+
+    /// The value of a member as it stands now, as JSON text.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        if let Some((_, value)) = self.appended.iter().find(|(k, _)| *k == key) {
+            return std::str::from_utf8(value).ok();
+        }
+        let member = self.members.iter().find(|m| self.key(m) == key)?;
+        let value = match &member.edit {
+            Edit::Keep => self.bytes.get(member.value.clone())?,
+            Edit::Replace(value) => value,
+            Edit::Remove => return None,
+        };
+        std::str::from_utf8(value).ok()
+    }
+
+    /// Every original member with its original value, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.members.iter().map(|m| {
+            let value = self.bytes.get(m.value.clone()).unwrap_or_default();
+            (self.key(m), std::str::from_utf8(value).unwrap_or_default())
+        })
+    }
+
+    /// Sets a member to a JSON value: in its place if it stands there, else at the end.
+    pub fn set(&mut self, key: &'static str, json: impl Into<Bytes>) {
+        let json = json.into();
+        if let Some(at) = self.position(key) {
+            if let Some(member) = self.members.get_mut(at) {
+                member.edit = Edit::Replace(json);
+            }
+        } else if let Some((_, value)) = self.appended.iter_mut().find(|(k, _)| *k == key) {
+            *value = json;
+        } else {
+            self.appended.push((key, json));
+        }
+    }
+
+    /// Takes a member out, if it is there.
+    pub fn remove(&mut self, key: &str) {
+        if let Some(member) = self.position(key).and_then(|at| self.members.get_mut(at)) {
+            member.edit = Edit::Remove;
+        }
+        self.appended.retain(|(k, _)| *k != key);
+    }
+
+    /// Has nothing been set or removed?
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.appended.is_empty() && self.members.iter().all(|m| matches!(m.edit, Edit::Keep))
+    }
+
+    /// The object as slices of the original around the edits; their concatenation is the text.
+    #[must_use]
+    pub fn slices(&self) -> VecDeque<Bytes> {
+        let mut out = Slices {
+            bytes: &self.bytes,
+            parts: VecDeque::new(),
+            pending: 0..0,
+        };
+        out.original(0..self.open);
+        let mut before = self.open;
+        let mut gap_is_whole = true;
+        let mut first = true;
+        for member in &self.members {
+            let Range { start, end } = member.value.clone();
+            if matches!(member.edit, Edit::Remove) {
+                gap_is_whole = false;
+                before = end;
+                continue;
+            }
+            if gap_is_whole {
+                out.original(before..start);
+            } else {
+                if !first {
+                    out.own(Bytes::from_static(b","));
+                }
+                out.original(self.key_start(before)..start);
+            }
+            match &member.edit {
+                Edit::Replace(value) => out.own(value.clone()),
+                _ => out.original(start..end),
+            }
+            (before, gap_is_whole, first) = (end, true, false);
+        }
+        for (key, value) in &self.appended {
+            let comma = if first { "" } else { "," };
+            out.own(Bytes::from(format!("{comma}\"{key}\":")));
+            out.own(value.clone());
+            first = false;
+        }
+        let close = self.members.last().map_or(self.open, |m| m.value.end);
+        out.original(close..self.bytes.len());
+        out.finish()
+    }
+
+    /// The object in one piece; without edits, the original bytes themselves.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        if self.is_untouched() {
+            return self.bytes.clone();
+        }
+        let slices = self.slices();
+        let mut whole = Vec::with_capacity(slices.iter().map(Bytes::len).sum());
+        for slice in slices {
+            whole.extend_from_slice(&slice);
+        }
+        whole.into()
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.members.iter().position(|m| self.key(m) == key)
+    }
+
+    fn key<'a>(&'a self, member: &'a Member) -> &'a str {
+        match &member.key {
+            Key::Plain(range) => self
+                .bytes
+                .get(range.clone())
+                .and_then(|text| std::str::from_utf8(text).ok())
+                .unwrap_or_default(),
+            Key::Escaped(text) => text,
+        }
+    }
+
+    /// Where the next key begins: the first quote after `from`, as only commas and white space
+    /// stand between a value and the next key.
+    fn key_start(&self, from: usize) -> usize {
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        from + memchr::memchr(b'"', rest).unwrap_or(0)
+    }
+}
+
+/// Collects slices, joining neighbours of the original.
+struct Slices<'a> {
+    bytes: &'a Bytes,
+    parts: VecDeque<Bytes>,
+    pending: Range<usize>,
+}
+
+impl Slices<'_> {
+    fn original(&mut self, range: Range<usize>) {
+        if self.pending.is_empty() {
+            self.pending = range;
+        } else if self.pending.end == range.start {
+            self.pending.end = range.end;
+        } else {
+            self.flush();
+            self.pending = range;
+        }
+    }
+
+    fn own(&mut self, bytes: Bytes) {
+        self.flush();
+        if !bytes.is_empty() {
+            self.parts.push_back(bytes);
+        }
+    }
+
+    fn flush(&mut self) {
+        let range = std::mem::take(&mut self.pending);
+        if !range.is_empty() && range.end <= self.bytes.len() {
+            self.parts.push_back(self.bytes.slice(range));
+        }
+    }
+
+    fn finish(mut self) -> VecDeque<Bytes> {
+        self.flush();
+        self.parts
+    }
+}
+
+/// A key that stands twice.
+fn duplicate<'a>(members: &'a [(Cow<'a, str>, &RawValue)]) -> Option<&'a str> {
+    if members.len() <= PAIRWISE {
+        return members.iter().enumerate().find_map(|(at, (key, _))| {
+            members
+                .iter()
+                .take(at)
+                .any(|(earlier, _)| earlier == key)
+                .then_some(key.as_ref())
+        });
+    }
+    let mut seen = HashSet::with_capacity(members.len());
+    members
+        .iter()
+        .map(|(key, _)| key.as_ref())
+        .find(|key| !seen.insert(*key))
+}
+
+#[cfg(test)]
+mod tests;

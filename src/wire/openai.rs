@@ -1,0 +1,5 @@
+//! OpenAI's dialect: only the members that the gateway acts on, each read from its raw text.
+
+pub mod chat;
+pub mod chunk;
+pub mod error;

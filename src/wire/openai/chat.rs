@@ -1,0 +1,262 @@
+//! The messages of a chat request: counted and looked through, never copied.
+//!
+//! Everything is read in one pass without a list of messages, so that a hostile body of a million
+//! tiny messages costs no memory beyond its own bytes.
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    caps::{Cap, Caps},
+    tokens::{Counter, PER_IMAGE, PER_IMAGE_LOW, PER_MESSAGE, PER_PROMPT},
+};
+
+/// Bytes of base64 audio that make about one token: ten tokens a second of compressed speech.
+const AUDIO_BYTES_PER_TOKEN: u64 = 1_600;
+/// Bytes of a base64 document that make about one token.
+const FILE_BYTES_PER_TOKEN: u64 = 64;
+
+/// What the messages of a request hold.
+#[derive(Debug, Default)]
+pub struct Messages<'a> {
+    /// Estimated tokens, and characters by script.
+    pub count: Counter,
+    /// What the content parts demand of a backend.
+    pub needs: Caps,
+    /// How many messages there are.
+    pub number: u64,
+    /// The content of the last message of the user, as JSON text.
+    pub last_user: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    role: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    image_url: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    input_audio: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    file: Option<&'a RawValue>,
+}
+
+/// Looks through the value of `messages`.
+///
+/// # Errors
+/// If it is not an array of objects with the types of the API.
+pub fn messages(raw: &str) -> Result<Messages<'_>, serde_json::Error> {
+    let mut found = Messages::default();
+    found.count.add_tokens(PER_PROMPT);
+    let mut source = serde_json::Deserializer::from_str(raw);
+    each("an array of messages", |message: Message<'_>| {
+        found.add(&message);
+    })
+    .deserialize(&mut source)?;
+    Ok(found)
+}
+
+impl<'a> Messages<'a> {
+    fn add(&mut self, message: &Message<'a>) {
+        self.number += 1;
+        self.count.add_tokens(PER_MESSAGE);
+        if message.role.as_deref() == Some("user") {
+            self.last_user = message.content.map(RawValue::get);
+        }
+        for raw in [message.reasoning_content, message.tool_calls]
+            .into_iter()
+            .flatten()
+        {
+            self.count.add_json(raw.get());
+        }
+        let Some(content) = message.content.map(RawValue::get) else {
+            return;
+        };
+        if !content.starts_with('[') {
+            self.count.add_json(unquoted(content));
+            return;
+        }
+        let mut source = serde_json::Deserializer::from_str(content);
+        let parts = each("an array of parts", |part: Part<'_>| self.part(&part));
+        if parts.deserialize(&mut source).is_err() {
+            // an odd part is the backend's to judge; its text still counts
+            self.count.add_json(content);
+        }
+    }
+
+    fn part(&mut self, part: &Part<'_>) {
+        if let Some(text) = part.text {
+            self.count.add_json(unquoted(text.get()));
+        }
+        let need = match part.kind.as_deref() {
+            Some("image_url" | "image" | "input_image") => Cap::Vision,
+            Some("input_audio" | "audio_url") => Cap::AudioIn,
+            Some("video_url" | "video") => Cap::Video,
+            Some("file" | "input_file") => Cap::Pdf,
+            _ => return,
+        };
+        self.needs = self.needs.with(need);
+        self.count.add_tokens(match need {
+            Cap::AudioIn => bytes(part.input_audio) / AUDIO_BYTES_PER_TOKEN,
+            Cap::Pdf => bytes(part.file) / FILE_BYTES_PER_TOKEN,
+            _ if part.image_url.is_some_and(|image| low_detail(image.get())) => PER_IMAGE_LOW,
+            _ => PER_IMAGE,
+        });
+    }
+}
+
+/// A JSON string without its quotes.
+fn unquoted(raw: &str) -> &str {
+    raw.strip_prefix('"')
+        .and_then(|raw| raw.strip_suffix('"'))
+        .unwrap_or(raw)
+}
+
+fn bytes(raw: Option<&RawValue>) -> u64 {
+    raw.map_or(0, |raw| raw.get().len() as u64)
+}
+
+/// Does an `image_url` ask for low detail? It stands at the end, after a URL of megabytes, or at
+/// the beginning.
+fn low_detail(image: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Image<'a> {
+        #[serde(borrow, default)]
+        detail: Option<Cow<'a, str>>,
+    }
+    serde_json::from_str::<Image<'_>>(image)
+        .is_ok_and(|image| image.detail.as_deref() == Some("low"))
+}
+
+/// Gives each member of an array to a function, keeping none.
+struct Each<T, F> {
+    expected: &'static str,
+    each: F,
+    member: PhantomData<fn(T)>,
+}
+
+fn each<T, F: FnMut(T)>(expected: &'static str, each: F) -> Each<T, F> {
+    Each {
+        expected,
+        each,
+        member: PhantomData,
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T)> DeserializeSeed<'de> for Each<T, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Each<T, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        while let Some(member) = members.next_element()? {
+            (self.each)(member);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(raw: &str) -> Messages<'_> {
+        messages(raw).unwrap()
+    }
+
+    #[test]
+    fn content_parts_say_what_a_backend_must_be_able_to_take() {
+        for (part, need) in [
+            (
+                r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}"#,
+                Some(Cap::Vision),
+            ),
+            (
+                r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}"#,
+                Some(Cap::AudioIn),
+            ),
+            (
+                r#"{"type":"file","file":{"file_data":"AAAA"}}"#,
+                Some(Cap::Pdf),
+            ),
+            (
+                r#"{"type":"video_url","video_url":{"url":"https://example.org/v"}}"#,
+                Some(Cap::Video),
+            ),
+            (r#"{"type":"text","text":"an image_url"}"#, None),
+            (r#"{"type":"unheard_of","x":1}"#, None),
+        ] {
+            let raw =
+                format!(r#"[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]"#);
+            assert_eq!(read(&raw).needs, need.into_iter().collect(), "{part}");
+        }
+    }
+
+    #[test]
+    fn an_image_counts_by_its_detail_and_not_by_its_bytes() {
+        let with = |image: &str| {
+            let raw = format!(
+                r#"[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:{}"{image}}}}}]}}]"#,
+                "A".repeat(1_000_000)
+            );
+            read(&raw).count.tokens()
+        };
+        let low = with(r#","detail":"low""#);
+        assert_eq!(with("") - low, PER_IMAGE - PER_IMAGE_LOW);
+        assert!(low < 200, "{low}");
+    }
+
+    #[test]
+    fn tool_calls_and_reasoning_of_earlier_turns_count() {
+        let plain = read(r#"[{"role":"assistant","content":null}]"#)
+            .count
+            .tokens();
+        let full = read(
+            r#"[{"role":"assistant","content":null,"reasoning_content":"one two three",
+                "tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}]"#,
+        );
+        assert!(full.count.tokens() > plain + 10);
+    }
+
+    #[test]
+    fn the_last_message_of_the_user_is_kept_as_it_stands() {
+        let raw = r#"[{"role":"user","content":"a"},{"role":"user","content":"b\n"},{"role":"assistant","content":"c"}]"#;
+        assert_eq!(read(raw).last_user, Some(r#""b\n""#));
+    }
+
+    #[test]
+    fn what_is_not_an_array_of_messages_is_refused() {
+        for raw in ["{}", "null", "\"x\"", "[1]", r#"[{"role":1}]"#, r#"["x"]"#] {
+            assert!(messages(raw).is_err(), "{raw}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Answers of a chat completion: what a chunk of a stream, or a whole answer, says about itself.
+//!
+//! Reading is lenient, as backends differ: a chunk whose `choices` are missing, null or oddly
+//! shaped is still a chunk. Only text that is not a JSON object is refused.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// What the gateway sees of one chunk or one whole answer.
+#[derive(Debug, Default)]
+pub struct Chunk<'a> {
+    /// A top-level `error` that is not null.
+    pub error: Option<&'a str>,
+    /// `usage` as it stands, `null` included.
+    pub usage: Option<&'a str>,
+    /// The tier that served, where it is told.
+    pub service_tier: Option<&'a str>,
+    /// State of the choices.
+    pub choices: Choices,
+}
+
+/// What a chunk says about its choices.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Choices {
+    /// How `choices` stands there.
+    pub shape: Shape,
+    /// Choice indices that are present, as bits; those above 127 share the last one.
+    pub seen: u128,
+    /// Choice indices with a `finish_reason`, as bits.
+    pub finished: u128,
+    /// Bytes of generated text, reasoning and tool calls, as JSON text.
+    pub output_bytes: u64,
+}
+
+/// How `choices` stands in a chunk.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Not there, or null.
+    #[default]
+    Missing,
+    /// An empty array.
+    Empty,
+    /// An array with members, or something unheard of that is better passed on.
+    Some,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    service_tier: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    choices: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Cow<'a, str>>,
+    #[serde(borrow, default, alias = "message")]
+    delta: Option<Generated<'a>>,
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Generated<'a> {
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'a RawValue>,
+}
+
+/// Keeps a `null`, which an `Option` alone would lose.
+fn present<'de, D: Deserializer<'de>>(d: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(d).map(Some)
+}
+
+/// Reads a chunk of a stream or a whole answer; `None` if the text is not a JSON object.
+#[must_use]
+pub fn read(json: &[u8]) -> Option<Chunk<'_>> {
+    // serde would read an array as the members in order
+    json.trim_ascii_start().starts_with(b"{").then_some(())?;
+    let wire: Wire<'_> = serde_json::from_slice(json).ok()?;
+    Some(Chunk {
+        error: wire.error.map(RawValue::get),
+        usage: wire.usage.map(RawValue::get),
+        service_tier: wire.service_tier.map(RawValue::get),
+        choices: wire
+            .choices
+            .map_or_else(Choices::default, |raw| choices(raw.get())),
+    })
+}
+
+fn choices(raw: &str) -> Choices {
+    let Ok(list) = serde_json::from_str::<Vec<Choice<'_>>>(raw) else {
+        return Choices {
+            shape: Shape::Some,
+            ..Choices::default()
+        };
+    };
+    let shape = if list.is_empty() {
+        Shape::Empty
+    } else {
+        Shape::Some
+    };
+    list.iter().fold(
+        Choices {
+            shape,
+            ..Choices::default()
+        },
+        |mut sum, choice| {
+            let bit = 1_u128 << choice.index.unwrap_or(0).min(127);
+            sum.seen |= bit;
+            // SGLang writes an empty reason while it goes on
+            if choice
+                .finish_reason
+                .as_deref()
+                .is_some_and(|reason| !reason.is_empty())
+            {
+                sum.finished |= bit;
+            }
+            sum.output_bytes += choice.text.map_or(0, text_bytes);
+            sum.output_bytes += choice.delta.as_ref().map_or(0, Generated::bytes);
+            sum
+        },
+    )
+}
+
+impl Generated<'_> {
+    fn bytes(&self) -> u64 {
+        [
+            self.content,
+            self.reasoning_content,
+            self.reasoning,
+            self.refusal,
+            self.tool_calls,
+        ]
+        .into_iter()
+        .flatten()
+        .map(text_bytes)
+        .sum()
+    }
+}
+
+/// Length of a value without the two characters around it: quotes or brackets.
+fn text_bytes(raw: &RawValue) -> u64 {
+    raw.get().len().saturating_sub(2) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_tells_its_finished_choices_and_its_output() {
+        let chunk = read(
+            br#"{"id":"x","choices":[{"index":0,"delta":{"content":"ab"},"finish_reason":null},
+                {"index":2,"delta":{"tool_calls":[]},"finish_reason":"stop"}],"usage":null}"#,
+        )
+        .unwrap();
+        let want = Choices {
+            shape: Shape::Some,
+            seen: 0b101,
+            finished: 0b100,
+            output_bytes: 2,
+        };
+        assert_eq!(
+            (chunk.choices, chunk.usage, chunk.error),
+            (want, Some("null"), None)
+        );
+    }
+
+    #[test]
+    fn odd_choices_are_still_a_chunk() {
+        for (json, shape) in [
+            (r#"{"usage":{"total_tokens":1}}"#, Shape::Missing),
+            (r#"{"choices":null}"#, Shape::Missing),
+            (r#"{"choices":[]}"#, Shape::Empty),
+            (r#"{"choices":"?"}"#, Shape::Some),
+            (
+                r#"{"choices":[{"content_filter_results":{}}]}"#,
+                Shape::Some,
+            ),
+            (
+                r#"{"choices":[{"index":0,"delta":{"role":null,"content":null},"finish_reason":""}]}"#,
+                Shape::Some,
+            ),
+        ] {
+            let chunk = read(json.as_bytes()).unwrap();
+            assert_eq!(
+                (chunk.choices.shape, chunk.choices.finished),
+                (shape, 0),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_of_any_shape_is_seen_and_null_is_none() {
+        assert_eq!(
+            read(br#"{"error":"text"}"#).unwrap().error,
+            Some(r#""text""#)
+        );
+        assert_eq!(
+            read(br#"{"error":{"code":1}}"#).unwrap().error,
+            Some(r#"{"code":1}"#)
+        );
+        assert_eq!(read(br#"{"error":null,"choices":[]}"#).unwrap().error, None);
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_refused() {
+        for json in ["", "x", "[1]", "<html>", r#"{"a":"#, "1"] {
+            assert!(read(json.as_bytes()).is_none(), "{json}");
+        }
+    }
+}

@@ -17,8 +17,9 @@ use crate::{
     },
 };
 
-/// Catalogue providers that take another spelling of the output limit than `max_tokens`, by what
-/// their API references say; `AsSent` takes both.
+/// Catalogue providers that take another spelling of the output limit than `max_tokens`; `AsSent`
+/// takes both. Groq's is from its reference, the others are how their APIs are commonly used:
+/// `output_limit` overrides each.
 const OUTPUT_LIMITS: [(&str, OutputLimitField); 5] = [
     ("cerebras", OutputLimitField::MaxCompletionTokens),
     ("groq", OutputLimitField::AsSent),

@@ -60,6 +60,17 @@ impl Outcome {
             Self::Cancelled => "cancelled",
         }
     }
+
+    /// The label of the attempt that was under way at that end.
+    fn of_attempt(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ClientError | Self::Refused => "refused",
+            Self::UpstreamError | Self::Cut => "error",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Who is asked for, as far as it is known when a request is opened.
@@ -232,8 +243,8 @@ impl Account {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        if self.inflight && self.first_event.is_none() {
-            let labels = [self.backend_name(), outcome.as_str()];
+        if self.inflight {
+            let labels = [self.backend_name(), outcome.of_attempt()];
             self.metrics.attempts.with_label_values(&labels).inc();
         }
         self.leave();
@@ -410,6 +421,9 @@ impl Watch for Account {
     fn failed(&mut self, _: &Candidate, failure: &Failure) {
         self.resume();
         self.leave();
+        // nothing of it was delivered, so nothing of it belongs to the answer
+        (self.usage, self.cost, self.output_bytes) = (None, None, 0);
+        self.inconsistent = false;
         let name = self.backend_name();
         self.metrics
             .attempts
@@ -453,7 +467,6 @@ impl Watch for Account {
         self.resume();
         self.first_event = Some(Instant::now());
         let name = self.backend_name();
-        self.metrics.attempts.with_label_values(&[name, "ok"]).inc();
         let waited = self.opening.started.elapsed();
         if self.stream {
             let labels = [self.opening.endpoint.as_str(), name];

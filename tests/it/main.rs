@@ -13,4 +13,5 @@
 
 mod chat;
 mod errors;
+mod failures;
 mod support;

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,8 +20,8 @@ use super::ANY_PORT;
 pub(crate) enum Act {
     /// Answer with these bytes and keep the connection.
     Say(Bytes),
-    /// Answer with these bytes and close the connection.
-    SayAndClose(Bytes),
+    /// Answer with these pieces, with this pause between them, and close the connection.
+    Slowly(Vec<Bytes>, Duration),
     /// Close the connection without an answer.
     Close,
 }
@@ -98,8 +99,12 @@ async fn connection(mut stream: TcpStream, acts: Arc<Vec<Act>>, seen: Arc<Mutex<
         };
         match acts.get(number).or(acts.last()) {
             Some(Act::Say(bytes)) => stream.write_all(bytes).await.unwrap_or_default(),
-            Some(Act::SayAndClose(bytes)) => {
-                return stream.write_all(bytes).await.unwrap_or_default();
+            Some(Act::Slowly(pieces, pause)) => {
+                for piece in pieces {
+                    stream.write_all(piece).await.unwrap_or_default();
+                    tokio::time::sleep(*pause).await;
+                }
+                return;
             }
             Some(Act::Close) | None => return,
         }

@@ -12,6 +12,9 @@
 )]
 
 mod chat;
+mod disconnects;
 mod errors;
 mod failures;
+mod stream;
 mod support;
+mod timeouts;

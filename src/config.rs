@@ -140,6 +140,9 @@ pub struct Backend {
     pub max_output: Option<u64>,
     /// `None`: not declared anywhere.
     pub caps: Option<Caps>,
+    /// Are `caps` all that it can do, as the configuration states them? What the catalogue does not
+    /// list is only not known.
+    pub caps_are_all: bool,
     pub quality: Quality,
 }
 

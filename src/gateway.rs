@@ -105,6 +105,7 @@ where
     account.resume();
     let ask = understand::read(endpoint, body, &headers)?;
     account.asked(&ask);
+    account.aims(world.names.find(&ask.model));
     let question = Question {
         config: &world.config,
         names: &world.names,

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use self::{
     health::Standing,
     names::{Names, Target},
+    suit::Doubt,
 };
 use crate::{
     authenticate::Principal,
@@ -219,17 +220,9 @@ pub fn plan(
     facts: &dyn Fn(usize, usize) -> Facts,
 ) -> Result<Plan, RouteError> {
     let target = question.target()?;
-    let mut refused = Vec::new();
-    let mut able = Vec::new();
-    for (model, backend) in question.offered(target) {
-        match suit::fit(question, target, (model, backend), facts(model, backend)) {
-            Ok(candidate) => able.push(candidate),
-            Err(why) => refused.push(Refused {
-                model,
-                backend,
-                why,
-            }),
-        }
+    let (mut able, mut refused) = fitting(question, target, Doubt::Refuses, facts);
+    if able.is_empty() && !matches!(target, Target::Route(_)) {
+        (able, refused) = fitting(question, target, Doubt::Allows, facts);
     }
     if able.is_empty() {
         return Err(nobody(refused));
@@ -247,6 +240,27 @@ pub fn plan(
         refused,
         reason,
     })
+}
+
+/// Who suits the request, and who does not.
+fn fitting(
+    question: &Question<'_>,
+    target: Target,
+    doubt: Doubt,
+    facts: &dyn Fn(usize, usize) -> Facts,
+) -> (Vec<Candidate>, Vec<Refused>) {
+    let (mut able, mut refused) = (Vec::new(), Vec::new());
+    for (model, backend) in question.offered(target) {
+        match suit::fit(question, doubt, (model, backend), facts(model, backend)) {
+            Ok(candidate) => able.push(candidate),
+            Err(why) => refused.push(Refused {
+                model,
+                backend,
+                why,
+            }),
+        }
+    }
+    (able, refused)
 }
 
 impl Question<'_> {

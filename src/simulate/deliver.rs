@@ -12,7 +12,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::account::Visit;
 use super::answer::{Answer, Counts};
-use super::body::{SimBody, Step};
+use super::body::{self, SimBody, Step};
 use super::directive::{Fault, Script};
 use super::events::{Events, UsageWish, silence, trickle};
 use super::refusal::{Refusal, status_object};
@@ -124,7 +124,8 @@ pub(crate) fn whole(
         Some(Fault::HangHead) => steps.extend([Step::Fail("hang_head"), Step::Hang]),
         Some(Fault::Cut(at)) => {
             steps.extend(fail);
-            steps.extend([part(at), Step::Flush, Step::Reset]);
+            steps.push_back(part(at));
+            steps.extend(body::cut());
         }
         Some(Fault::End(at)) => {
             length = None;

@@ -31,6 +31,7 @@ fn backend() -> Backend {
         context: None,
         max_output: None,
         caps: None,
+        caps_are_all: false,
         quality: Quality::default(),
     }
 }

@@ -7,16 +7,16 @@ use syn::Item;
 use crate::source::{Mention, Tree};
 
 /// Some modules of the crate, in the order in which they are read.
-pub struct Floor {
-    pub name: &'static str,
-    pub rooms: &'static [&'static str],
+pub(crate) struct Floor {
+    pub(crate) name: &'static str,
+    pub(crate) rooms: &'static [&'static str],
     /// May a room import those before it on the same floor?
-    pub stairs: bool,
+    pub(crate) stairs: bool,
 }
 
 /// The house: a module imports only from lower floors, and where there are stairs also from what
 /// stands before it on its own. So what a module needs has always been read before it.
-pub const HOUSE: [Floor; 5] = [
+pub(crate) const HOUSE: [Floor; 5] = [
     Floor {
         name: "words",
         rooms: &["caps", "money", "usage"],
@@ -59,13 +59,13 @@ pub const HOUSE: [Floor; 5] = [
 
 /// Imports nothing of the house: a simulator that shared the gateway's code could not show that
 /// the code is wrong.
-pub const ALONE: &str = "simulate";
+pub(crate) const ALONE: &str = "simulate";
 
 /// The only room that the program itself knows.
-pub const ENTRANCE: &str = "cli";
+pub(crate) const ENTRANCE: &str = "cli";
 
 /// Imports that go up, or sideways where there are no stairs.
-pub fn directions(tree: &Tree, house: &[Floor]) -> Vec<String> {
+pub(crate) fn directions(tree: &Tree, house: &[Floor]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in tree.program() {
         let Some(own) = file.room() else { continue };
@@ -137,7 +137,7 @@ fn place(house: &[Floor], room: &str) -> Option<(usize, usize)> {
 }
 
 /// Does `src/lib.rs` declare the rooms of the table, in its order, a blank line between floors?
-pub fn rooms(tree: &Tree, house: &[Floor]) -> Vec<String> {
+pub(crate) fn rooms(tree: &Tree, house: &[Floor]) -> Vec<String> {
     let Some(root) = tree.files.iter().find(|file| file.path == "src/lib.rs") else {
         return vec!["src/lib.rs: is missing".to_owned()];
     };
@@ -165,7 +165,7 @@ pub fn rooms(tree: &Tree, house: &[Floor]) -> Vec<String> {
 }
 
 /// Cycles between top-level modules, each as a walk with the import behind every step.
-pub fn cycles(tree: &Tree) -> Vec<String> {
+pub(crate) fn cycles(tree: &Tree) -> Vec<String> {
     let mut edges: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
     for file in tree.program() {
         let Some(own) = file.room() else { continue };

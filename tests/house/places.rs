@@ -4,15 +4,15 @@ use crate::source::{Kind, Source, Tree};
 
 /// Paths that may stand in some places only. A place is a file, or a folder that ends in `/` and
 /// means the file of that name too (`src/accept/` is also `src/accept.rs`).
-pub struct Ban {
+pub(crate) struct Ban {
     /// What it is called in messages.
-    pub what: &'static str,
-    pub paths: &'static [&'static str],
-    pub places: &'static [&'static str],
-    pub instead: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) paths: &'static [&'static str],
+    pub(crate) places: &'static [&'static str],
+    pub(crate) instead: &'static str,
 }
 
-pub const BANS: [Ban; 14] = [
+pub(crate) const BANS: [Ban; 14] = [
     Ban {
         what: "axum",
         paths: &["axum", "tower_http"],
@@ -158,7 +158,7 @@ const OUTSIDE: &[&str] = &[
 
 /// What only computes: the same arguments give the same result, at once, and nothing else happens.
 /// (What is shared and learned is kept in atomics; it is given in as an argument too.)
-pub const PURE: [&str; 16] = [
+pub(crate) const PURE: [&str; 16] = [
     "src/caps.rs",
     "src/money.rs",
     "src/usage.rs",
@@ -178,7 +178,7 @@ pub const PURE: [&str; 16] = [
 ];
 
 /// The one file of a pure folder that reads files and the environment.
-pub const NOT_PURE: [&str; 1] = ["src/config/load.rs"];
+pub(crate) const NOT_PURE: [&str; 1] = ["src/config/load.rs"];
 
 const IMPURE: [(&str, &[&str]); 5] = [
     ("waits", &["async", "tokio", "futures"]),
@@ -189,7 +189,7 @@ const IMPURE: [(&str, &[&str]); 5] = [
 ];
 
 /// Paths outside of their places.
-pub fn bans(tree: &Tree, bans: &[Ban]) -> Vec<String> {
+pub(crate) fn bans(tree: &Tree, bans: &[Ban]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in tree.program() {
         for mention in file.mentions() {
@@ -213,7 +213,7 @@ pub fn bans(tree: &Tree, bans: &[Ban]) -> Vec<String> {
 }
 
 /// Waiting, clocks, randomness, I/O and logs in what only computes.
-pub fn purity(tree: &Tree) -> Vec<String> {
+pub(crate) fn purity(tree: &Tree) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in tree.program() {
         let pure = PURE.iter().any(|place| is_at(file, place));
@@ -238,7 +238,7 @@ pub fn purity(tree: &Tree) -> Vec<String> {
 }
 
 /// Places that no file has any more.
-pub fn stale(tree: &Tree) -> Vec<String> {
+pub(crate) fn stale(tree: &Tree) -> Vec<String> {
     let places = BANS
         .iter()
         .flat_map(|ban| ban.places)
@@ -251,7 +251,7 @@ pub fn stale(tree: &Tree) -> Vec<String> {
 }
 
 /// Imports that hide where a name comes from.
-pub fn imports(tree: &Tree) -> Vec<String> {
+pub(crate) fn imports(tree: &Tree) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in &tree.files {
         for mention in file.all_mentions() {

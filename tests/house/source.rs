@@ -17,39 +17,39 @@ use syn::{
 };
 
 /// The crate's files, parsed.
-pub struct Tree {
-    pub files: Vec<Source>,
+pub(crate) struct Tree {
+    pub(crate) files: Vec<Source>,
     /// Files that no `mod` declares.
-    pub orphans: Vec<String>,
+    pub(crate) orphans: Vec<String>,
 }
 
 /// One file.
-pub struct Source {
+pub(crate) struct Source {
     /// From the root of the repository: `src/call/judge.rs`.
-    pub path: String,
-    pub text: String,
-    pub syntax: syn::File,
+    pub(crate) path: String,
+    pub(crate) text: String,
+    pub(crate) syntax: syn::File,
     /// `crate`, `call`, `judge`; the program itself is `main`.
-    pub module: Vec<String>,
+    pub(crate) module: Vec<String>,
     /// Compiled for tests only.
-    pub for_tests: bool,
+    pub(crate) for_tests: bool,
 }
 
 /// A path that stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mention {
+pub(crate) struct Mention {
     /// In full, as far as the file tells: `crate`, `route`, `plan`.
-    pub path: Vec<String>,
+    pub(crate) path: Vec<String>,
     /// As written.
-    pub written: Vec<String>,
-    pub line: usize,
-    pub kind: Kind,
+    pub(crate) written: Vec<String>,
+    pub(crate) line: usize,
+    pub(crate) kind: Kind,
     /// Inside of `#[cfg(test)]`.
-    pub in_test: bool,
+    pub(crate) in_test: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Use,
     PublicUse,
     /// `use path::*`
@@ -59,14 +59,14 @@ pub enum Kind {
 
 impl Tree {
     /// The files of a folder of the disk that holds `src/lib.rs`.
-    pub fn of_folder(root: &Path) -> Self {
+    pub(crate) fn of_folder(root: &Path) -> Self {
         let mut texts = BTreeMap::new();
         read_folder(root, &root.join("src"), &mut texts);
         Self::of(texts)
     }
 
     /// Files given as path and text.
-    pub fn of(texts: BTreeMap<String, String>) -> Self {
+    pub(crate) fn of(texts: BTreeMap<String, String>) -> Self {
         let mut parsed: BTreeMap<String, syn::File> = texts
             .iter()
             .map(|(path, text)| {
@@ -102,21 +102,21 @@ impl Tree {
     }
 
     /// What is not compiled for tests only.
-    pub fn program(&self) -> impl Iterator<Item = &Source> {
+    pub(crate) fn program(&self) -> impl Iterator<Item = &Source> {
         self.files.iter().filter(|file| !file.for_tests)
     }
 }
 
 impl Source {
     /// Every path outside of test code.
-    pub fn mentions(&self) -> Vec<Mention> {
+    pub(crate) fn mentions(&self) -> Vec<Mention> {
         let mut all = self.all_mentions();
         all.retain(|mention| !mention.in_test);
         all
     }
 
     /// Every path, in test code too.
-    pub fn all_mentions(&self) -> Vec<Mention> {
+    pub(crate) fn all_mentions(&self) -> Vec<Mention> {
         let mut names = Names::default();
         names.visit_file(&self.syntax);
         let mut reader = Reader {
@@ -135,26 +135,26 @@ impl Source {
     }
 
     /// The name under `crate` that this file belongs to; `None` for `src/lib.rs`.
-    pub fn room(&self) -> Option<&str> {
+    pub(crate) fn room(&self) -> Option<&str> {
         self.module.get(1).map(String::as_str)
     }
 }
 
 impl Mention {
     /// The path as text.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.path.join("::")
     }
 
     /// Is it this path, or something inside of it?
-    pub fn is_in(&self, path: &str) -> bool {
+    pub(crate) fn is_in(&self, path: &str) -> bool {
         let mut own = self.path.iter();
         path.split("::")
             .all(|part| own.next().is_some_and(|segment| segment == part))
     }
 
     /// The name under `crate` that it leads to.
-    pub fn room(&self) -> Option<&str> {
+    pub(crate) fn room(&self) -> Option<&str> {
         match self.path.first().map(String::as_str) {
             Some("crate") => self.path.get(1).map(String::as_str),
             _ => None,
@@ -511,7 +511,7 @@ impl<'a> Visit<'a> for Reader {
 
 /// Functions, methods and types that the crate defines, with everything that leads to them:
 /// `crate::settle::Account::close`.
-pub fn definitions(tree: &Tree) -> (BTreeSet<Vec<String>>, BTreeSet<String>) {
+pub(crate) fn definitions(tree: &Tree) -> (BTreeSet<Vec<String>>, BTreeSet<String>) {
     let mut finder = Definitions::default();
     for file in tree.program() {
         finder.at.clone_from(&file.module);

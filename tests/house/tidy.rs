@@ -18,7 +18,7 @@ const SKIPPED: [&str; 6] = [
 ];
 
 /// Long files, files without a module doc, `mod.rs`, and files that nobody declares.
-pub fn files(tree: &Tree) -> Vec<String> {
+pub(crate) fn files(tree: &Tree) -> Vec<String> {
     let mut wrong: Vec<String> = tree
         .orphans
         .iter()
@@ -31,7 +31,7 @@ pub fn files(tree: &Tree) -> Vec<String> {
 }
 
 /// What is wrong with one file of Rust.
-pub fn file_of_code(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn file_of_code(path: &str, text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     wrong.extend(too_long(path, text));
     if path.ends_with("/mod.rs") {
@@ -50,7 +50,7 @@ pub fn file_of_code(path: &str, text: &str) -> Vec<String> {
 }
 
 /// A file that nobody reads to its end.
-pub fn too_long(path: &str, text: &str) -> Option<String> {
+pub(crate) fn too_long(path: &str, text: &str) -> Option<String> {
     let lines = text.lines().count();
     (lines > MOST_LINES).then(|| {
         format!(
@@ -61,7 +61,7 @@ pub fn too_long(path: &str, text: &str) -> Option<String> {
 }
 
 /// Every text file of the repository, by path.
-pub fn repository(root: &Path) -> Vec<(String, String)> {
+pub(crate) fn repository(root: &Path) -> Vec<(String, String)> {
     let mut texts = Vec::new();
     walk(root, root, &mut texts);
     texts
@@ -86,7 +86,7 @@ fn walk(root: &Path, folder: &Path, texts: &mut Vec<(String, String)>) {
 
 /// Lines that betray a machine, a registry, or how the text came about. The words are put together
 /// here, so that this file does not hold them itself.
-pub fn betrayals(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn betrayals(path: &str, text: &str) -> Vec<String> {
     if path == "Cargo.lock" {
         return Vec::new();
     }

@@ -32,7 +32,11 @@ use crate::{
     config::{Backend, Config, Provider},
     learn::Lengths,
     money::Usd,
-    route::{Candidate, Plan, health::DownReason, live::Live},
+    route::{
+        Candidate, Plan, Reason,
+        health::{Change, DownReason, Pass, Verdict},
+        live::Live,
+    },
     understand::Ask,
     wire::openai::error::ErrorBody,
 };
@@ -189,6 +193,43 @@ impl Means {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// A call has ended: what that says of its backend's health.
+    fn end(&self, backend: usize, pass: Option<Pass<'_>>, verdict: Verdict) {
+        let change = pass.and_then(|pass| pass.end(verdict, self.now_ms(), &self.config.breaker));
+        self.tell(backend, change);
+    }
+
+    /// An answer broke off after it had begun, on a call that was begun at `began_ms`.
+    pub fn broke(&self, backend: usize, began_ms: u64, failure: &Failure) {
+        let live = self.live.get(backend);
+        let Some(live) = live.filter(|_| failure.verdict(false) == Verdict::Failed) else {
+            return;
+        };
+        let change = live
+            .health
+            .broke(began_ms, self.now_ms(), &self.config.breaker);
+        self.tell(backend, change);
+    }
+
+    fn tell(&self, backend: usize, change: Option<Change>) {
+        let backend = self.config.backends.get(backend).map_or("", |b| &*b.name);
+        match change {
+            None => {}
+            Some(Change::Opened { failures, for_ms }) => {
+                tracing::warn!(
+                    backend,
+                    failures,
+                    for_ms,
+                    "backend failed too often: left alone"
+                );
+            }
+            Some(Change::Down(reason)) => {
+                tracing::error!(backend, reason = reason.as_str(), "backend is down");
+            }
+            Some(Change::Back) => tracing::info!(backend, "backend is back"),
+        }
+    }
+
     /// The retry budget of a configuration.
     #[must_use]
     pub fn budget(config: &Config) -> TpsBudget {
@@ -210,21 +251,29 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     let mut next = 0;
     let mut attempts = 0;
     let mut last_replica = None;
+    let mut waited = false;
     while let Some((candidate, provider, backend)) = job.candidate(next) {
-        let live = job.means.live.get(candidate.backend);
+        let entered = job.enter(next, waited);
+        if let (None, Some((onward, _))) = (&entered, job.after(next, None)) {
+            // it was left alone since the plan was made
+            (next, last_replica) = (onward, None);
+            continue;
+        }
         attempts += 1;
         let (replica, outcome) = job
             .attempt(&candidate, (provider, backend), last_replica, watch)
             .await;
         let failure = match outcome {
             Ok(delivery) => {
-                live.inspect(|live| live.health.succeeded());
+                job.means
+                    .end(candidate.backend, entered, Verdict::Succeeded);
                 return Ok(delivery);
             }
             Err(failure) => failure,
         };
         watch.failed(&candidate, &failure);
-        live.inspect(|live| note(live, &failure, job.means.now_ms()));
+        let verdict = failure.verdict(attempts == 1);
+        job.means.end(candidate.backend, entered, verdict);
         let retries = &job.means.config.retries;
         let turn = Turn {
             attempts,
@@ -234,6 +283,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             after_send: retries.after_send,
         };
         let step = judge::judge(&failure, &turn);
+        waited = matches!(step, Step::SameAfter(_));
         let onward = match step {
             Step::SameSoon => Some((next, pause())),
             Step::SameAfter(wait) => Some((next, wait)),
@@ -274,6 +324,18 @@ impl Job {
         ))
     }
 
+    /// Begins a call to a candidate; `None`: it is to be left alone, if there is another. It is
+    /// called all the same where that is the plan, or where it said itself to come back now.
+    fn enter(&self, index: usize, waited: bool) -> Option<Pass<'_>> {
+        let live = self
+            .means
+            .live
+            .get(self.plan.candidates.get(index)?.backend)?;
+        let insists =
+            waited || self.plan.reason == Reason::LastResort || self.after(index, None).is_none();
+        live.health.enter(self.means.now_ms(), insists)
+    }
+
     /// The candidate after `index`, with a context larger than `than` where one is given.
     fn after(&self, index: usize, than: Option<u64>) -> Option<(usize, Duration)> {
         let larger = |index: &usize| match (than, self.candidate(*index)) {
@@ -303,18 +365,6 @@ impl Job {
         };
         watch.begin(candidate);
         (replica, attempt::attempt(self, &request, busy, watch).await)
-    }
-}
-
-/// What a failure says about a backend's health.
-fn note(live: &Live, failure: &Failure, now_ms: u64) {
-    match failure.class {
-        Class::Busy { retry_after } => {
-            let ms = retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-            live.health.busy(now_ms, ms);
-        }
-        Class::Refused(reason) => live.health.down(now_ms, reason),
-        _ => {}
     }
 }
 

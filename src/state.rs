@@ -99,9 +99,7 @@ impl World {
     #[must_use]
     pub fn standing(&self, backend: usize) -> Standing {
         let live = self.means.live.get(backend);
-        live.map_or(Standing::Up, |live| {
-            live.health.standing(self.means.now_ms())
-        })
+        live.map_or(Standing::Up, |live| live.standing(self.means.now_ms()))
     }
 }
 

@@ -224,6 +224,15 @@ pub fn why(refusal: Refusal) -> String {
             format!("is busy for another {} s", left_ms.div_ceil(1_000))
         }
         Refusal::Unhealthy(Standing::Down(reason)) => reason.as_str().to_owned(),
+        Refusal::Unhealthy(Standing::Open { failures, left_ms }) => {
+            let until = match left_ms.div_ceil(1_000) {
+                0 => "while one request tries it".to_owned(),
+                seconds => format!("for another {seconds} s"),
+            };
+            format!("is left alone after {failures} failures, {until}")
+        }
+        Refusal::Unhealthy(Standing::Drained) => "is drained by the operator".to_owned(),
+        Refusal::Unhealthy(Standing::Trial) => "is being tried".to_owned(),
         Refusal::Unhealthy(Standing::Up) => "is up".to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant};
 use super::{Outcome, UNKNOWN, metrics::Metrics};
 use crate::{
     authenticate::Principal,
-    call::Means,
+    call::{Means, failure::Failure},
     caps::Cap,
     config::Backend,
     money::Usd,
@@ -43,6 +43,8 @@ pub struct Account {
     pub(super) attempts: u32,
     /// The backend that is being called or has answered.
     pub(super) serving: Option<Candidate>,
+    /// When the call to it began, on the clock of health.
+    pub(super) began_ms: u64,
     /// Is `serving` counted as in flight?
     pub(super) inflight: bool,
     pub(super) waited: Duration,
@@ -74,6 +76,7 @@ impl Account {
             choices: 1,
             attempts: 0,
             serving: None,
+            began_ms: 0,
             inflight: false,
             waited: Duration::ZERO,
             waiting_since: None,
@@ -193,6 +196,13 @@ impl Account {
     #[must_use]
     pub fn elapsed_ms(&self) -> u64 {
         millis(self.opening.started.elapsed())
+    }
+
+    /// The answer broke off after it had begun; later requests should know.
+    pub fn broke(&self, failure: &Failure) {
+        if let Some(candidate) = self.serving {
+            self.means.broke(candidate.backend, self.began_ms, failure);
+        }
     }
 
     /// Closes the account; only the first call counts.

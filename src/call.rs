@@ -28,6 +28,7 @@ use self::{
     upstream::Upstream,
 };
 use crate::{
+    admit::limits::Denied,
     caps::Cap,
     config::{Backend, Config, Provider},
     learn::Lengths,
@@ -96,6 +97,11 @@ pub enum Answer {
 
 /// Who keeps account of a request while it is called. Every method only takes note.
 pub trait Watch: Send {
+    /// Takes the limits of the model and the provider for one attempt.
+    ///
+    /// # Errors
+    /// If one of them is reached; nothing is taken then.
+    fn enter(&mut self, candidate: &Candidate) -> Result<(), Denied>;
     /// An attempt begins.
     fn begin(&mut self, candidate: &Candidate);
     /// The attempt failed.
@@ -136,6 +142,8 @@ pub enum CallError {
         status: Option<StatusCode>,
         detail: &'static str,
     },
+    #[error(transparent)]
+    Limited(Denied),
     /// After the first byte had gone to the client.
     #[error("the stream broke off: {detail}")]
     Broken {
@@ -210,8 +218,17 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     let mut next = 0;
     let mut attempts = 0;
     let mut last_replica = None;
+    let mut last: Option<Failure> = None;
     while let Some((candidate, provider, backend)) = job.candidate(next) {
         let live = job.means.live.get(candidate.backend);
+        // whoever has no room any more is passed over, as if it had not been on the list
+        if let Err(denied) = watch.enter(&candidate) {
+            match job.after(next, None) {
+                Some((onward, _)) => next = onward,
+                None => return Err(last.map_or(CallError::Limited(denied), CallError::from)),
+            }
+            continue;
+        }
         attempts += 1;
         let (replica, outcome) = job
             .attempt(&candidate, (provider, backend), last_replica, watch)
@@ -255,6 +272,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             });
         }
         last_replica = same.then_some(replica);
+        last = Some(failure);
         next = onward;
     }
     Err(CallError::Failed {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The label of callers without a key.
-const NO_KEY: &str = "none";
+pub(super) const NO_KEY: &str = "none";
 /// Bytes of generated text that make about one token, where a backend reports no usage.
 const OUTPUT_BYTES_PER_TOKEN: u64 = 4;
 
@@ -60,6 +60,19 @@ impl Account {
             self.learn(&candidate, &usage);
         }
         self.cost = cost;
+    }
+
+    /// Tokens that the request used, as far as they are known: reported, or estimated from what was
+    /// delivered.
+    pub(super) fn used_tokens(&self) -> u64 {
+        match (self.usage, self.first_event, self.serving) {
+            (Some(usage), _, _) => usage.prompt_total().saturating_add(usage.output_total()),
+            (None, Some(_), Some(candidate)) => {
+                let output = self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN);
+                candidate.prompt_tokens.saturating_add(output)
+            }
+            _ => 0,
+        }
     }
 
     /// What a reported usage teaches.

@@ -11,10 +11,14 @@
     reason = "tests: a panic is how they fail"
 )]
 
+mod admin;
+mod auth;
 mod chat;
 mod disconnects;
 mod errors;
 mod failures;
+mod models;
+mod narrow;
 mod stream;
 mod support;
 mod timeouts;

@@ -6,7 +6,10 @@
 
 pub mod metrics;
 
-use std::sync::Arc;
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use tokio::time::{Duration, Instant};
@@ -33,6 +36,11 @@ const UNKNOWN: &str = "unknown";
 const NO_KEY: &str = "none";
 /// Bytes of generated text that make about one token, where a backend reports no usage.
 const OUTPUT_BYTES_PER_TOKEN: u64 = 4;
+
+/// Characters of a model's name that are logged.
+const MAX_ASKED: usize = 128;
+/// Characters of a reason that are logged.
+const MAX_DETAIL: usize = 512;
 
 /// How a request ended; the label in metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -361,7 +369,7 @@ impl Account {
             request_id = self.opening.request_id,
             endpoint = self.opening.endpoint.as_str(),
             key = self.key.as_deref().unwrap_or(NO_KEY),
-            asked = ?shortened(&self.asked),
+            asked = %Shown(&self.asked, MAX_ASKED),
             route = self.route.as_deref().unwrap_or_default(),
             model = self.model_name(),
             backend = self.backend().map_or("", |(_, backend)| &*backend.name),
@@ -369,7 +377,7 @@ impl Account {
             stream = self.stream,
             status,
             outcome = outcome.as_str(),
-            detail,
+            detail = %Shown(detail, MAX_DETAIL),
             prompt_tokens = usage.prompt_total(),
             output_tokens = usage.output_total(),
             estimated_prompt_tokens = self.estimated_prompt,
@@ -547,10 +555,19 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a client wrote, at most 128 characters of it.
-fn shortened(text: &str) -> &str {
-    text.char_indices()
-        .nth(128)
-        .and_then(|(at, _)| text.get(..at))
-        .unwrap_or(text)
+/// A text in which a client may have had a hand, for a line of a log: at most so many characters,
+/// and none that ends the line, colours it or turns it around.
+struct Shown<'a>(&'a str, usize);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text, most) = *self;
+        for c in text.chars().take(most) {
+            match c {
+                '"' | '\'' | '\\' => f.write_char(c)?,
+                _ => write!(f, "{}", c.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
 }

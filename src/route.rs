@@ -186,9 +186,9 @@ impl Reason {
 /// Why nobody can be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
-    #[error("the model `{0}` does not exist")]
+    #[error("the model `{}` does not exist", shortened(.0))]
     UnknownModel(String),
-    #[error("this key may not use the model `{0}`")]
+    #[error("this key may not use the model `{}`", shortened(.0))]
     NotAllowed(String),
     #[error("the request's `models` and `regions` leave no backend of this model")]
     PolicyExcludesAll { refused: Vec<Refused> },
@@ -339,6 +339,14 @@ impl Question<'_> {
             Target::Model(_) | Target::Backend { .. } => Objective::Cost,
         }
     }
+}
+
+/// A name that a client made up, at most 128 characters of it.
+fn shortened(name: &str) -> &str {
+    name.char_indices()
+        .nth(128)
+        .and_then(|(end, _)| name.get(..end))
+        .unwrap_or(name)
 }
 
 /// Which error it is that nobody is left.

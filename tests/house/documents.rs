@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// Documents that name parts of the code.
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 5] = [
+    "README.md",
     "ARCHITECTURE.md",
     "docs/api.md",
     "docs/errors.md",

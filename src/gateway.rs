@@ -11,7 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::stream::StreamBody;
 use crate::{
-    admit::Held,
+    admit::room::Held,
     call::{self, Answer, CallError, Delivery, Job, upstream},
     error::{BodyError, GatewayError},
     route::{self, Question, explain},

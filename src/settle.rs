@@ -42,4 +42,15 @@ impl Outcome {
             Self::Cancelled => "cancelled",
         }
     }
+
+    /// The label of the attempt that was under way at that end.
+    fn of_attempt(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ClientError | Self::Refused => "refused",
+            Self::UpstreamError | Self::Cut => "error",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }

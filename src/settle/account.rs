@@ -200,8 +200,8 @@ impl Account {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        if self.inflight && self.first_event.is_none() {
-            let labels = [self.backend_name(), outcome.as_str()];
+        if self.inflight {
+            let labels = [self.backend_name(), outcome.of_attempt()];
             self.metrics.attempts.with_label_values(&labels).inc();
         }
         self.leave();

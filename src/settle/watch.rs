@@ -28,6 +28,9 @@ impl Watch for Account {
     fn failed(&mut self, _: &Candidate, failure: &Failure) {
         self.resume();
         self.leave();
+        // nothing of it was delivered, so nothing of it belongs to the answer
+        (self.usage, self.cost, self.output_bytes) = (None, None, 0);
+        (self.first_event, self.inconsistent) = (None, false);
         let name = self.backend_name();
         self.metrics
             .attempts
@@ -72,7 +75,6 @@ impl Watch for Account {
         self.resume();
         self.first_event = Some(Instant::now());
         let name = self.backend_name();
-        self.metrics.attempts.with_label_values(&[name, "ok"]).inc();
         let waited = self.opening.started.elapsed();
         if self.stream {
             let labels = [self.opening.endpoint.as_str(), name];

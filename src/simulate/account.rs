@@ -144,6 +144,7 @@ pub(crate) struct Account {
     pub(crate) open: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) rejected: AtomicU64,
+    pub(crate) uploads_cut: AtomicU64,
 }
 
 impl Account {
@@ -201,6 +202,7 @@ impl Account {
             connections_open: self.open.load(Relaxed),
             requests: self.requests.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
+            uploads_cut: self.uploads_cut.load(Relaxed),
             models,
         }
     }
@@ -211,7 +213,12 @@ impl Account {
             model.reset();
             model.counters.in_flight.load(Relaxed) > 0
         });
-        for counter in [&self.opened, &self.requests, &self.rejected] {
+        for counter in [
+            &self.opened,
+            &self.requests,
+            &self.rejected,
+            &self.uploads_cut,
+        ] {
             counter.store(0, Relaxed);
         }
     }

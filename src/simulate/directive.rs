@@ -332,6 +332,29 @@ mod tests {
     }
 
     #[test]
+    fn the_guide_and_the_module_name_every_directive_fault_style_and_body() {
+        let guide = include_str!("../../docs/simulator.md");
+        let module = include_str!("../simulate.rs");
+        let words = |form: &str| form.split(['[', ':']).next().unwrap().to_owned();
+        for (_, form, _) in DIRECTIVES {
+            let form = form.replace('|', "\\|");
+            assert!(guide.contains(&format!("`{form}`")), "{form}");
+            assert!(module.contains(&format!("`{form}`")), "{form}");
+        }
+        for (form, _) in FAULTS {
+            let mark = format!("`{}", words(form));
+            assert!(guide.contains(&mark) && module.contains(&mark), "{form}");
+        }
+        for (style, _) in UsageStyle::NAMES {
+            let mark = format!("`{style}`");
+            assert!(guide.contains(&mark) && module.contains(&mark), "{style}");
+        }
+        for body in provider_errors::names() {
+            assert!(guide.contains(&format!("`{body}`")), "{body}");
+        }
+    }
+
+    #[test]
     fn fail_and_every_choose_which_requests_meet_the_fault() {
         let meets = |model: &str| -> Vec<bool> {
             let script = Script::parse(model, "").unwrap();

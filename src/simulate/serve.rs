@@ -39,6 +39,23 @@ enum Job {
     Json(Vec<u8>, Counts),
 }
 
+/// A body on its way. Dropped before it is done, it counts a client that has gone.
+struct Upload<'a>(&'a Server);
+
+impl Upload<'_> {
+    fn done(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        if !self.0.stopping.is_cancelled() {
+            self.0.account.uploads_cut.fetch_add(1, Relaxed);
+        }
+    }
+}
+
 /// Answers one request; an error ends its connection without an answer.
 pub(crate) async fn answer(
     server: Arc<Server>,
@@ -50,7 +67,10 @@ pub(crate) async fn answer(
     match Route::of(&head.method, head.uri.path()) {
         Route::Answer { endpoint, .. } => {
             server.account.requests.fetch_add(1, Relaxed);
-            let Some(body) = read(body, server.options.max_body).await? else {
+            let upload = Upload(&server);
+            let body = read(body, server.options.max_body).await?;
+            upload.done();
+            let Some(body) = body else {
                 return Ok(too_large(&server, &caller));
             };
             let received = server.ring.record(head, caller.connection, &body);

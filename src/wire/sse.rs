@@ -224,10 +224,17 @@ fn lines(block: &[u8], raw: Range<usize>) -> impl Iterator<Item = Range<usize>> 
     })
 }
 
-/// An event that holds one JSON text.
+/// An event that holds one JSON text; where that has several lines, each needs its own field.
 #[must_use]
 pub fn event(json: &str) -> Bytes {
-    Bytes::from(format!("data: {json}\n\n"))
+    let mut event = String::with_capacity(json.len() + 8);
+    for line in json.split('\n') {
+        event.push_str("data: ");
+        event.push_str(line);
+        event.push('\n');
+    }
+    event.push('\n');
+    Bytes::from(event)
 }
 
 /// A comment; clients ignore it, but it keeps connections open.

@@ -1,5 +1,7 @@
 //! The account: what was served, to whom it was cut, and what came in byte for byte.
 
+use std::io::Write;
+
 use serde_json::json;
 use tollgate::simulate::account::Phase;
 
@@ -81,6 +83,19 @@ fn a_client_that_leaves_before_the_head_is_seen() {
         assert_eq!(counts.disconnects[0].phase, Phase::BeforeHead);
         assert_eq!(counts.prompt_tokens, 0);
     }
+}
+
+#[test]
+fn a_client_that_leaves_within_its_request_is_seen() {
+    let sim = Sim::start();
+    let mut connection = sim.connect();
+    let addr = connection.addr;
+    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: {addr}\r\ncontent-length: 100\r\n\r\n{{");
+    connection.stream.write_all(head.as_bytes()).unwrap();
+    sim.within_a_second("begun", |account| account.requests == 1);
+    connection.close();
+    sim.within_a_second("gone", |account| account.uploads_cut == 1);
+    assert_eq!(sim.handle.requests(1).len(), 0);
 }
 
 #[test]

@@ -112,6 +112,11 @@ fn a_whole_answer_can_break_in_its_middle() {
     let sim = Sim::start();
     let cut = sim.chat("m+fault=cut:2");
     assert_eq!((cut.status, cut.end, cut.body.len()), (200, End::Reset, 32));
+    let none = sim.chat("m+fault=cut:0");
+    assert_eq!(
+        (none.status, none.end, none.body.len()),
+        (200, End::Reset, 0)
+    );
     let end = sim.chat("m+fault=end:2");
     assert_eq!((end.status, end.end, end.body.len()), (200, End::Whole, 32));
     let stall = until_silence(&sim, &hello("m+fault=stall:2"));

@@ -80,6 +80,8 @@ pub struct Snapshot {
     pub requests: u64,
     /// Requests that the strict checks refused, those without a readable model too.
     pub rejected: u64,
+    /// Clients that went before their request's body was whole, its model unknown.
+    pub uploads_cut: u64,
     /// By model, sorted by provider and name.
     pub models: Vec<ModelCounts>,
 }

@@ -226,8 +226,8 @@ fn lines(block: &[u8], raw: Range<usize>) -> impl Iterator<Item = Range<usize>> 
 
 /// An event that holds one JSON text.
 #[must_use]
-pub fn event(json: &str) -> Bytes {
-    Bytes::from(format!("data: {json}\n\n"))
+pub fn event(json: &[u8]) -> Bytes {
+    Bytes::from([b"data: ", json, b"\n\n"].concat())
 }
 
 /// A comment; clients ignore it, but it keeps connections open.

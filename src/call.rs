@@ -32,7 +32,7 @@ use crate::{
     config::{Backend, Config, Provider},
     learn::Lengths,
     money::Usd,
-    route::{Candidate, Plan, live::Live},
+    route::{Candidate, Plan, health::DownReason, live::Live},
     understand::Ask,
     wire::openai::error::ErrorBody,
 };
@@ -131,7 +131,7 @@ pub enum CallError {
     #[error("the request took too long: {}", phase.as_str())]
     TimedOut { phase: Phase },
     /// The last of several failures.
-    #[error("no backend answered: {detail}")]
+    #[error("no backend answered: {detail}{}", in_brackets(*status))]
     Failed {
         status: Option<StatusCode>,
         detail: &'static str,
@@ -144,6 +144,10 @@ pub enum CallError {
     },
 }
 
+fn in_brackets(status: Option<StatusCode>) -> String {
+    status.map_or_else(String::new, |status| format!(" ({})", status.as_u16()))
+}
+
 impl From<Failure> for CallError {
     fn from(failure: Failure) -> Self {
         let Failure {
@@ -151,6 +155,7 @@ impl From<Failure> for CallError {
             status,
             body,
             detail,
+            cause: _,
         } = failure;
         match class {
             Class::Rejected => Self::Rejected {
@@ -162,7 +167,11 @@ impl From<Failure> for CallError {
             Class::TimedOut(phase) => Self::TimedOut { phase },
             Class::Refused(reason) => Self::Failed {
                 status,
-                detail: reason.as_str(),
+                detail: match reason {
+                    DownReason::KeyRefused => "the last one refuses our key",
+                    DownReason::OutOfMoney => "the last one is out of money",
+                    DownReason::ModelUnknown => "the last one does not know the model",
+                },
             },
             Class::Unreachable
             | Class::Dropped

@@ -11,7 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::stream::StreamBody;
 use crate::{
-    admit::Held,
+    admit::room::Held,
     call::{self, Answer, CallError, Delivery, Job, upstream},
     error::{BodyError, GatewayError},
     route::{self, Question, explain},
@@ -105,6 +105,7 @@ where
     account.resume();
     let ask = understand::read(endpoint, body, &headers)?;
     account.asked(&ask);
+    account.aims(world.names.find(&ask.model));
     let question = Question {
         config: &world.config,
         names: &world.names,

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admit::Room,
+    admit::room::Room,
     authenticate::Keys,
     call::{Means, client::Client, upstream::Upstream},
     config::Config,

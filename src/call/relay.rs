@@ -106,11 +106,13 @@ impl Relay {
     /// Waits for the first event with data; nothing of it is lost.
     ///
     /// # Errors
-    /// If there is none in time, or it is an error, or no event at all.
+    /// If there is none in time, or it or one that came together with it is an error, or no event
+    /// at all.
     pub(super) async fn first(&mut self, watch: &mut dyn Watch) -> Result<(), Failure> {
         std::future::poll_fn(|cx| {
             loop {
                 if self.state != State::Fresh {
+                    watch.first_event();
                     return Poll::Ready(Ok(()));
                 }
                 match self.poll_upstream(cx, watch) {
@@ -252,7 +254,6 @@ impl Relay {
         }
         if self.state == State::Fresh {
             self.state = State::Flowing;
-            watch.first_event();
         }
         self.seen |= chunk.choices.seen;
         self.finished |= chunk.choices.finished;

@@ -224,10 +224,17 @@ fn lines(block: &[u8], raw: Range<usize>) -> impl Iterator<Item = Range<usize>> 
     })
 }
 
-/// An event that holds one JSON text.
+/// An event that holds one JSON text; where that has several lines, each needs its own field.
 #[must_use]
 pub fn event(json: &[u8]) -> Bytes {
-    Bytes::from([b"data: ", json, b"\n\n"].concat())
+    let mut event = Vec::with_capacity(json.len() + 8);
+    for line in json.split(|byte| *byte == b'\n') {
+        event.extend_from_slice(b"data: ");
+        event.extend_from_slice(line);
+        event.push(b'\n');
+    }
+    event.push(b'\n');
+    Bytes::from(event)
 }
 
 /// A comment; clients ignore it, but it keeps connections open.

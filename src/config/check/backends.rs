@@ -72,8 +72,11 @@ impl Backends {
         index
     }
 
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
+    /// Would a model of that name and these backends hide a backend that is not its only one?
+    pub(super) fn hidden_by(&self, name: &str, own: &[usize]) -> bool {
+        self.by_name
+            .get(name)
+            .is_some_and(|(index, _)| own != [*index])
     }
 
     /// Each with where it was written, if it was.

@@ -95,7 +95,10 @@ fn members(object: &Map<String, Value>) -> ErrorBody {
     ErrorBody {
         message: first(&["message", "msg", "status_msg", "detail", "error_msg"])
             .unwrap_or_default(),
-        kind: first(&["type", "status"]),
+        // Azure's filter has a number as its status
+        kind: ["type", "status"]
+            .iter()
+            .find_map(|name| object.get(*name)?.as_str().map(str::to_owned)),
         param: first(&["param"]),
         code: first(&["code", "error_code", "status_code"]),
     }
@@ -184,6 +187,11 @@ mod tests {
             ),
             (r#"{"error_code":"X","message":"m"}"#, "m", Some("X")),
             (r#"{"detail":"m"}"#, "m", None),
+            (
+                r#"{"error":{"message":"m","type":null,"code":"content_filter","status":400}}"#,
+                "m",
+                Some("content_filter"),
+            ),
         ] {
             assert_eq!(
                 parts(body),
@@ -191,6 +199,12 @@ mod tests {
                 "{body}"
             );
         }
+    }
+
+    #[test]
+    fn a_number_is_no_type() {
+        let azure = br#"{"error":{"message":"m","type":null,"status":400}}"#;
+        assert_eq!(read(azure).unwrap().kind, None);
     }
 
     #[test]

@@ -106,6 +106,13 @@ fn a_frame_of_whole_events_is_not_copied() {
     assert_eq!(block.events.len(), 2);
 }
 
+#[test]
+fn a_text_of_several_lines_is_written_so_that_it_reads_the_same() {
+    for json in ["{}", "{\"a\":1,\n\"b\":2}", "{\n\n}\n"] {
+        assert_eq!(read(&[&event(json)]).1, [json.as_bytes()]);
+    }
+}
+
 proptest! {
     #[test]
     fn any_chunking_of_any_bytes_reads_the_same(

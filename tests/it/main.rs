@@ -1,0 +1,20 @@
+//! The gateway against simulated providers, in one process, over real HTTP.
+//!
+//! Each module covers one part of the public contract. A test is named after the fact that it
+//! proves. Nothing here uses a fixed port, nothing waits for a guessed time: what has to happen is
+//! polled for until a deadline, and timings are asserted as generous bounds.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: a panic is how they fail"
+)]
+
+mod chat;
+mod disconnects;
+mod errors;
+mod failures;
+mod stream;
+mod support;
+mod timeouts;

@@ -28,6 +28,7 @@ use self::{
     upstream::Upstream,
 };
 use crate::{
+    admit::limits::Denied,
     caps::Cap,
     config::{Backend, Config, Provider},
     learn::Lengths,
@@ -47,6 +48,12 @@ pub const FIRST_EVENT: Duration = Duration::from_secs(120);
 const LONGEST_PAUSE_MS: u32 = 500;
 /// Retries a second that are allowed whatever the load.
 const FREE_RETRIES: u32 = 10;
+
+/// Nobody is on the list.
+const NO_BACKEND: CallError = CallError::Failed {
+    status: None,
+    detail: "no backend is left",
+};
 
 /// What calls are made with; one for each loaded configuration.
 #[derive(Debug)]
@@ -100,6 +107,11 @@ pub enum Answer {
 
 /// Who keeps account of a request while it is called. Every method only takes note.
 pub trait Watch: Send {
+    /// Takes the limits of the model and the provider for one attempt.
+    ///
+    /// # Errors
+    /// If one of them is reached; nothing is taken then.
+    fn enter(&mut self, candidate: &Candidate) -> Result<(), Denied>;
     /// An attempt begins.
     fn begin(&mut self, candidate: &Candidate);
     /// The attempt failed.
@@ -140,6 +152,8 @@ pub enum CallError {
         status: Option<StatusCode>,
         detail: &'static str,
     },
+    #[error(transparent)]
+    Limited(Denied),
     /// After the first byte had gone to the client.
     #[error("the stream broke off: {detail}")]
     Broken {
@@ -252,13 +266,19 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     let mut attempts = 0;
     let mut last_replica = None;
     let mut waited = false;
+    let mut last: Option<Failure> = None;
     while let Some((candidate, provider, backend)) = job.candidate(next) {
-        let entered = job.enter(next, waited);
-        if let (None, Some((onward, _))) = (&entered, job.after(next, None)) {
-            // it was left alone since the plan was made
-            (next, last_replica) = (onward, None);
-            continue;
-        }
+        let entered = match job.enter(next, waited, watch) {
+            Ok(pass) => pass,
+            // passed over, as if it had not been on the list
+            Err(denied) => match job.after(next, None) {
+                Some((onward, _)) => {
+                    (next, last_replica, waited) = (onward, None, false);
+                    continue;
+                }
+                None => return Err(nobody(last, denied)),
+            },
+        };
         attempts += 1;
         let (replica, outcome) = job
             .attempt(&candidate, (provider, backend), last_replica, watch)
@@ -305,12 +325,10 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             });
         }
         last_replica = same.then_some(replica);
+        last = Some(failure);
         next = onward;
     }
-    Err(CallError::Failed {
-        status: None,
-        detail: "no backend is left",
-    })
+    Err(NO_BACKEND)
 }
 
 impl Job {
@@ -324,16 +342,33 @@ impl Job {
         ))
     }
 
-    /// Begins a call to a candidate; `None`: it is to be left alone, if there is another. It is
-    /// called all the same where that is the plan, or where it said itself to come back now.
-    fn enter(&self, index: usize, waited: bool) -> Option<Pass<'_>> {
-        let live = self
-            .means
-            .live
-            .get(self.plan.candidates.get(index)?.backend)?;
-        let insists =
-            waited || self.plan.reason == Reason::LastResort || self.after(index, None).is_none();
-        live.health.enter(self.means.now_ms(), insists)
+    /// Begins a call to a candidate, unless it is left alone or has no room since the plan was
+    /// made. It is not left alone where that was known when the plan was made, where it said itself
+    /// to come back now, or where there is nobody else.
+    fn enter(
+        &self,
+        index: usize,
+        waited: bool,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<Pass<'_>>, Option<Denied>> {
+        let Some(candidate) = self.plan.candidates.get(index) else {
+            return Err(None);
+        };
+        let pass = match self.means.live.get(candidate.backend) {
+            None => None,
+            Some(live) => {
+                let insists = waited
+                    || self.plan.reason == Reason::LastResort
+                    || self.after(index, None).is_none();
+                Some(
+                    live.health
+                        .enter(self.means.now_ms(), insists)
+                        .ok_or(None)?,
+                )
+            }
+        };
+        watch.enter(candidate)?;
+        Ok(pass)
     }
 
     /// The candidate after `index`, with a context larger than `than` where one is given.
@@ -365,6 +400,15 @@ impl Job {
         };
         watch.begin(candidate);
         (replica, attempt::attempt(self, &request, busy, watch).await)
+    }
+}
+
+/// Why nobody is left to be asked.
+fn nobody(last: Option<Failure>, denied: Option<Denied>) -> CallError {
+    match (last, denied) {
+        (Some(failure), _) => failure.into(),
+        (None, Some(denied)) => CallError::Limited(denied),
+        (None, None) => NO_BACKEND,
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Facts {
     pub output_tokens: u64,
     /// Microseconds to the first token; `None`: never called.
     pub first_token_us: Option<u64>,
+    /// Milliseconds until a limit of its model or provider has room; `None`: it has.
+    pub full_ms: Option<u64>,
 }
 
 /// Whom to ask, in order.
@@ -81,6 +83,8 @@ pub struct Candidate {
     pub prompt_tokens: u64,
     /// Expected tokens of the output, all choices together.
     pub output_tokens: u64,
+    /// The most tokens that the output can have, all choices together.
+    pub worst_output: u64,
     /// `None`: unpriced.
     pub expected: Option<Usd>,
     /// The chance of an acceptable answer, in 1/10,000; `None`: not known.
@@ -117,6 +121,8 @@ pub enum Refusal {
     Quality { floor: u16, has: Option<u16> },
     /// It can't be asked now.
     Unhealthy(Standing),
+    /// A limit of its model or provider is reached, for so many milliseconds.
+    Full { left_ms: u64 },
 }
 
 impl Refusal {
@@ -134,6 +140,7 @@ impl Refusal {
             Self::Unhealthy(Standing::Open { .. }) => "breaker_open",
             Self::Unhealthy(Standing::Drained) => "drained",
             Self::Unhealthy(Standing::Cooling { .. } | Standing::Up | Standing::Trial) => "cooling",
+            Self::Full { .. } => "limit",
         }
     }
 
@@ -186,9 +193,9 @@ impl Reason {
 /// Why nobody can be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
-    #[error("the model `{0}` does not exist")]
+    #[error("the model `{}` does not exist", shortened(.0))]
     UnknownModel(String),
-    #[error("this key may not use the model `{0}`")]
+    #[error("this key may not use the model `{}`", shortened(.0))]
     NotAllowed(String),
     #[error("the request's `models` and `regions` leave no backend of this model")]
     PolicyExcludesAll { refused: Vec<Refused> },
@@ -196,6 +203,12 @@ pub enum RouteError {
     TooLong { refused: Vec<Refused> },
     #[error("no backend of this model can serve the request")]
     NoneCapable { refused: Vec<Refused> },
+    #[error("every backend of this model is at its limit")]
+    AllFull {
+        refused: Vec<Refused>,
+        /// Milliseconds until the first one has room again.
+        retry_after_ms: u64,
+    },
     #[error("no backend of this model can be asked now")]
     NoneHealthy {
         refused: Vec<Refused>,
@@ -213,6 +226,7 @@ impl RouteError {
             Self::PolicyExcludesAll { refused }
             | Self::TooLong { refused }
             | Self::NoneCapable { refused }
+            | Self::AllFull { refused, .. }
             | Self::NoneHealthy { refused, .. } => refused,
         }
     }
@@ -235,7 +249,8 @@ pub fn plan(
         return Err(nobody(refused));
     }
     let floored = quality::above_floor(question, target, able, &mut refused)?;
-    let (mut candidates, rested) = health_split(floored.candidates, &mut refused, facts)?;
+    let free = with_room(floored.candidates, &mut refused, facts)?;
+    let (mut candidates, rested) = health_split(free, &mut refused, facts)?;
     let reason = order::sort(question, target, floored.uncertain, &mut candidates);
     if !question.falls_back(target) {
         candidates.truncate(1);
@@ -333,6 +348,14 @@ impl Question<'_> {
     }
 }
 
+/// A name that a client made up, at most 128 characters of it.
+fn shortened(name: &str) -> &str {
+    name.char_indices()
+        .nth(128)
+        .and_then(|(end, _)| name.get(..end))
+        .unwrap_or(name)
+}
+
 /// Which error it is that nobody is left.
 fn nobody(refused: Vec<Refused>) -> RouteError {
     let able = || refused.iter().filter(|r| !r.why.is_policy());
@@ -343,6 +366,39 @@ fn nobody(refused: Vec<Refused>) -> RouteError {
     } else {
         RouteError::NoneCapable { refused }
     }
+}
+
+/// Leaves out whose model or provider is at its limit: another one serves, or nobody.
+fn with_room(
+    able: Vec<Candidate>,
+    refused: &mut Vec<Refused>,
+    facts: &dyn Fn(usize, usize) -> Facts,
+) -> Result<Vec<Candidate>, RouteError> {
+    let mut soonest = u64::MAX;
+    let mut free = Vec::with_capacity(able.len());
+    for candidate in able {
+        let Candidate { model, backend, .. } = candidate;
+        match facts(model, backend).full_ms {
+            None => free.push(candidate),
+            Some(left_ms) => {
+                soonest = soonest.min(left_ms);
+                let why = Refusal::Full { left_ms };
+                refused.push(Refused {
+                    model,
+                    backend,
+                    why,
+                });
+            }
+        }
+    }
+    if free.is_empty() {
+        let refused = std::mem::take(refused);
+        return Err(RouteError::AllFull {
+            refused,
+            retry_after_ms: soonest,
+        });
+    }
+    Ok(free)
 }
 
 /// Leaves out who can't be asked now. Where nobody is known to be up, all are tried but those who

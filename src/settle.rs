@@ -8,10 +8,12 @@
 
 mod account;
 mod book;
+mod holds;
 pub mod metrics;
 mod watch;
 
 pub use account::{Account, Opening};
+pub use holds::Levels;
 
 /// The label of whatever has no name in the configuration.
 const UNKNOWN: &str = "unknown";
@@ -22,6 +24,7 @@ pub enum Outcome {
     Ok,
     ClientError,
     Refused,
+    RateLimited,
     UpstreamError,
     Timeout,
     Cut,
@@ -36,6 +39,7 @@ impl Outcome {
             Self::Ok => "ok",
             Self::ClientError => "client_error",
             Self::Refused => "refused",
+            Self::RateLimited => "rate_limited",
             Self::UpstreamError => "upstream_error",
             Self::Timeout => "timeout",
             Self::Cut => "cut",
@@ -47,7 +51,7 @@ impl Outcome {
     fn of_attempt(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::ClientError | Self::Refused => "refused",
+            Self::ClientError | Self::Refused | Self::RateLimited => "refused",
             Self::UpstreamError | Self::Cut => "error",
             Self::Timeout => "timeout",
             Self::Cancelled => "cancelled",

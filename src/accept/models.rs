@@ -1,7 +1,7 @@
 //! `/v1/models`: exactly what the caller may ask for, from memory.
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     response::Response,
 };
 use http::StatusCode;
@@ -32,13 +32,17 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
 
 pub(super) async fn one(
     State(app): State<Shared>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let world = app.world();
     let principal = match caller(&world, &request) {
         Ok(principal) => principal,
         Err(error) => return respond::error(&error.into()),
+    };
+    let Ok(Path(id)) = id else {
+        // escapes that are no UTF-8: no model is called so
+        return unknown(request.uri().path().to_owned());
     };
     match offer::one(
         &world.config,
@@ -51,14 +55,15 @@ pub(super) async fn one(
             StatusCode::OK,
             serde_json::to_vec(&entry).unwrap_or_default(),
         ),
-        None => {
-            let error = RouteError::UnknownModel(id);
-            respond::error(&GatewayError::Route {
-                error,
-                detail: String::new(),
-            })
-        }
+        None => unknown(id),
     }
+}
+
+fn unknown(id: String) -> Response {
+    respond::error(&GatewayError::Route {
+        error: RouteError::UnknownModel(id),
+        detail: String::new(),
+    })
 }
 
 fn caller(world: &World, request: &Request) -> Result<std::sync::Arc<Principal>, AuthError> {

@@ -1,23 +1,13 @@
 //! Limits of one holder, and what a request has taken of several: all of them or none.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     bucket::Bucket,
     gate::{Gate, Pass},
     rate::{Level, RequestRate},
 };
-
-/// What a configuration says; absent is unlimited.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stated {
-    /// Requests a minute.
-    pub rpm: Option<NonZeroU32>,
-    /// Tokens a minute.
-    pub tpm: Option<u64>,
-    /// Requests at once.
-    pub max_concurrent: Option<NonZeroU32>,
-}
+use crate::config;
 
 /// Whose limits they are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,7 +31,7 @@ pub enum What {
 #[derive(Debug)]
 pub struct Limits {
     pub whose: Whose,
-    pub stated: Stated,
+    pub stated: config::Limits,
     requests: Option<RequestRate>,
     tokens: Option<Bucket>,
     gate: Option<Gate>,
@@ -74,15 +64,15 @@ const SOON: Duration = Duration::from_secs(1);
 impl Limits {
     /// Limits at work; `None` where nothing is limited.
     #[must_use]
-    pub fn of(whose: Whose, stated: Stated) -> Option<Arc<Self>> {
-        if stated == Stated::default() {
+    pub fn of(whose: Whose, stated: config::Limits) -> Option<Arc<Self>> {
+        if stated == config::Limits::default() {
             return None;
         }
         Some(Arc::new(Self {
             whose,
             stated,
             requests: stated.rpm.map(RequestRate::new),
-            tokens: stated.tpm.map(Bucket::new),
+            tokens: stated.tpm.map(|limit| Bucket::new(limit.get())),
             gate: stated.max_concurrent.map(|limit| Gate::new(limit.get())),
         }))
     }
@@ -111,6 +101,34 @@ impl Limits {
             tokens: 0,
             _pass: pass,
         })
+    }
+
+    /// Would so many tokens find room now? Nothing is taken, so that by the time it is tried the
+    /// answer may have changed.
+    ///
+    /// # Errors
+    /// The limit that would refuse.
+    pub fn probe(&self, tokens: u64, now_ms: u64) -> Result<(), Denied> {
+        if let Some(gate) = self
+            .gate
+            .as_ref()
+            .filter(|gate| gate.inside() >= gate.limit())
+        {
+            return Err(self.denied(What::Concurrency, u64::from(gate.limit()), SOON));
+        }
+        let (requests, level) = self.levels(now_ms);
+        if let Some(level) = requests.filter(|level| level.remaining == 0) {
+            let wait = Duration::from_millis(60_000_u64.div_ceil(level.limit.max(1)));
+            return Err(self.denied(What::Requests, level.limit, wait));
+        }
+        if let Some(level) = level {
+            let missing = tokens.min(level.limit).saturating_sub(level.remaining);
+            if missing > 0 {
+                let wait = missing.saturating_mul(60_000).div_ceil(level.limit.max(1));
+                return Err(self.denied(What::Tokens, level.limit, Duration::from_millis(wait)));
+            }
+        }
+        Ok(())
     }
 
     /// How full the request limit and the token limit are.
@@ -258,12 +276,14 @@ impl Denied {
 
 #[cfg(test)]
 mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
     use super::*;
 
     fn limits(rpm: u32, tpm: u64, max_concurrent: u32) -> Arc<Limits> {
-        let stated = Stated {
+        let stated = config::Limits {
             rpm: NonZeroU32::new(rpm),
-            tpm: (tpm > 0).then_some(tpm),
+            tpm: NonZeroU64::new(tpm),
             max_concurrent: NonZeroU32::new(max_concurrent),
         };
         Limits::of(Whose::Gateway, stated).unwrap()
@@ -324,6 +344,6 @@ mod tests {
 
     #[test]
     fn nothing_limited_is_no_limits() {
-        assert!(Limits::of(Whose::Gateway, Stated::default()).is_none());
+        assert!(Limits::of(Whose::Gateway, config::Limits::default()).is_none());
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn check(
         mistakes: Vec::new(),
         warnings: Vec::new(),
     };
+    let limits = server::limits(raw.limits);
     let server = server::server(raw.server.unwrap_or_default(), &mut findings);
     let admin = server::admin(raw.admin.unwrap_or_default(), &server, &mut findings);
     let retries = server::retries(&raw.retries.unwrap_or_default());
@@ -96,6 +97,7 @@ pub(super) fn check(
         keys,
         retries,
         breaker,
+        limits,
     };
     Ok(Checked {
         config,

@@ -71,6 +71,7 @@ pub(super) fn fit(
         backend: index,
         prompt_tokens: facts.prompt_tokens,
         output_tokens,
+        worst_output: worst_output(question, backend, facts.prompt_tokens),
         expected: cost::expected(question, backend, facts.prompt_tokens, output_tokens),
         quality: backend.quality.at(question.domain),
         first_token_us: facts.first_token_us,
@@ -86,6 +87,21 @@ fn able(question: &Question<'_>, doubt: Doubt, backend: &Backend) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// The longest output: what the client allows, else what the backend or its context does.
+fn worst_output(question: &Question<'_>, backend: &Backend, prompt: u64) -> u64 {
+    let in_context = || {
+        backend
+            .context
+            .map(|context| context.saturating_sub(prompt))
+    };
+    let most = match (question.needs.max_output, backend.max_output) {
+        (Some(asked), _) => asked,
+        (None, Some(most)) => most.min(in_context().unwrap_or(most)),
+        (None, None) => in_context().unwrap_or(SURE_CONTEXT),
+    };
+    most.saturating_mul(question.needs.choices)
 }
 
 /// Is there room for the prompt, and for the output that is asked for or expected?

@@ -101,6 +101,7 @@ impl<'a> Case<'a> {
             prompt_tokens: self.needs.prompt_tokens,
             output_tokens: 300,
             first_token_us: Some(1_000 - backend as u64),
+            full_ms: None,
         })
     }
 

@@ -4,8 +4,14 @@ use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::{Outcome, UNKNOWN, metrics::Metrics};
+use super::{
+    Outcome, UNKNOWN,
+    book::NO_KEY,
+    holds::{Holds, Levels},
+    metrics::Metrics,
+};
 use crate::{
+    admit::{limits::Denied, table::Table},
     authenticate::Principal,
     call::{Means, failure::Failure},
     caps::Cap,
@@ -55,13 +61,20 @@ pub struct Account {
     pub(super) inconsistent: bool,
     pub(super) cost: Option<Usd>,
     pub(super) complete: bool,
+    pub(super) holds: Holds,
+    limits: Arc<Table>,
     pub(super) closed: bool,
 }
 
 impl Account {
     /// Opens the account of a request.
     #[must_use]
-    pub fn open(metrics: Arc<Metrics>, means: Arc<Means>, opening: Opening) -> Self {
+    pub fn open(
+        metrics: Arc<Metrics>,
+        means: Arc<Means>,
+        limits: Arc<Table>,
+        opening: Opening,
+    ) -> Self {
         Self {
             metrics,
             means,
@@ -86,6 +99,8 @@ impl Account {
             inconsistent: false,
             cost: None,
             complete: false,
+            holds: Holds::default(),
+            limits,
             closed: false,
         }
     }
@@ -93,6 +108,80 @@ impl Account {
     /// The caller is known.
     pub fn caller(&mut self, principal: &Principal) {
         self.key.clone_from(&principal.id);
+    }
+
+    /// Takes one request of the gateway's limits and the caller's, before anything is read.
+    ///
+    /// # Errors
+    /// If one of them is reached; nothing is taken then.
+    pub fn enter(&mut self) -> Result<(), Denied> {
+        let table = Arc::clone(&self.limits);
+        let entered = self
+            .holds
+            .enter(&table.of_caller(self.key.as_deref()), 0, self.now_ms());
+        entered.inspect_err(|denied| self.denied(denied))
+    }
+
+    /// Takes the tokens of the first candidate's worst case of the same limits, and the route's.
+    ///
+    /// # Errors
+    /// If one of them is reached; everything that was taken is given back then.
+    pub fn hold(&mut self, plan: &Plan) -> Result<(), Denied> {
+        let now = self.now_ms();
+        let tokens = plan.candidates.first().map_or(0, worst_tokens);
+        let table = Arc::clone(&self.limits);
+        let route = match plan.target {
+            Target::Route(route) => table.of_route(route),
+            Target::Model(_) | Target::Backend { .. } => None,
+        };
+        let held = self.holds.take_tokens(tokens, now).and_then(|()| {
+            let route: Vec<_> = route.into_iter().collect();
+            self.holds.enter(&route, tokens, now)
+        });
+        held.inspect_err(|denied| {
+            self.holds.give_back(now);
+            self.denied(denied);
+        })
+    }
+
+    /// Takes the limits of a model and its provider for one call.
+    pub(super) fn enter_call(&mut self, candidate: &Candidate) -> Result<(), Denied> {
+        let now = self.now_ms();
+        let provider = self
+            .means
+            .config
+            .backends
+            .get(candidate.backend)
+            .map_or(0, |b| b.provider);
+        let call = (candidate.model, provider);
+        let table = Arc::clone(&self.limits);
+        let entered = self
+            .holds
+            .enter_call(&table, call, worst_tokens(candidate), now);
+        entered.inspect_err(|denied| self.denied(denied))
+    }
+
+    /// Nothing was used of the limits: another one refused.
+    pub fn give_back(&mut self) {
+        self.holds.give_back(self.means.now_ms());
+    }
+
+    fn denied(&self, denied: &Denied) {
+        let key = self.key.as_deref().unwrap_or(NO_KEY);
+        self.metrics
+            .rate_limited
+            .with_label_values(&[key, denied.label()])
+            .inc();
+    }
+
+    /// The tightest limits that this request is held to.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        self.holds.levels(self.now_ms())
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.means.now_ms()
     }
 
     /// The client is waited for, until `resume`.
@@ -218,6 +307,7 @@ impl Account {
         if self.first_event.is_some() {
             self.bill();
         }
+        self.holds.settle(self.used_tokens(), self.means.now_ms());
         self.count(status, outcome);
         self.log(status, outcome, detail);
     }
@@ -263,6 +353,13 @@ impl Drop for Account {
         // 499 is what nginx writes where the client left; nobody receives it
         self.close(499, Outcome::Cancelled, "the client left");
     }
+}
+
+/// What a candidate takes of a token limit: its prompt, and the longest output.
+fn worst_tokens(candidate: &Candidate) -> u64 {
+    candidate
+        .prompt_tokens
+        .saturating_add(candidate.worst_output)
 }
 
 /// Whole milliseconds.

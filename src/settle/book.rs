@@ -1,5 +1,7 @@
 //! What a closed account leaves behind: money and tokens, metrics, lessons, a line in the log.
 
+use std::fmt::{self, Write as _};
+
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -14,9 +16,14 @@ use crate::{
 };
 
 /// The label of callers without a key.
-const NO_KEY: &str = "none";
+pub(super) const NO_KEY: &str = "none";
 /// Bytes of generated text that make about one token, where a backend reports no usage.
 const OUTPUT_BYTES_PER_TOKEN: u64 = 4;
+
+/// Characters of a model's name that are logged.
+const MAX_ASKED: usize = 128;
+/// Characters of a reason that are logged.
+const MAX_DETAIL: usize = 512;
 
 impl Account {
     /// Books what was used: as reported, or else estimated from what was delivered.
@@ -60,6 +67,19 @@ impl Account {
             self.learn(&candidate, &usage);
         }
         self.cost = cost;
+    }
+
+    /// Tokens that the request used, as far as they are known: reported, or estimated from what was
+    /// delivered.
+    pub(super) fn used_tokens(&self) -> u64 {
+        match (self.usage, self.first_event, self.serving) {
+            (Some(usage), _, _) => usage.prompt_total().saturating_add(usage.output_total()),
+            (None, Some(_), Some(candidate)) => {
+                let output = self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN);
+                candidate.prompt_tokens.saturating_add(output)
+            }
+            _ => 0,
+        }
     }
 
     /// What a reported usage teaches.
@@ -115,7 +135,7 @@ impl Account {
             request_id = self.opening.request_id,
             endpoint = self.opening.endpoint.as_str(),
             key = self.key.as_deref().unwrap_or(NO_KEY),
-            asked = ?shortened(&self.asked),
+            asked = %Shown(&self.asked, MAX_ASKED),
             route = self.route.as_deref().unwrap_or_default(),
             model = self.model_name(),
             backend = self.backend().map_or("", |(_, backend)| &*backend.name),
@@ -123,7 +143,7 @@ impl Account {
             stream = self.stream,
             status,
             outcome = outcome.as_str(),
-            detail,
+            detail = %Shown(detail, MAX_DETAIL),
             prompt_tokens = usage.prompt_total(),
             output_tokens = usage.output_total(),
             estimated_prompt_tokens = self.estimated_prompt,
@@ -160,10 +180,19 @@ fn by_type(usage: &Usage) -> [(&'static str, u64); 7] {
     ]
 }
 
-/// What a client wrote, at most 128 characters of it.
-fn shortened(text: &str) -> &str {
-    text.char_indices()
-        .nth(128)
-        .and_then(|(at, _)| text.get(..at))
-        .unwrap_or(text)
+/// A text in which a client may have had a hand, for a line of a log: at most so many characters,
+/// and none that ends the line, colours it or turns it around.
+struct Shown<'a>(&'a str, usize);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text, most) = *self;
+        for c in text.chars().take(most) {
+            match c {
+                '"' | '\'' | '\\' => f.write_char(c)?,
+                _ => write!(f, "{}", c.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
 }

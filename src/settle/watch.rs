@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use crate::{
+    admit::limits::Denied,
     call::{
         self, Watch,
         failure::{Class, Failure},
@@ -14,6 +15,10 @@ use crate::{
 };
 
 impl Watch for Account {
+    fn enter(&mut self, candidate: &Candidate) -> Result<(), Denied> {
+        self.enter_call(candidate)
+    }
+
     fn begin(&mut self, candidate: &Candidate) {
         self.attempts += 1;
         self.serving = Some(*candidate);
@@ -29,6 +34,8 @@ impl Watch for Account {
     fn failed(&mut self, _: &Candidate, failure: &Failure) {
         self.resume();
         self.leave();
+        let now = self.now_ms();
+        self.holds.settle_call(0, now);
         // nothing of it was delivered, so nothing of it belongs to the answer
         (self.usage, self.cost, self.output_bytes) = (None, None, 0);
         (self.first_event, self.inconsistent) = (None, false);

@@ -14,12 +14,26 @@ use crate::{
 };
 
 /// Documents that name parts of the code.
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
     "ARCHITECTURE.md",
     "docs/api.md",
     "docs/errors.md",
     "docs/metrics.md",
+    "docs/simulator.md",
 ];
+
+/// Documents whose links are followed.
+const LINKED: [&str; 5] = [
+    "ARCHITECTURE.md",
+    "docs/api.md",
+    "docs/errors.md",
+    "docs/metrics.md",
+    "docs/simulator.md",
+];
+
+/// Files that users have and the repository does not.
+const OF_USERS: [&str; 1] = ["tollgate.yaml"];
 
 /// Endings by which a word in backticks is known for a file.
 const FILES: [&str; 8] = [".rs", ".md", ".toml", ".yaml", ".json", ".csv", ".py", "/"];
@@ -125,7 +139,7 @@ fn unknown_names(path: &str, text: &str, tree: &Tree, root: &Path) -> Vec<String
         let missing = if let Some(function) = word.strip_suffix("()") {
             let parts: Vec<String> = function.split("::").map(str::to_owned).collect();
             !functions.iter().any(|known| known.ends_with(&parts))
-        } else if is_file(&word) {
+        } else if is_file(&word) && !OF_USERS.contains(&word.as_str()) {
             let word = word.trim_end_matches('/');
             !root.join(word).exists() && !root.join("src").join(word).exists()
         } else if is_type(&word) {
@@ -138,6 +152,38 @@ fn unknown_names(path: &str, text: &str, tree: &Tree, root: &Path) -> Vec<String
         }
     }
     wrong
+}
+
+/// Links to files of the repository, or to headings of the same document, that lead nowhere.
+fn dead_links(path: &str, text: &str, root: &Path) -> Vec<String> {
+    let folder = root
+        .join(path)
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_default();
+    let headings: BTreeSet<String> = text
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| {
+            line.trim_start_matches('#')
+                .trim()
+                .to_lowercase()
+                .replace(' ', "-")
+        })
+        .collect();
+    let links = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    links
+        .filter(|link| !link.contains("://"))
+        .filter(|link| match link.split_once('#') {
+            Some(("", heading)) => !headings.contains(heading),
+            Some((file, _)) => !folder.join(file).exists(),
+            None => !folder.join(link).exists(),
+        })
+        .map(|link| format!("{path}: `{link}` leads nowhere; link to what there is"))
+        .collect()
 }
 
 fn is_file(word: &str) -> bool {
@@ -182,6 +228,11 @@ fn documents_name_only_what_exists() {
         .flat_map(|path| unknown_names(path, &document(path), &tree, root()))
         .collect();
     none(&wrong);
+    let dead: Vec<String> = LINKED
+        .iter()
+        .flat_map(|path| dead_links(path, &document(path), root()))
+        .collect();
+    none(&dead);
 }
 
 #[test]
@@ -259,6 +310,16 @@ mod tests {
             "```\n`no.rs`\n```",
         ] {
             assert_eq!(check(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_are_found() {
+        let check = |text: &str| dead_links("docs/x.md", text, root());
+        let good = "# A b\n[x](../README.md) [x](api.md#y) [x](https://a.b/c) [x](#a-b)";
+        assert_eq!(check(good), [""; 0]);
+        for text in ["[x](no.md)", "[x](no.md#y)", "[x](#no)", "[x](README.md)"] {
+            assert_eq!(check(text).len(), 1, "{text}");
         }
     }
 

@@ -564,7 +564,7 @@ impl<'a> Visit<'a> for Definitions {
     fn visit_item_trait(&mut self, item: &'a syn::ItemTrait) {
         self.types.insert(item.ident.to_string());
         self.inside(item.ident.to_string(), |it| {
-            visit::visit_item_trait(it, item)
+            visit::visit_item_trait(it, item);
         });
     }
 

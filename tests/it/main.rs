@@ -11,10 +11,18 @@
     reason = "tests: a panic is how they fail"
 )]
 
+mod admin;
+mod auth;
 mod chat;
 mod disconnects;
+mod drain;
 mod errors;
 mod failures;
+mod large;
+mod metrics;
+mod models;
+mod narrow;
+mod program;
 mod stream;
 mod support;
 mod timeouts;

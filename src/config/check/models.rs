@@ -11,10 +11,11 @@ use super::{
     names::{Named, Names},
     offers::{self, Offer},
     providers::Providers,
+    server::limits,
 };
 use crate::{
     catalog::Status,
-    config::{Backend, Model, mistake::Path, raw},
+    config::{Backend, Limits, Model, mistake::Path, raw},
 };
 
 /// The models and backends so far.
@@ -68,6 +69,7 @@ impl<'p, 'c> Models<'p, 'c> {
                 name: raw.name.0.into(),
                 aliases: aliases.into_iter().map(|alias| alias.0.into()).collect(),
                 backends,
+                limits: limits(raw.limits),
             });
         }
         self.all = self.list.len();
@@ -141,6 +143,7 @@ impl<'p, 'c> Models<'p, 'c> {
                     wildcard: false,
                     aliases,
                     backends,
+                    limits: Limits::default(),
                 });
             }
         }
@@ -203,6 +206,7 @@ impl<'p, 'c> Models<'p, 'c> {
             wildcard: false,
             aliases: Vec::new(),
             backends,
+            limits: Limits::default(),
         });
         Some(index)
     }

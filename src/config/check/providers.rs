@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 
-use super::{Catalog, Findings};
+use super::{Catalog, Findings, server::limits};
 use crate::{
     catalog::{self, Adapter, Boundary, Protocol},
     config::{
@@ -164,6 +164,7 @@ fn provider(
         region: raw.region.map(|region| region.0.into()),
         adapter: same.map_or(Adapter::OpenAi, |catalog| catalog.adapter),
         boundary: same.map_or(Boundary::Over, |catalog| catalog.boundary),
+        limits: limits(raw.limits),
         output_limit_field: match raw.output_limit {
             Some(raw::OutputLimit::MaxTokens) => OutputLimitField::MaxTokens,
             Some(raw::OutputLimit::MaxCompletionTokens) => OutputLimitField::MaxCompletionTokens,

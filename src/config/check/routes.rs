@@ -1,6 +1,6 @@
 //! Virtual models: which models they choose among, and how.
 
-use super::{Findings, models::Models};
+use super::{Findings, models::Models, server::limits};
 use crate::config::{
     Objective, OnUncertain, Route,
     mistake::Path,
@@ -37,6 +37,7 @@ pub(super) fn check(
             },
             fallback: raw.fallback.unwrap_or(true),
             baseline,
+            limits: limits(raw.limits),
         });
     }
     checked

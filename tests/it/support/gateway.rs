@@ -83,6 +83,11 @@ impl Gateway {
         self.post(ask(model)).send().await
     }
 
+    /// The same by the holder of a key.
+    pub(crate) async fn ask_as(&self, key: &str, model: &str) -> Reply {
+        self.post(ask(model)).key(key).send().await
+    }
+
     /// A small streamed chat request, read to its end.
     pub(crate) async fn stream(&self, model: &str) -> Stream {
         Stream::read(self.post(stream(model)).open().await).await

@@ -19,6 +19,7 @@ mod drain;
 mod errors;
 mod failures;
 mod large;
+mod limits;
 mod metrics;
 mod models;
 mod narrow;

@@ -28,6 +28,7 @@ mod schema;
 mod shape;
 pub mod text;
 mod vars;
+pub mod view;
 pub mod yaml;
 
 pub use check::{Catalog, Checked};

@@ -63,7 +63,7 @@ pub struct Facts {
 }
 
 /// Whom to ask, in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     pub target: Target,
     /// At least one.

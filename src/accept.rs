@@ -6,6 +6,7 @@
 mod admin;
 mod body;
 mod models;
+mod patient;
 mod respond;
 pub mod router;
 pub mod server;

@@ -28,11 +28,12 @@ use self::{
     upstream::Upstream,
 };
 use crate::{
+    admit::limits::Denied,
     caps::Cap,
     config::{Backend, Config, Provider},
     learn::Lengths,
     money::Usd,
-    route::{Candidate, Plan, live::Live},
+    route::{Candidate, Plan, health::DownReason, live::Live},
     understand::Ask,
     wire::openai::error::ErrorBody,
 };
@@ -96,6 +97,11 @@ pub enum Answer {
 
 /// Who keeps account of a request while it is called. Every method only takes note.
 pub trait Watch: Send {
+    /// Takes the limits of the model and the provider for one attempt.
+    ///
+    /// # Errors
+    /// If one of them is reached; nothing is taken then.
+    fn enter(&mut self, candidate: &Candidate) -> Result<(), Denied>;
     /// An attempt begins.
     fn begin(&mut self, candidate: &Candidate);
     /// The attempt failed.
@@ -131,17 +137,23 @@ pub enum CallError {
     #[error("the request took too long: {}", phase.as_str())]
     TimedOut { phase: Phase },
     /// The last of several failures.
-    #[error("no backend answered: {detail}")]
+    #[error("no backend answered: {detail}{}", in_brackets(*status))]
     Failed {
         status: Option<StatusCode>,
         detail: &'static str,
     },
+    #[error(transparent)]
+    Limited(Denied),
     /// After the first byte had gone to the client.
     #[error("the stream broke off: {detail}")]
     Broken {
         body: Option<Box<ErrorBody>>,
         detail: &'static str,
     },
+}
+
+fn in_brackets(status: Option<StatusCode>) -> String {
+    status.map_or_else(String::new, |status| format!(" ({})", status.as_u16()))
 }
 
 impl From<Failure> for CallError {
@@ -151,6 +163,7 @@ impl From<Failure> for CallError {
             status,
             body,
             detail,
+            cause: _,
         } = failure;
         match class {
             Class::Rejected => Self::Rejected {
@@ -162,7 +175,11 @@ impl From<Failure> for CallError {
             Class::TimedOut(phase) => Self::TimedOut { phase },
             Class::Refused(reason) => Self::Failed {
                 status,
-                detail: reason.as_str(),
+                detail: match reason {
+                    DownReason::KeyRefused => "the last one refuses our key",
+                    DownReason::OutOfMoney => "the last one is out of money",
+                    DownReason::ModelUnknown => "the last one does not know the model",
+                },
             },
             Class::Unreachable
             | Class::Dropped
@@ -201,8 +218,17 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     let mut next = 0;
     let mut attempts = 0;
     let mut last_replica = None;
+    let mut last: Option<Failure> = None;
     while let Some((candidate, provider, backend)) = job.candidate(next) {
         let live = job.means.live.get(candidate.backend);
+        // whoever has no room any more is passed over, as if it had not been on the list
+        if let Err(denied) = watch.enter(&candidate) {
+            match job.after(next, None) {
+                Some((onward, _)) => next = onward,
+                None => return Err(last.map_or(CallError::Limited(denied), CallError::from)),
+            }
+            continue;
+        }
         attempts += 1;
         let (replica, outcome) = job
             .attempt(&candidate, (provider, backend), last_replica, watch)
@@ -246,6 +272,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             });
         }
         last_replica = same.then_some(replica);
+        last = Some(failure);
         next = onward;
     }
     Err(CallError::Failed {

@@ -4,7 +4,12 @@
 //! mistake of form at once, `check` turns it into the types below or lists every mistake of
 //! meaning. Nothing here reads a clock; only `load` does I/O.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
@@ -12,7 +17,6 @@ use secrecy::SecretString;
 use crate::{
     caps::Caps,
     catalog::{Adapter, Boundary, Card, Protocol, SelfHosted},
-    money::Rate,
 };
 
 mod check;
@@ -53,6 +57,19 @@ pub struct Config {
     pub keys: Vec<Key>,
     /// How often and how long a failed attempt is repeated.
     pub retries: Retries,
+    /// Of the whole gateway.
+    pub limits: Limits,
+}
+
+/// `limits:` of the gateway, a provider, a model, a route or a key; absent is unlimited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests a minute, all of which may come at once.
+    pub rpm: Option<NonZeroU32>,
+    /// Tokens a minute: prompt and worst-case output on entry, corrected to the real use.
+    pub tpm: Option<NonZeroU64>,
+    /// Requests at once.
+    pub max_concurrent: Option<NonZeroU32>,
 }
 
 /// `server:`; field meanings are those of the configuration reference.
@@ -111,6 +128,7 @@ pub struct Provider {
     pub boundary: Boundary,
     /// Which of `max_tokens` and `max_completion_tokens` it takes.
     pub output_limit_field: OutputLimitField,
+    pub limits: Limits,
 }
 
 /// Which spelling of the output limit an endpoint accepts.
@@ -140,6 +158,9 @@ pub struct Backend {
     pub max_output: Option<u64>,
     /// `None`: not declared anywhere.
     pub caps: Option<Caps>,
+    /// Are `caps` all that it can do, as the configuration states them? What the catalogue does not
+    /// list is only not known.
+    pub caps_are_all: bool,
     pub quality: Quality,
 }
 
@@ -223,6 +244,7 @@ pub struct Model {
     pub aliases: Vec<Arc<str>>,
     /// Indices into `backends`, in the order written.
     pub backends: Vec<usize>,
+    pub limits: Limits,
 }
 
 /// A virtual model.
@@ -239,6 +261,7 @@ pub struct Route {
     pub fallback: bool,
     /// Index into `models`: what savings are measured against.
     pub baseline: Option<usize>,
+    pub limits: Limits,
 }
 
 /// What a route minimises.
@@ -266,6 +289,7 @@ pub struct Key {
     pub sha256: [u8; 32],
     /// Model names or patterns with one trailing `*`; `None`: every model.
     pub models: Option<Vec<Arc<str>>>,
+    pub limits: Limits,
 }
 
 /// `retries:`.
@@ -330,9 +354,3 @@ pub fn pattern_matches(pattern: &str, name: &str) -> bool {
         None => pattern == name,
     }
 }
-
-/// Rates as written in `price:` of a backend.
-pub type Rates = crate::catalog::Rates;
-
-/// The rate of declared zero cost.
-pub const FREE: Rate = Rate::ZERO;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use crate::{
+    admit::limits::{Denied, What},
     authenticate::AuthError,
     call::CallError,
     route::RouteError,
@@ -49,6 +50,8 @@ pub enum GatewayError {
     /// With what is to be said of each backend that was refused.
     #[error("{error}{detail}")]
     Route { error: RouteError, detail: String },
+    #[error(transparent)]
+    Limited(#[from] Denied),
     #[error(transparent)]
     Call(#[from] CallError),
     #[error("the path `{0}` does not exist")]
@@ -131,6 +134,7 @@ impl GatewayError {
             Self::Body(error) => body(*error, message),
             Self::Ask(error) => ask(error, message),
             Self::Route { error, .. } => route(error, message),
+            Self::Limited(denied) => limited(denied, message),
             Self::Call(error) => call(error, message),
             Self::UnknownPath(path) => unknown_path(path, &message),
             Self::WrongMethod(_) => Public::new(
@@ -148,6 +152,19 @@ impl GatewayError {
         }
     }
 
+    /// Did a limit refuse, so that nothing of the limits was used?
+    #[must_use]
+    pub fn is_of_limits(&self) -> bool {
+        let full = matches!(
+            self,
+            Self::Route {
+                error: RouteError::AllFull { .. },
+                ..
+            }
+        );
+        full || matches!(self, Self::Limited(_) | Self::Call(CallError::Limited(_)))
+    }
+
     /// How the request ended.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
@@ -155,11 +172,13 @@ impl GatewayError {
             Self::Auth(_) | Self::Ask(_) | Self::UnknownPath(_) | Self::WrongMethod(_) => {
                 Outcome::ClientError
             }
+            Self::Limited(_) | Self::Call(CallError::Limited(_)) => Outcome::RateLimited,
             Self::Body(BodyError::NoRoom) => Outcome::Refused,
             Self::Body(_) => Outcome::ClientError,
             Self::Route { error, .. } => match error {
                 RouteError::UnknownModel(_) | RouteError::NotAllowed(_) => Outcome::ClientError,
                 RouteError::NoneHealthy { .. } => Outcome::UpstreamError,
+                RouteError::AllFull { .. } => Outcome::RateLimited,
                 RouteError::PolicyExcludesAll { .. }
                 | RouteError::TooLong { .. }
                 | RouteError::NoneCapable { .. } => Outcome::Refused,
@@ -257,6 +276,13 @@ fn route(error: &RouteError, message: String) -> Public {
             "no_capable_backend",
             message,
         ),
+        RouteError::AllFull { retry_after_ms, .. } => Public::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "requests",
+            "rate_limit_exceeded",
+            message,
+        )
+        .after(*retry_after_ms),
         RouteError::NoneHealthy { retry_after_ms, .. } => Public::new(
             StatusCode::SERVICE_UNAVAILABLE,
             SERVER,
@@ -267,12 +293,24 @@ fn route(error: &RouteError, message: String) -> Public {
     }
 }
 
+/// Whose limit it was stands in the message.
+fn limited(denied: &Denied, message: String) -> Public {
+    let (kind, code) = match denied.what {
+        What::Requests => ("requests", "rate_limit_exceeded"),
+        What::Tokens => ("tokens", "rate_limit_exceeded"),
+        What::Concurrency => ("requests", "too_many_concurrent_requests"),
+    };
+    let wait = u64::try_from(denied.wait.as_millis()).unwrap_or(u64::MAX);
+    Public::new(StatusCode::TOO_MANY_REQUESTS, kind, code, message).after(wait.max(1))
+}
+
 fn call(error: &CallError, message: String) -> Public {
     let said = |body: &Option<Box<ErrorBody>>| match body {
         Some(body) if !body.message.is_empty() => format!("{message}: {}", mask(&body.message)),
         _ => message.clone(),
     };
     match error {
+        CallError::Limited(denied) => limited(denied, message),
         CallError::Rejected { status, body } => rejected(*status, body),
         CallError::ContextTooLong { body } => Public::new(
             StatusCode::BAD_REQUEST,

@@ -1,5 +1,6 @@
 //! The hallway: the path of one request, a line for each stage.
 
+mod limits;
 pub mod stream;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::stream::StreamBody;
 use crate::{
-    admit::Held,
+    admit::room::Held,
     call::{self, Answer, CallError, Delivery, Job, upstream},
     error::{BodyError, GatewayError},
     route::{self, Question, explain},
@@ -51,11 +52,12 @@ pub enum ReplyBody {
     Stream(Box<StreamBody>),
 }
 
-/// An answer that could not be given, and after how many attempts.
+/// An answer that could not be given.
 #[derive(Debug)]
 pub struct Failed {
     pub error: GatewayError,
-    pub attempts: u32,
+    /// What is told of it beside the error.
+    pub headers: HeaderMap,
 }
 
 /// Serves one request: authenticate, admit, understand, route, call, settle.
@@ -72,7 +74,12 @@ where
         endpoint: incoming.endpoint,
         started: incoming.started,
     };
-    let mut account = Account::open(Arc::clone(&app.metrics), Arc::clone(&world.means), opening);
+    let mut account = Account::open(
+        Arc::clone(&app.metrics),
+        Arc::clone(&world.means),
+        Arc::clone(&world.limits),
+        opening,
+    );
     let closer = Arc::clone(&incoming.closer);
     match prepare(&world, incoming, &mut account).await {
         Ok((job, held)) => deliver(job, held, account, closer).await,
@@ -100,11 +107,13 @@ where
     } = incoming;
     let principal = world.keys.identify(&method, authority.as_ref(), &headers)?;
     account.caller(&principal);
+    account.enter()?;
     account.wait();
     let (body, held) = body.await?;
     account.resume();
     let ask = understand::read(endpoint, body, &headers)?;
     account.asked(&ask);
+    account.aims(world.names.find(&ask.model));
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -123,6 +132,7 @@ where
         GatewayError::Route { error, detail }
     })?;
     account.planned(&plan);
+    account.hold(&plan)?;
     let deadline = started + world.config.server.request_timeout;
     let forwarded = upstream::forwarded(&headers);
     Ok((
@@ -214,6 +224,13 @@ fn early(
     if let Some(first) = job.plan.candidates.first() {
         put(&mut headers, "x-tollgate-attempts", "1");
         name(&mut headers, job, first.model, first.backend);
+        if let Some(expected) = first.expected {
+            put(
+                &mut headers,
+                "x-tollgate-estimated-cost-usd",
+                &expected.to_string(),
+            );
+        }
         put(
             &mut headers,
             "x-tollgate-decision",
@@ -230,15 +247,21 @@ fn early(
 /// Closes the account of a request that gets no answer.
 fn failed(error: GatewayError, mut account: Account) -> Failed {
     account.head_leaves();
-    account.close(
-        error.public().status.as_u16(),
-        error.outcome(),
-        &error.to_string(),
-    );
-    Failed {
-        error,
-        attempts: account.attempts(),
+    let mut headers = HeaderMap::new();
+    if account.attempts() > 0 {
+        put(
+            &mut headers,
+            "x-tollgate-attempts",
+            &account.attempts().to_string(),
+        );
     }
+    if error.is_of_limits() {
+        account.give_back();
+    }
+    limits::describe(&mut headers, account.levels());
+    let status = error.public().status.as_u16();
+    account.close(status, error.outcome(), &error.to_string());
+    Failed { error, headers }
 }
 
 /// Says in the headers who served, why, and for how much.
@@ -277,6 +300,7 @@ fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) 
         "openai-processing-ms",
         &account.elapsed_ms().to_string(),
     );
+    limits::describe(headers, account.levels());
 }
 
 fn name(headers: &mut HeaderMap, job: &Job, model: usize, backend: usize) {

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use self::{
     health::Standing,
     names::{Names, Target},
+    suit::Doubt,
 };
 use crate::{
     authenticate::Principal,
@@ -52,6 +53,8 @@ pub struct Facts {
     pub output_tokens: u64,
     /// Microseconds to the first token; `None`: never called.
     pub first_token_us: Option<u64>,
+    /// Milliseconds until a limit of its model or provider has room; `None`: it has.
+    pub full_ms: Option<u64>,
 }
 
 /// Whom to ask, in order.
@@ -75,6 +78,8 @@ pub struct Candidate {
     pub prompt_tokens: u64,
     /// Expected tokens of the output, all choices together.
     pub output_tokens: u64,
+    /// The most tokens that the output can have, all choices together.
+    pub worst_output: u64,
     /// `None`: unpriced.
     pub expected: Option<Usd>,
     /// The chance of an acceptable answer, in 1/10,000; `None`: not known.
@@ -111,6 +116,8 @@ pub enum Refusal {
     Quality { floor: u16, has: Option<u16> },
     /// It can't be asked now.
     Unhealthy(Standing),
+    /// A limit of its model or provider is reached, for so many milliseconds.
+    Full { left_ms: u64 },
 }
 
 impl Refusal {
@@ -126,6 +133,7 @@ impl Refusal {
             Self::Quality { .. } => "quality",
             Self::Unhealthy(Standing::Down(_)) => "down",
             Self::Unhealthy(_) => "cooling",
+            Self::Full { .. } => "limit",
         }
     }
 
@@ -188,6 +196,12 @@ pub enum RouteError {
     TooLong { refused: Vec<Refused> },
     #[error("no backend of this model can serve the request")]
     NoneCapable { refused: Vec<Refused> },
+    #[error("every backend of this model is at its limit")]
+    AllFull {
+        refused: Vec<Refused>,
+        /// Milliseconds until the first one has room again.
+        retry_after_ms: u64,
+    },
     #[error("no backend of this model can be asked now")]
     NoneHealthy {
         refused: Vec<Refused>,
@@ -205,6 +219,7 @@ impl RouteError {
             Self::PolicyExcludesAll { refused }
             | Self::TooLong { refused }
             | Self::NoneCapable { refused }
+            | Self::AllFull { refused, .. }
             | Self::NoneHealthy { refused, .. } => refused,
         }
     }
@@ -219,23 +234,16 @@ pub fn plan(
     facts: &dyn Fn(usize, usize) -> Facts,
 ) -> Result<Plan, RouteError> {
     let target = question.target()?;
-    let mut refused = Vec::new();
-    let mut able = Vec::new();
-    for (model, backend) in question.offered(target) {
-        match suit::fit(question, target, (model, backend), facts(model, backend)) {
-            Ok(candidate) => able.push(candidate),
-            Err(why) => refused.push(Refused {
-                model,
-                backend,
-                why,
-            }),
-        }
+    let (mut able, mut refused) = fitting(question, target, Doubt::Refuses, facts);
+    if able.is_empty() && !matches!(target, Target::Route(_)) {
+        (able, refused) = fitting(question, target, Doubt::Allows, facts);
     }
     if able.is_empty() {
         return Err(nobody(refused));
     }
     let floored = quality::above_floor(question, target, able, &mut refused)?;
-    let (mut candidates, rested) = health_split(floored.candidates, &mut refused, facts)?;
+    let free = with_room(floored.candidates, &mut refused, facts)?;
+    let (mut candidates, rested) = health_split(free, &mut refused, facts)?;
     let reason = order::sort(question, target, floored.uncertain, &mut candidates);
     if !question.falls_back(target) {
         candidates.truncate(1);
@@ -247,6 +255,27 @@ pub fn plan(
         refused,
         reason,
     })
+}
+
+/// Who suits the request, and who does not.
+fn fitting(
+    question: &Question<'_>,
+    target: Target,
+    doubt: Doubt,
+    facts: &dyn Fn(usize, usize) -> Facts,
+) -> (Vec<Candidate>, Vec<Refused>) {
+    let (mut able, mut refused) = (Vec::new(), Vec::new());
+    for (model, backend) in question.offered(target) {
+        match suit::fit(question, doubt, (model, backend), facts(model, backend)) {
+            Ok(candidate) => able.push(candidate),
+            Err(why) => refused.push(Refused {
+                model,
+                backend,
+                why,
+            }),
+        }
+    }
+    (able, refused)
 }
 
 impl Question<'_> {
@@ -330,6 +359,39 @@ fn nobody(refused: Vec<Refused>) -> RouteError {
     } else {
         RouteError::NoneCapable { refused }
     }
+}
+
+/// Leaves out whose model or provider is at its limit: another one serves, or nobody.
+fn with_room(
+    able: Vec<Candidate>,
+    refused: &mut Vec<Refused>,
+    facts: &dyn Fn(usize, usize) -> Facts,
+) -> Result<Vec<Candidate>, RouteError> {
+    let mut soonest = u64::MAX;
+    let mut free = Vec::with_capacity(able.len());
+    for candidate in able {
+        let Candidate { model, backend, .. } = candidate;
+        match facts(model, backend).full_ms {
+            None => free.push(candidate),
+            Some(left_ms) => {
+                soonest = soonest.min(left_ms);
+                let why = Refusal::Full { left_ms };
+                refused.push(Refused {
+                    model,
+                    backend,
+                    why,
+                });
+            }
+        }
+    }
+    if free.is_empty() {
+        let refused = std::mem::take(refused);
+        return Err(RouteError::AllFull {
+            refused,
+            retry_after_ms: soonest,
+        });
+    }
+    Ok(free)
 }
 
 /// Leaves out who can't be asked now. Where that would leave nobody, all are tried but those who

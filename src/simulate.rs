@@ -30,6 +30,7 @@
 
 pub mod account;
 mod answer;
+mod aside;
 mod ask;
 mod body;
 mod count;

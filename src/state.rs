@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admit::Room,
+    admit::{room::Room, table::Table},
     authenticate::Keys,
     call::{Means, client::Client, upstream::Upstream},
     config::Config,
@@ -30,6 +30,7 @@ pub struct World {
     pub keys: Keys,
     pub names: Names,
     pub means: Arc<Means>,
+    pub limits: Arc<Table>,
 }
 
 /// What lives as long as the process.
@@ -78,7 +79,9 @@ impl World {
             epoch: before.map_or_else(Instant::now, |world| world.means.epoch),
             config: Arc::clone(&config),
         };
+        let limits = Arc::new(Table::of(&config, before.map(|world| &*world.limits)));
         Self {
+            limits,
             keys: Keys::of(&config),
             names: Names::of(&config),
             means: Arc::new(means),
@@ -92,7 +95,19 @@ impl World {
         let nothing = (Arc::default(), Arc::default());
         let live: &Live = self.means.live.get(backend).unwrap_or(&nothing.0);
         let lengths: &Lengths = self.means.lengths.get(model).unwrap_or(&nothing.1);
-        live.facts(lengths, now_ms, estimate)
+        let mut facts = live.facts(lengths, now_ms, estimate);
+        facts.full_ms = self.full_ms(model, backend, now_ms, estimate);
+        facts
+    }
+
+    /// How long the limits of a call are reached for, if they are.
+    fn full_ms(&self, model: usize, backend: usize, now_ms: u64, estimate: u64) -> Option<u64> {
+        let provider = self.config.backends.get(backend)?.provider;
+        let probed = self.limits.of_call(model, provider).into_iter();
+        let denied = probed.filter_map(|limits| limits.probe(estimate, now_ms).err());
+        denied
+            .map(|denied| u64::try_from(denied.wait.as_millis()).unwrap_or(u64::MAX))
+            .max()
     }
 
     /// How a backend stands now.

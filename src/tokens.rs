@@ -8,10 +8,36 @@
 /// Thousandths of a token.
 type Milli = u64;
 
-/// Letters of a Latin word that one token holds on average, before the word is split.
-const WORD_LETTERS: u64 = 8;
-/// Letters of each further token of a long word.
-const WORD_PART: u64 = 4;
+/// What the n-th character of a run adds, by [`Class`]: a word is one token up to eight letters and
+/// one more for each four after them, digits go in threes, one space belongs to the word after it.
+/// The last three figures repeat for longer runs.
+const ADDS: [[Milli; RUN]; 5] = [
+    [1_000, 0, 0, 0, 0, 0, 0, 0, 250, 250, 250, 250],
+    [1_000, 0, 0, 1_000, 0, 0, 1_000, 0, 0, 1_000, 0, 0],
+    [0, 1_000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    // punctuation; pairs such as `()` or `":` are often one token
+    [700; RUN],
+    [0; RUN],
+];
+/// Characters of a run that are told apart.
+const RUN: usize = 12;
+
+/// The class of each byte. A table, as this is read for every byte of a prompt.
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 0x80 {
+        classes[byte] = match byte as u8 {
+            b'A'..=b'Z' | b'a'..=b'z' => Class::Letter,
+            b'0'..=b'9' => Class::Digit,
+            b'\t' | b'\n' | b'\r' | b' ' => Class::Space,
+            b'\\' => Class::Other,
+            _ => Class::Mark,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 /// Tokens of a message besides its text: role and separators.
 pub const PER_MESSAGE: u64 = 4;
@@ -32,32 +58,73 @@ pub struct Counter {
     pub chars: u64,
 }
 
-/// The run of characters that is being read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Run {
-    None,
-    Letters(u64),
-    Digits(u64),
-    Space(u64),
+/// What a character is to a tokenizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Letter,
+    Digit,
+    Space,
+    Mark,
+    /// Outside ASCII; as a byte also the backslash, whose meaning stands behind it.
+    Other,
+}
+
+impl Class {
+    fn of(byte: u8) -> Self {
+        CLASSES
+            .get(usize::from(byte))
+            .copied()
+            .unwrap_or(Self::Other)
+    }
+}
+
+/// The run of like characters that is being read.
+#[derive(Clone, Copy)]
+struct Run {
+    class: Class,
+    /// Characters of it before this one.
+    at: usize,
+}
+
+impl Run {
+    /// Takes the next character, and says what it adds.
+    fn next(&mut self, class: Class) -> Milli {
+        self.at = if class == self.class { self.at + 1 } else { 0 };
+        self.class = class;
+        let at = if self.at < RUN {
+            self.at
+        } else {
+            RUN - 3 + self.at % 3
+        };
+        let adds = ADDS.get(class as usize).and_then(|adds| adds.get(at));
+        adds.copied().unwrap_or(0)
+    }
 }
 
 impl Counter {
     /// Adds the text of a JSON string or any JSON value, as it stands in the request.
     pub fn add_json(&mut self, raw: &str) {
-        let mut run = Run::None;
+        let mut run = Run {
+            class: Class::Other,
+            at: 0,
+        };
         let bytes = raw.as_bytes();
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            let (code, length) = match byte {
-                b'\\' => escape(bytes.get(at + 1..).unwrap_or_default()),
-                0..0x80 => (u32::from(byte), 1),
-                _ => scalar(raw, at),
+            let (class, length) = match Class::of(byte) {
+                Class::Other => {
+                    let (code, length) = match byte {
+                        b'\\' => escape(bytes.get(at + 1..).unwrap_or_default()),
+                        _ => scalar(raw, at),
+                    };
+                    (self.other(code), length)
+                }
+                plain => (plain, 1),
             };
-            at += length;
+            self.total += run.next(class);
             self.chars += 1;
-            run = self.step(run, code);
+            at += length;
         }
-        self.close(run);
     }
 
     /// Adds a whole number of tokens.
@@ -71,50 +138,25 @@ impl Counter {
         self.total.div_ceil(1_000)
     }
 
-    fn step(&mut self, run: Run, code: u32) -> Run {
-        let next = match code {
-            0x41..=0x5A | 0x61..=0x7A => match run {
-                Run::Letters(n) => return Run::Letters(n + 1),
-                _ => Run::Letters(1),
-            },
-            0x30..=0x39 => match run {
-                Run::Digits(n) => return Run::Digits(n + 1),
-                _ => Run::Digits(1),
-            },
-            0x09 | 0x0A | 0x0D | 0x20 => match run {
-                Run::Space(n) => return Run::Space(n + 1),
-                _ => Run::Space(1),
-            },
+    /// The class of a character that was escaped or is outside ASCII; the latter is counted.
+    fn other(&mut self, code: u32) -> Class {
+        match u8::try_from(code) {
+            Ok(b'\\') => Class::Mark,
+            Ok(byte @ 0..0x80) => Class::of(byte),
             _ => {
                 self.total += single(code);
                 self.foreign += u64::from(code >= 0x250);
-                Run::None
+                Class::Other
             }
-        };
-        self.close(run);
-        next
-    }
-
-    fn close(&mut self, run: Run) {
-        self.total += match run {
-            Run::None => 0,
-            Run::Letters(n) if n <= WORD_LETTERS => 1_000,
-            Run::Letters(n) => 1_000 + (n - WORD_LETTERS) * 1_000 / WORD_PART,
-            Run::Digits(n) => n.div_ceil(3) * 1_000,
-            // one space belongs to the word after it
-            Run::Space(1) => 0,
-            Run::Space(_) => 1_000,
-        };
+        }
     }
 }
 
-/// Thousandths of a token of a character that stands by itself.
+/// Thousandths of a token of a character outside ASCII.
 fn single(code: u32) -> Milli {
     match code {
-        // punctuation; pairs such as `()` or `":` are often one token
-        0x00..=0x7F => 700,
         // Latin with marks: breaks the word around it
-        0x80..=0x24F => 600,
+        ..=0x24F => 600,
         // Greek, Cyrillic, Armenian
         0x250..=0x58F => 400,
         // Hebrew, Arabic, and the scripts of India and South-East Asia
@@ -195,6 +237,24 @@ mod tests {
                 got * 4 >= real * 3 && got * 4 <= real * 5,
                 "{text}: {got} for {real}"
             );
+        }
+    }
+
+    #[test]
+    fn long_runs_count_by_their_length() {
+        for (run, length, tokens) in [
+            ("a", 1, 1),
+            ("a", 8, 1),
+            ("a", 12, 2),
+            ("a", 48, 11),
+            ("7", 3, 1),
+            ("7", 4, 2),
+            ("7", 90, 30),
+            (" ", 1, 0),
+            (" ", 2, 1),
+            (" ", 70, 1),
+        ] {
+            assert_eq!(count(&run.repeat(length)), tokens, "{run} × {length}");
         }
     }
 

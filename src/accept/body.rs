@@ -8,7 +8,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 
 use crate::{
-    admit::{Held, Room},
+    admit::room::{Held, Room},
     error::BodyError,
 };
 

@@ -15,7 +15,6 @@ use crate::{
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 
 /// An answer.
 pub(super) fn reply(reply: Reply) -> Response {
@@ -28,14 +27,10 @@ pub(super) fn reply(reply: Reply) -> Response {
     response
 }
 
-/// An error after some attempts.
+/// An error on the path of a request.
 pub(super) fn failed(failed: &Failed) -> Response {
     let mut response = error(&failed.error);
-    if failed.attempts > 0 {
-        response
-            .headers_mut()
-            .insert(ATTEMPTS, failed.attempts.into());
-    }
+    response.headers_mut().extend(failed.headers.clone());
     response
 }
 

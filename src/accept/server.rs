@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
-use super::{admin::Peer, router::Closer};
+use super::{admin::Peer, patient::Patient, router::Closer};
 
 /// Connections that are open at once at one listener; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -24,6 +24,8 @@ const MAX_CONNECTIONS: usize = 10_000;
 const MAX_HEADERS: usize = 100;
 /// Bytes that a connection buffers: all headers of a request must fit.
 const MAX_BUFFER: usize = 128 * 1024;
+/// How long a client may leave bytes of its answer unread.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait after the system refused a connection for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -145,7 +147,8 @@ async fn connection(
         .header_read_timeout(keep_alive)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_BUFFER);
-    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut served =
+        pin!(builder.serve_connection(TokioIo::new(Patient::new(stream, WRITE_PATIENCE)), service));
     let mut leaving = false;
     loop {
         tokio::select! {

@@ -87,9 +87,12 @@ pub(super) async fn attempt(
     let sent = limits.first_byte(job.means.client.send(request)).await?;
     let answer = sent.map_err(|error| match error {
         SendError::ConnectTimeout => Failure::timed_out(Phase::Connect),
-        SendError::Connect(_) => Failure::without_answer(Class::Unreachable, "no connection"),
-        SendError::Dropped(_) => {
-            Failure::without_answer(Class::Dropped, "the connection ended without an answer")
+        SendError::Connect(cause) => {
+            Failure::without_answer(Class::Unreachable, "no connection").because(cause)
+        }
+        SendError::Dropped(cause) => {
+            let detail = "the connection ended without an answer";
+            Failure::without_answer(Class::Dropped, detail).because(cause)
         }
     })?;
     if answer.status() != StatusCode::OK {

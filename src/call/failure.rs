@@ -72,8 +72,10 @@ pub struct Failure {
     pub status: Option<StatusCode>,
     /// What the backend said, as sent: masked before a client sees it.
     pub body: Option<Box<ErrorBody>>,
-    /// What happened, for the log.
+    /// What happened, in words that a client may read.
     pub detail: &'static str,
+    /// What the system said, for the log.
+    pub cause: Option<String>,
 }
 
 /// Wordings of a prompt that is too long, in lower case.
@@ -157,7 +159,26 @@ impl Failure {
             status: None,
             body: None,
             detail,
+            cause: None,
         }
+    }
+
+    /// With what the system said.
+    #[must_use]
+    pub fn because(self, cause: String) -> Self {
+        Self {
+            cause: Some(cause),
+            ..self
+        }
+    }
+
+    /// What is to be written in the log: the system's words, or the backend's, which may hold what
+    /// a client wrote and so are masked and cut.
+    #[must_use]
+    pub fn for_log(&self) -> Option<String> {
+        let said = || self.body.as_ref().map(|body| error::mask(&body.message));
+        let text = self.cause.clone().or_else(said)?;
+        Some(text.chars().take(300).collect())
     }
 
     /// A deadline passed.
@@ -175,7 +196,8 @@ impl Failure {
             class,
             status: Some(status),
             body: parsed,
-            detail: "status",
+            detail: "the last one failed",
+            cause: None,
         }
     }
 
@@ -188,7 +210,8 @@ impl Failure {
             class,
             status: Some(status),
             body: Some(Box::new(body)),
-            detail: "error inside a success",
+            detail: "the last one failed in a success",
+            cause: None,
         }
     }
 

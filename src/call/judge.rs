@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::failure::{Class, Failure};
+use super::failure::{Class, Failure, Phase};
 
 /// What has happened so far.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,8 @@ pub fn judge(failure: &Failure, turn: &Turn) -> Step {
         return Step::Fail;
     }
     match failure.class {
-        Class::Rejected => Step::Fail,
+        // nobody else has any time left either
+        Class::Rejected | Class::TimedOut(Phase::Whole) => Step::Fail,
         Class::ContextTooLong => Step::NextLarger,
         Class::Incapable(_) | Class::Refused(_) | Class::TimedOut(_) => Step::Next,
         Class::Busy {
@@ -67,7 +68,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{call::failure::Phase, caps::Cap, route::health::DownReason};
+    use crate::{caps::Cap, route::health::DownReason};
 
     const TURN: Turn = Turn {
         attempts: 1,
@@ -95,6 +96,7 @@ mod tests {
             (wait(4), Step::Next, Step::Next),
             (Class::Busy { retry_after: None }, Step::Next, Step::Next),
             (Class::TimedOut(Phase::FirstByte), Step::Next, Step::Next),
+            (Class::TimedOut(Phase::Whole), Step::Fail, Step::Fail),
             (Class::ContextTooLong, Step::NextLarger, Step::NextLarger),
             (Class::Incapable(Cap::Tools), Step::Next, Step::Next),
             (

@@ -66,7 +66,7 @@ pub(super) fn run(once: bool, out: &mut dyn Write) -> Result<ExitCode, CliError>
         let mut report = Report::new(&gateway.app.world().config);
         for request in requests::all() {
             let answer = send::send(gateway.client_address, &request).await;
-            report.add(&request, answer.map_err(CliError::Failed)?);
+            report.add(&request, &answer.map_err(CliError::Failed)?);
         }
         report.write(out)?;
         if once {

@@ -14,7 +14,7 @@ use super::CliError;
 use crate::{
     catalog::{self, Protocol},
     config::{
-        Checked, Config, Objective, OnUncertain, Price, Route,
+        Checked, Config, Limits, Objective, OnUncertain, Price, Route,
         load::{self, Environment, Overrides, ProcessEnvironment},
     },
     serve::{Listeners, random_key},
@@ -187,6 +187,7 @@ fn add_auto(config: &mut Config) {
         on_uncertain: OnUncertain::Strongest,
         fallback: true,
         baseline: None,
+        limits: Limits::default(),
     });
 }
 

@@ -23,6 +23,7 @@ mod offers;
 mod providers;
 mod routes;
 mod server;
+mod unintended;
 
 /// The facts about providers that need not be written down.
 pub trait Catalog {
@@ -55,20 +56,21 @@ pub(super) fn check(
         mistakes: Vec::new(),
         warnings: Vec::new(),
     };
+    let limits = server::limits(raw.limits);
     let server = server::server(raw.server.unwrap_or_default(), &mut findings);
     let admin = server::admin(raw.admin.unwrap_or_default(), &server, &mut findings);
     let retries = server::retries(&raw.retries.unwrap_or_default());
     let providers = providers::check(raw.providers.unwrap_or_default(), catalog, &mut findings);
 
     let routes = raw.routes.unwrap_or_default();
-    let mut models = models::Models::new(&providers);
+    let mut models = models::Models::new(&providers, catalog);
     let all_from_catalogue = offer_all || raw.models.is_none();
-    models.add_written(raw.models.unwrap_or_default(), catalog, &mut findings);
+    models.add_written(raw.models.unwrap_or_default(), &mut findings);
     models.claim_routes(&routes, &mut findings);
     if all_from_catalogue {
         models.add_all_offers(&mut findings);
     }
-    let routes = routes::check(routes, &mut models, catalog, &mut findings);
+    let routes = routes::check(routes, &mut models, &mut findings);
 
     let keys = keys::check(raw.keys.unwrap_or_default(), &models, &mut findings);
     keys::apart_from_admin(&keys, &admin, &mut findings);
@@ -93,6 +95,7 @@ pub(super) fn check(
         routes,
         keys,
         retries,
+        limits,
     };
     Ok(Checked {
         config,

@@ -218,11 +218,12 @@ pub(super) fn shorten(text: &str) -> String {
 
 /// The most similar of some names, if one is similar enough to be meant.
 pub(super) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let tolerance = (name.chars().count() / 3).max(1);
+    let length = name.chars().count();
+    let tolerance = (length / 3).max(1);
     known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= tolerance && *candidate != name)
+        .filter(|(distance, _)| (1..=tolerance).contains(distance) && *distance < length)
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -264,5 +265,6 @@ mod tests {
         assert_eq!(similar("api-key", known), Some("api_key"));
         assert_eq!(similar("weights", known), None);
         assert_eq!(similar("", known), None);
+        assert_eq!(similar("x", ["y"]), None);
     }
 }

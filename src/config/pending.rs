@@ -8,7 +8,7 @@ use super::mistake::{Path, Step};
 
 /// Keys, and values of keys (`path: value`), by path: `[]` is any item of a list and `*` any key
 /// of a mapping.
-const PENDING: [&str; 28] = [
+const PENDING: [&str; 23] = [
     "auth.jwt",
     "auth.mode: jwt",
     "auth.mode[]: jwt",
@@ -17,23 +17,18 @@ const PENDING: [&str; 28] = [
     "keys[].budget",
     "keys[].expires",
     "keys[].expose",
-    "keys[].limits",
     "keys[].may",
     "keys[].policy",
     "keys[].tags",
-    "limits",
     "metrics",
-    "models[].limits",
     "providers.*.api_keys",
     "providers.*.ca_file",
-    "providers.*.limits",
     "providers.*.protocol: anthropic",
     "providers.*.protocol: azure",
     "providers.*.protocol: bedrock",
     "providers.*.protocol: gemini",
     "providers.*.proxy",
     "routes[].affinity: conversation",
-    "routes[].limits",
     "scores",
     "server.tls",
     "store",

@@ -4,7 +4,10 @@
 //! `None`; what absence means is decided in `check`. Parts that are not built yet do not stand
 //! here but in `pending`.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU32, NonZeroU64},
+};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,6 +42,8 @@ pub struct Raw {
     pub keys: Option<Vec<Key>>,
     /// How often and how long a failed attempt is repeated.
     pub retries: Option<Retries>,
+    /// Limits of the whole gateway; providers, models, routes and keys take the same block.
+    pub limits: Option<Limits>,
 }
 
 /// The address for clients and its limits.
@@ -146,6 +151,8 @@ pub struct Provider {
     /// Which spelling of the output limit the endpoint takes. Absent: what is known of a
     /// catalogue provider; else as the client sent it.
     pub output_limit: Option<OutputLimit>,
+    /// Requests and tokens a minute, and requests at once.
+    pub limits: Option<Limits>,
 }
 
 /// The wire dialect of an endpoint.
@@ -204,6 +211,8 @@ pub struct Model {
     pub caps: Option<Vec<Capability>>,
     /// The chance of an acceptable answer, by kind of work.
     pub quality: Option<Quality>,
+    /// Requests and tokens a minute, and requests at once.
+    pub limits: Option<Limits>,
 }
 
 /// One model at one provider.
@@ -323,6 +332,8 @@ pub struct Route {
     pub baseline: Option<Pattern>,
     /// `none`: a conversation may move to another backend at any time.
     pub affinity: Option<Affinity>,
+    /// Requests and tokens a minute, and requests at once.
+    pub limits: Option<Limits>,
 }
 
 /// Models by name, or all of them.
@@ -381,6 +392,23 @@ pub struct Key {
     pub sha256: Option<DigestText>,
     /// What it may ask for; a `*` at the end matches any rest. Absent: everything.
     pub models: Option<Vec<Pattern>>,
+    /// Requests and tokens a minute, and requests at once.
+    pub limits: Option<Limits>,
+}
+
+/// What may be asked for in a minute and at once; absent is unlimited.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Requests a minute, all of which may come at once.
+    #[schemars(range(min = 1, max = 4294967295u32))]
+    pub rpm: Option<NonZeroU32>,
+    /// Tokens a minute: prompt and worst-case output on entry, corrected to the real use.
+    #[schemars(range(min = 1))]
+    pub tpm: Option<NonZeroU64>,
+    /// Requests at once.
+    #[schemars(range(min = 1, max = 4294967295u32))]
+    pub max_concurrent: Option<NonZeroU32>,
 }
 
 /// How often and how long a failed attempt is repeated.

@@ -238,7 +238,7 @@ impl<'s> Walk<'s> {
         let Err(error) = (format.check)(&scalar.text) else {
             return;
         };
-        let message = if format.shown {
+        let message = if format.shown && !scalar.text.is_empty() {
             format!("`{}`: {error}", scalar.shown())
         } else {
             error.to_string()
@@ -341,7 +341,9 @@ fn expectation(schema: &Json) -> Vec<String> {
 /// How a scalar of the wrong type is most likely mended.
 fn mismatch_hint(scalar: &Scalar, branches: &[&Json]) -> Option<String> {
     let any = |kind: &str| branches.iter().any(|branch| takes(branch, kind));
+    let meant = similar(&scalar.text, branches.iter().copied().flat_map(words));
     match scalar.typed() {
+        Typed::Text if meant.is_some() => meant.map(|word| format!("did you mean `{word}`?")),
         Typed::Null => Some("give it a value or remove the key".to_owned()),
         Typed::Text if any("boolean") => Some("write true or false".to_owned()),
         Typed::Text if any("integer") || any("number") => {

@@ -98,7 +98,7 @@ impl StreamBody {
     fn error_event(&mut self, error: &GatewayError) -> Bytes {
         self.closer.notify_one();
         self.state = State::Ended;
-        sse::event(&error.public().to_json())
+        sse::event(error.public().to_json().as_bytes())
     }
 
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {

@@ -220,6 +220,9 @@ pub fn why(refusal: Refusal) -> String {
                 chance(floor)
             )
         }
+        Refusal::Full { left_ms } => {
+            format!("is at its limit for another {} s", left_ms.div_ceil(1_000))
+        }
         Refusal::Unhealthy(Standing::Cooling { left_ms, .. }) => {
             format!("is busy for another {} s", left_ms.div_ceil(1_000))
         }

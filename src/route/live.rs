@@ -20,6 +20,7 @@ impl Live {
             prompt_tokens: self.learned.prompt_tokens(estimate),
             output_tokens: lengths.output_tokens(),
             first_token_us: self.learned.first_token_us(),
+            full_ms: None,
         }
     }
 }

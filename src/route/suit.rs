@@ -4,12 +4,20 @@ use super::{Candidate, Facts, Question, Refusal, cost};
 use crate::{
     caps::{Cap, Caps},
     config::Backend,
-    route::names::Target,
 };
 
 /// A context that every chat model in use has. A backend whose context nobody stated is given
 /// requests up to it: Ollama cuts at this length unless told otherwise.
 const SURE_CONTEXT: u64 = 4_096;
+
+/// What to make of a fact that nobody stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Not known is not able: for whoever leaves the choice to us.
+    Refuses,
+    /// Let the backend judge: for a name that the client chose itself.
+    Allows,
+}
 
 /// What is taken for granted of a backend whose abilities nobody stated.
 fn undeclared() -> Caps {
@@ -19,7 +27,7 @@ fn undeclared() -> Caps {
 /// The candidate that a backend makes, or why it makes none.
 pub(super) fn fit(
     question: &Question<'_>,
-    target: Target,
+    doubt: Doubt,
     (model, index): (usize, usize),
     facts: Facts,
 ) -> Result<Candidate, Refusal> {
@@ -51,44 +59,57 @@ pub(super) fn fit(
             .then_some(())
             .ok_or(Refusal::Region)?;
     }
-    able(question, target, backend)?;
+    able(question, doubt, backend)?;
     let output = facts
         .output_tokens
         .min(question.needs.max_output.unwrap_or(u64::MAX));
     let output = output.min(backend.max_output.unwrap_or(u64::MAX));
-    room(question, backend, facts.prompt_tokens, output)?;
+    room(question, doubt, backend, (facts.prompt_tokens, output))?;
     let output_tokens = output.saturating_mul(question.needs.choices);
     Ok(Candidate {
         model,
         backend: index,
         prompt_tokens: facts.prompt_tokens,
         output_tokens,
+        worst_output: worst_output(question, backend, facts.prompt_tokens),
         expected: cost::expected(question, backend, facts.prompt_tokens, output_tokens),
         quality: backend.quality.at(question.domain),
         first_token_us: facts.first_token_us,
     })
 }
 
-/// Has the backend every ability that the request needs? A name that the client chose itself is
-/// given the benefit of the doubt where nobody stated the backend's abilities; a route is not.
-fn able(question: &Question<'_>, target: Target, backend: &Backend) -> Result<(), Refusal> {
-    let has = match (backend.caps, target) {
-        (Some(caps), _) => caps,
-        (None, Target::Route(_)) => undeclared(),
-        (None, _) => return Ok(()),
-    };
+/// Has the backend every ability that the request needs?
+fn able(question: &Question<'_>, doubt: Doubt, backend: &Backend) -> Result<(), Refusal> {
+    let has = backend.caps.unwrap_or_else(undeclared);
     match question.needs.caps.without(has).iter().next() {
-        Some(lacking) => Err(Refusal::Lacks(lacking)),
-        None => Ok(()),
+        Some(lacking) if doubt == Doubt::Refuses || backend.caps_are_all => {
+            Err(Refusal::Lacks(lacking))
+        }
+        _ => Ok(()),
     }
+}
+
+/// The longest output: what the client allows, else what the backend or its context does.
+fn worst_output(question: &Question<'_>, backend: &Backend, prompt: u64) -> u64 {
+    let in_context = || {
+        backend
+            .context
+            .map(|context| context.saturating_sub(prompt))
+    };
+    let most = match (question.needs.max_output, backend.max_output) {
+        (Some(asked), _) => asked,
+        (None, Some(most)) => most.min(in_context().unwrap_or(most)),
+        (None, None) => in_context().unwrap_or(SURE_CONTEXT),
+    };
+    most.saturating_mul(question.needs.choices)
 }
 
 /// Is there room for the prompt, and for the output that is asked for or expected?
 fn room(
     question: &Question<'_>,
+    doubt: Doubt,
     backend: &Backend,
-    prompt: u64,
-    expected: u64,
+    (prompt, expected): (u64, u64),
 ) -> Result<(), Refusal> {
     let asked = question.needs.max_output;
     if let (Some(needed), Some(has)) = (asked, backend.max_output)
@@ -96,9 +117,14 @@ fn room(
     {
         return Err(Refusal::Output { needed, has });
     }
+    let has = match (backend.context, doubt) {
+        (Some(has), _) => has,
+        (None, Doubt::Refuses) => SURE_CONTEXT,
+        (None, Doubt::Allows) => return Ok(()),
+    };
     // without a limit of the client, the answer ends where the context does
     let needed = prompt.saturating_add(asked.unwrap_or(expected.min(1)));
-    if needed > backend.context.unwrap_or(SURE_CONTEXT) {
+    if needed > has {
         return Err(Refusal::Context {
             needed,
             has: backend.context,

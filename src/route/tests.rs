@@ -101,6 +101,7 @@ impl<'a> Case<'a> {
             prompt_tokens: self.needs.prompt_tokens,
             output_tokens: 300,
             first_token_us: Some(1_000 - backend as u64),
+            full_ms: None,
         })
     }
 
@@ -390,10 +391,40 @@ routes: [{ name: auto, candidates: [m] }]
         case.plan().is_ok()
     };
     assert!(with("m", &[Cap::Tools], 50));
+    assert!(with("m", &[], 50_000));
     assert!(!with("auto", &[Cap::Tools], 50));
     assert!(with("auto", &[Cap::Streaming], 50));
     assert!(with("auto", &[], 4_000));
     assert!(!with("auto", &[], 5_000));
+}
+
+#[test]
+fn who_is_known_to_be_able_goes_before_who_is_only_not_known_to_be() {
+    let text = r#"
+providers: { own: { base_url: "http://127.0.0.1:1/v1" }, deepseek: { api_key: "0123456789" } }
+models:
+- name: m
+  backends: [{ provider: own, model: m, price: free }, { provider: deepseek, model: deepseek-flash }]
+- { name: stated, backends: [{ provider: own, model: s, price: free }], caps: [streaming] }
+"#;
+    let config = config(text);
+    let with = |model, cap: Cap| {
+        let mut case = Case::new(&config, model);
+        case.needs = needs(&[cap], 50);
+        case.plan().map(|plan| {
+            plan.candidates
+                .iter()
+                .map(|c| c.backend)
+                .collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(with("m", Cap::Tools).unwrap(), [1]);
+    // the catalogue does not say who can give several choices
+    assert_eq!(with("m", Cap::N).unwrap(), [0, 1]);
+    assert!(matches!(
+        with("stated", Cap::N),
+        Err(RouteError::NoneCapable { .. })
+    ));
 }
 
 proptest! {

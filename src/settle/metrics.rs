@@ -61,6 +61,8 @@ pub struct Metrics {
     pub refusals: IntCounterVec,
     /// backend, need
     pub capability_misses: IntCounterVec,
+    /// key, limit
+    pub rate_limited: IntCounterVec,
     pub client_retries: IntCounter,
     /// backend
     pub inflight: IntGaugeVec,
@@ -149,6 +151,11 @@ impl Metrics {
             decisions: to.counter("route_decisions_total", "Which model was put first, and by what.", &["route", "model", "reason"])?,
             refusals: to.counter("route_refusals_total", "Backends that were not put on the list.", &["route", "backend", "reason"])?,
             capability_misses: to.counter("capability_misses_total", "Requests that a backend turned out to be unable to serve.", &["backend", "need"])?,
+            rate_limited: to.counter(
+                "rate_limited_total",
+                "Requests that a limit refused, or that it passed on to another backend.",
+                &["key", "limit"],
+            )?,
             client_retries: to.plain("client_retries_total", "Requests that a client says it repeats.")?,
             inflight: to.gauge("inflight_requests", "Calls that are under way.", &["backend"])?,
             backend_up: to.gauge("backend_up", "1 if the backend is asked, 0 if it is left alone.", &["backend"])?,

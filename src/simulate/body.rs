@@ -16,6 +16,10 @@ use super::account::Visit;
 use super::answer::Counts;
 use super::events::Events;
 
+/// From the last flush to an RST. The kernel may hold small segments back until earlier ones are
+/// acknowledged (40 ms where the peer delays that), and an RST throws away what it holds.
+const RESET_GRACE: Duration = Duration::from_millis(50);
+
 /// What a body does next.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -33,6 +37,11 @@ pub(crate) enum Step {
     Reset,
     /// Silence until the client goes.
     Hang,
+}
+
+/// Breaks the connection once all that was sent has been delivered.
+pub(crate) fn cut() -> [Step; 3] {
+    [Step::Flush, Step::Wait(RESET_GRACE), Step::Reset]
 }
 
 /// The body of every answer of the simulator.

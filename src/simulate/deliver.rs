@@ -12,7 +12,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::account::Visit;
 use super::answer::{Answer, Counts};
-use super::body::{SimBody, Step};
+use super::body::{self, SimBody, Step};
 use super::directive::{Fault, Script};
 use super::events::{Events, UsageWish, silence, trickle};
 use super::refusal::{Refusal, status_object};
@@ -100,74 +100,78 @@ pub(crate) fn whole(
         visit.succeed();
         return json(StatusCode::OK, bytes);
     }
-    let bytes = Bytes::from(bytes);
-    let mut length = Some(bytes.len() as u64);
     let mut steps = VecDeque::new();
     if script.keepalive.is_some() {
-        length = None;
-        silence(
-            thinking(script, usage),
-            script.keepalive,
-            b"\n".to_vec(),
-            &mut steps,
-        );
+        let sign = b"\n".to_vec();
+        silence(thinking(script, usage), script.keepalive, sign, &mut steps);
     }
-    let tokens = (usage.completion, usage.reasoning);
-    let gap = script.gap;
-    let part = |events: u64| {
-        let end = usize::try_from(events.saturating_mul(EVENT_BYTES)).unwrap_or(usize::MAX);
-        Step::Output(bytes.slice(..end.min(bytes.len())), 0, 0)
-    };
-    let all = || Step::Output(bytes.clone(), tokens.0, tokens.1);
-    let fail = fault.map(|fault| Step::Fail(fault.label()));
-    match fault {
-        Some(Fault::HangHead) => steps.extend([Step::Fail("hang_head"), Step::Hang]),
-        Some(Fault::Cut(at)) => {
-            steps.extend(fail);
-            steps.extend([part(at), Step::Flush, Step::Reset]);
-        }
-        Some(Fault::End(at)) => {
-            length = None;
-            steps.extend(fail);
-            steps.push_back(part(at));
-        }
-        Some(Fault::Stall(at)) => {
-            steps.extend(fail);
-            steps.extend([part(at), Step::Hang]);
-        }
-        Some(Fault::Error(_)) => {
-            let error = error_data(script);
-            length = length.map(|_| error.len() as u64);
-            steps.extend(fail);
-            steps.push_back(Step::Send(error));
-        }
-        Some(Fault::Garbage(at)) => {
-            let text = Bytes::from_static(b"<this is not JSON>");
-            length = length
-                .map(|_| EVENT_BYTES.saturating_mul(at).min(bytes.len() as u64))
-                .map(|sent| sent + text.len() as u64);
-            steps.extend(fail);
-            steps.extend([part(at), Step::Send(text)]);
-        }
-        Some(Fault::Short) => {
-            length = Some(bytes.len() as u64 + MISSING_BYTES);
-            steps.extend(fail);
-            steps.extend([all(), Step::Flush]);
-        }
-        Some(Fault::SlowBody) => trickle(bytes.clone(), gap, tokens, &mut steps),
-        _ => steps.push_back(all()),
-    }
+    let length = pace(script, Bytes::from(bytes), usage, fault, &mut steps);
+    let length = length.filter(|_| script.keepalive.is_none());
     let mut response = plain(
         StatusCode::OK,
         JSON,
         SimBody::paced(visit, usage, steps, None),
     );
     if let Some(length) = length {
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     response
+}
+
+/// The steps of a JSON answer under a fault, and the length that its head announces, if any.
+fn pace(
+    script: &Script,
+    bytes: Bytes,
+    usage: Counts,
+    fault: Option<Fault>,
+    steps: &mut VecDeque<Step>,
+) -> Option<u64> {
+    let length = bytes.len() as u64;
+    let tokens = (usage.completion, usage.reasoning);
+    // what a break leaves is billed as nothing: no provider counts half a document
+    let part = |events: u64| {
+        let end = events.saturating_mul(EVENT_BYTES).min(length);
+        let part = bytes.slice(..usize::try_from(end).unwrap_or(bytes.len()));
+        (end > 0).then_some(Step::Output(part, 0, 0))
+    };
+    let harmless = matches!(fault, None | Some(Fault::SlowBody));
+    steps.extend(
+        fault
+            .filter(|_| !harmless)
+            .map(|fault| Step::Fail(fault.label())),
+    );
+    match fault {
+        Some(Fault::HangHead) => steps.push_back(Step::Hang),
+        Some(Fault::Cut(at)) => {
+            steps.extend(part(at));
+            steps.extend(body::cut());
+        }
+        Some(Fault::End(at)) => {
+            steps.extend(part(at));
+            return None;
+        }
+        Some(Fault::Stall(at)) => {
+            steps.extend(part(at));
+            steps.push_back(Step::Hang);
+        }
+        Some(Fault::Error(_)) => {
+            steps.push_back(Step::Send(error_data(script)));
+            return None;
+        }
+        Some(Fault::Garbage(at)) => {
+            steps.extend(part(at));
+            steps.push_back(Step::Send(Bytes::from_static(b"<this is not JSON>")));
+            return None;
+        }
+        Some(Fault::Short) => {
+            steps.extend([Step::Output(bytes, tokens.0, tokens.1), Step::Flush]);
+            return Some(length + MISSING_BYTES);
+        }
+        Some(Fault::SlowBody) => trickle(bytes, script.gap, tokens, steps),
+        _ => steps.push_back(Step::Output(bytes, tokens.0, tokens.1)),
+    }
+    Some(length)
 }
 
 /// How long the model takes for a whole answer: what the same stream would take.

@@ -3,247 +3,19 @@
 //! Given a name, it decides how that model behaves. It promises to refuse what it does not know,
 //! so that a test with a misspelt directive fails instead of testing nothing.
 
+mod kinds;
+mod table;
+
 use std::time::Duration;
 
 use super::provider_errors::{self, ErrorBody};
+pub(crate) use kinds::{Fault, LineEnd, UsageStyle};
+use table::{DIRECTIVES, FAULTS};
 
 /// Most output tokens that `out=` may ask for: an answer is composed in memory.
 const MAX_OUT: u64 = 200_000;
 /// Most tool calls that `calls=` may ask for.
 const MAX_CALLS: u64 = 64;
-
-/// Every directive: its name, how it is written, what it does. The error for an unknown one lists
-/// the first column, and `docs/simulator.md` holds the same table.
-pub(crate) const DIRECTIVES: &[(&str, &str, &str)] = &[
-    ("out", "out=N", "visible output tokens"),
-    ("chunks", "chunks=N", "content events of a stream"),
-    ("chunk", "chunk=N", "tokens in one content event (1)"),
-    (
-        "ttft",
-        "ttft=200ms",
-        "silence between the head and the first event or the JSON",
-    ),
-    ("gap", "gap=20ms", "pause between two content events"),
-    ("head", "head=1s", "delay before the response head"),
-    (
-        "prompt",
-        "prompt=N",
-        "prompt tokens that are reported, instead of the counted ones",
-    ),
-    ("cached", "cached=N", "how many of them were cached"),
-    (
-        "reasoning",
-        "reasoning=N",
-        "reasoning tokens (0 switches reasoning off)",
-    ),
-    ("usage", "usage=STYLE", "how usage is reported"),
-    ("calls", "calls=N", "parallel tool calls (1)"),
-    ("sse", "sse=lf|crlf|cr", "line ends of a stream"),
-    ("nospace", "nospace", "`data:{` without the space"),
-    (
-        "comments",
-        "comments=N",
-        "comment lines before every event, the first too",
-    ),
-    (
-        "keepalive",
-        "keepalive=1s",
-        "comments (blank lines before JSON) during ttft",
-    ),
-    ("split", "split=N", "at most N bytes in one TCP write"),
-    ("nodone", "nodone", "no `[DONE]`"),
-    ("nofinish", "nofinish", "no event with a finish_reason"),
-    ("multiline", "multiline", "two data lines in each event"),
-    ("bom", "bom", "a byte order mark before a stream"),
-    (
-        "strict",
-        "strict",
-        "unknown members of the body are refused",
-    ),
-    ("fault", "fault=KIND", "what goes wrong"),
-    (
-        "body",
-        "body=NAME",
-        "the error body, as a real provider words it",
-    ),
-    (
-        "retry_after",
-        "retry_after=2",
-        "the header of a faulty status; with ms, retry-after-ms too",
-    ),
-    (
-        "fail",
-        "fail=K",
-        "only the first K requests for this name meet the fault",
-    ),
-    (
-        "every",
-        "every=K",
-        "only each K-th request for this name meets it",
-    ),
-    (
-        "idle_close",
-        "idle_close=50ms",
-        "the server closes the connection after this idle time",
-    ),
-];
-
-/// How each fault is written, and what it does.
-pub(crate) const FAULTS: &[(&str, &str)] = &[
-    ("status[:S]", "an error status with an error body"),
-    ("reset", "RST before the head"),
-    ("close", "FIN before the head"),
-    ("hang", "no answer at all"),
-    ("hang_head", "the head, then silence"),
-    ("cut:N", "RST after N events"),
-    (
-        "end:N",
-        "a properly ended transfer after N events: no finish_reason, no [DONE]",
-    ),
-    ("stall:N", "silence after N events"),
-    (
-        "garbage:N",
-        "an event that is not JSON after N events, then on",
-    ),
-    ("error_first", "status 200, the first event is an error"),
-    ("error:N", "an error event after N events, then the end"),
-    ("notjson", "status 200 with an HTML page"),
-    ("empty", "status 200 with an empty body"),
-    ("short", "a content-length larger than what is sent"),
-    ("slow_body", "one byte at a time, every `gap` (20ms)"),
-];
-
-/// How usage is reported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum UsageStyle {
-    #[default]
-    OpenAi,
-    DeepSeek,
-    Last,
-    Continuous,
-    Bare,
-    Xai,
-    Missing,
-    Null,
-    Zero,
-    Bad,
-}
-
-impl UsageStyle {
-    const NAMES: [(&'static str, Self); 10] = [
-        ("openai", Self::OpenAi),
-        ("deepseek", Self::DeepSeek),
-        ("last", Self::Last),
-        ("continuous", Self::Continuous),
-        ("bare", Self::Bare),
-        ("xai", Self::Xai),
-        ("none", Self::Missing),
-        ("null", Self::Null),
-        ("zero", Self::Zero),
-        ("bad", Self::Bad),
-    ];
-}
-
-/// The line ends of a stream: all three are legal in an event stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum LineEnd {
-    #[default]
-    Lf,
-    CrLf,
-    Cr,
-}
-
-impl LineEnd {
-    const NAMES: [(&'static str, Self); 3] =
-        [("lf", Self::Lf), ("crlf", Self::CrLf), ("cr", Self::Cr)];
-
-    pub(crate) fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::Lf => b"\n",
-            Self::CrLf => b"\r\n",
-            Self::Cr => b"\r",
-        }
-    }
-}
-
-/// What goes wrong. Counts are data events of a stream; in a JSON answer one stands for 16 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// `None`: the status that comes with the error body.
-    Status(Option<u16>),
-    Reset,
-    Close,
-    Hang,
-    HangHead,
-    Cut(u64),
-    End(u64),
-    Stall(u64),
-    Garbage(u64),
-    Error(u64),
-    NotJson,
-    Empty,
-    Short,
-    SlowBody,
-}
-
-impl Fault {
-    /// The word under which the account counts it.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Status(_) => "status",
-            Self::Reset => "reset",
-            Self::Close => "close",
-            Self::Hang => "hang",
-            Self::HangHead => "hang_head",
-            Self::Cut(_) => "cut",
-            Self::End(_) => "end",
-            Self::Stall(_) => "stall",
-            Self::Garbage(_) => "garbage",
-            Self::Error(_) => "error",
-            Self::NotJson => "notjson",
-            Self::Empty => "empty",
-            Self::Short => "short",
-            Self::SlowBody => "slow_body",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (kind, argument) = match text.split_once(':') {
-            Some((kind, argument)) => (kind, Some(argument)),
-            None => (text, None),
-        };
-        if kind == "status" {
-            let Some(argument) = argument else {
-                return Some(Self::Status(None));
-            };
-            let status = argument.parse().ok().filter(|s| (200..=599).contains(s))?;
-            return Some(Self::Status(Some(status)));
-        }
-        if let Some(argument) = argument {
-            let count = argument.parse().ok()?;
-            return Some(match kind {
-                "cut" => Self::Cut(count),
-                "end" => Self::End(count),
-                "stall" => Self::Stall(count),
-                "garbage" => Self::Garbage(count),
-                "error" => Self::Error(count),
-                _ => return None,
-            });
-        }
-        Some(match kind {
-            "reset" => Self::Reset,
-            "close" => Self::Close,
-            "hang" => Self::Hang,
-            "hang_head" => Self::HangHead,
-            "error_first" => Self::Error(0),
-            "notjson" => Self::NotJson,
-            "empty" => Self::Empty,
-            "short" => Self::Short,
-            "slow_body" => Self::SlowBody,
-            _ => return None,
-        })
-    }
-}
 
 /// How one model behaves; the default is a plain, healthy, fast one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -556,6 +328,29 @@ mod tests {
                 Script::parse(&format!("m+fault={form}+every=2"), "").is_ok(),
                 "{form}"
             );
+        }
+    }
+
+    #[test]
+    fn the_guide_and_the_module_name_every_directive_fault_style_and_body() {
+        let guide = include_str!("../../docs/simulator.md");
+        let module = include_str!("../simulate.rs");
+        let words = |form: &str| form.split(['[', ':']).next().unwrap().to_owned();
+        for (_, form, _) in DIRECTIVES {
+            let form = form.replace('|', "\\|");
+            assert!(guide.contains(&format!("`{form}`")), "{form}");
+            assert!(module.contains(&format!("`{form}`")), "{form}");
+        }
+        for (form, _) in FAULTS {
+            let mark = format!("`{}", words(form));
+            assert!(guide.contains(&mark) && module.contains(&mark), "{form}");
+        }
+        for (style, _) in UsageStyle::NAMES {
+            let mark = format!("`{style}`");
+            assert!(guide.contains(&mark) && module.contains(&mark), "{style}");
+        }
+        for body in provider_errors::names() {
+            assert!(guide.contains(&format!("`{body}`")), "{body}");
         }
     }
 

@@ -13,7 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::account::Model;
 use super::answer::{Answer, Counts};
-use super::body::Step;
+use super::body::{self, Step};
 use super::directive::{Fault, Script, UsageStyle};
 use super::render::{self, Delta, UsageField};
 use pieces::Piece;
@@ -131,7 +131,8 @@ impl Events {
         let fail = Step::Fail(fault.label());
         self.place = match fault {
             Fault::Cut(at) if at == sent => {
-                steps.extend([fail, Step::Flush, Step::Reset]);
+                steps.push_back(fail);
+                steps.extend(body::cut());
                 Place::Over
             }
             Fault::End(at) if at == sent => {

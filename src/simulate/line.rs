@@ -13,8 +13,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::Sleep;
 
 use super::account::Model;
+
+/// Pause after a small write: long enough for a peer to read it before the next one.
+const SMALL_WRITE_PAUSE: Duration = Duration::from_millis(1);
+/// Small writes of one answer that are followed by the pause; later ones give up one turn only, so
+/// that a long answer is not slow.
+const PACED_WRITES: u64 = 100;
 
 /// Commands for one connection and what is known of it. All fields are only hints between the one
 /// task that runs the connection and the bodies it polls, hence the relaxed ordering.
@@ -22,6 +29,8 @@ use super::account::Model;
 pub(crate) struct Line {
     /// Most bytes in one write; 0 is no limit.
     split: AtomicUsize,
+    /// Small writes of this answer.
+    small_writes: AtomicU64,
     reset: AtomicBool,
     flushed: AtomicBool,
     /// A body waits for the flush.
@@ -43,6 +52,7 @@ impl Line {
     pub(crate) fn begin(&self) -> u64 {
         self.busy.store(true, Relaxed);
         self.split.store(0, Relaxed);
+        self.small_writes.store(0, Relaxed);
         self.requests.fetch_add(1, Relaxed)
     }
 
@@ -115,8 +125,17 @@ impl Line {
 pub(crate) struct Wire {
     stream: TcpStream,
     line: Arc<Line>,
-    /// The last small write has just been made: let the peer read before the next.
-    pausing: bool,
+    pause: Pause,
+}
+
+/// What stands between two small writes.
+#[derive(Debug, Default)]
+enum Pause {
+    #[default]
+    Over,
+    /// Other tasks run once.
+    Turn,
+    Sleep(Pin<Box<Sleep>>),
 }
 
 impl Wire {
@@ -124,19 +143,34 @@ impl Wire {
         Self {
             stream,
             line,
-            pausing: false,
+            pause: Pause::Over,
         }
     }
 
-    /// Lets other tasks run between two small writes, so that a peer in this process sees them
-    /// apart.
-    fn pause(&mut self, cx: &Context<'_>) -> Poll<()> {
-        self.pausing = !self.pausing;
-        if self.pausing {
-            return Poll::Ready(());
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match std::mem::take(&mut self.pause) {
+            Pause::Over => Poll::Ready(()),
+            Pause::Turn => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Pause::Sleep(mut sleep) => {
+                let polled = sleep.as_mut().poll(cx);
+                if polled.is_pending() {
+                    self.pause = Pause::Sleep(sleep);
+                }
+                polled
+            }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+    }
+
+    fn pause_after_small_write(&mut self) {
+        let before = self.line.small_writes.fetch_add(1, Relaxed);
+        self.pause = if before < PACED_WRITES {
+            Pause::Sleep(Box::pin(tokio::time::sleep(SMALL_WRITE_PAUSE)))
+        } else {
+            Pause::Turn
+        };
     }
 }
 
@@ -175,13 +209,11 @@ impl AsyncWrite for Wire {
         if limit == 0 {
             return Pin::new(&mut self.stream).poll_write(cx, bytes);
         }
-        ready!(self.pause(cx));
+        ready!(self.poll_pause(cx));
         let first = bytes.get(..limit).unwrap_or(bytes);
-        let written = Pin::new(&mut self.stream).poll_write(cx, first);
-        if written.is_pending() {
-            self.pausing = false;
-        }
-        written
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, first));
+        self.pause_after_small_write();
+        Poll::Ready(written)
     }
 
     fn poll_write_vectored(

@@ -3,6 +3,7 @@
 //! Pure. Nothing here knows about server-sent events, timing or faults.
 
 mod logprobs;
+mod usage;
 
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use super::answer::{Answer, CREATED, Call, Choice, Counts};
 use super::ask::Endpoint;
 use super::directive::UsageStyle;
 use logprobs::Logprobs;
+use usage::Usage;
 
 /// What happens to the `usage` member of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,33 +50,6 @@ struct Object<'a, C: Serialize> {
 #[derive(Serialize)]
 struct BareUsage {
     usage: Usage,
-}
-
-#[derive(Serialize)]
-struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: PromptDetails,
-    completion_tokens_details: CompletionDetails,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prompt_cache_hit_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prompt_cache_miss_tokens: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct PromptDetails {
-    cached_tokens: u64,
-    audio_tokens: u64,
-}
-
-#[derive(Serialize)]
-struct CompletionDetails {
-    reasoning_tokens: u64,
-    audio_tokens: u64,
-    accepted_prediction_tokens: u64,
-    rejected_prediction_tokens: u64,
 }
 
 #[derive(Serialize)]
@@ -195,7 +170,7 @@ pub(crate) fn chunk(answer: &Answer, index: usize, delta: Delta, usage: UsageFie
 pub(crate) fn usage_chunk(answer: &Answer, style: UsageStyle) -> Vec<u8> {
     if style == UsageStyle::Bare {
         return json(&BareUsage {
-            usage: usage(answer.usage, style),
+            usage: Usage::of(answer.usage, style),
         });
     }
     let none: &[ChunkChoice<'_>] = &[];
@@ -230,7 +205,7 @@ fn object<C: Serialize>(
         usage: match field {
             UsageField::Absent => None,
             UsageField::Null => Some(None),
-            UsageField::Given(counts, style) => Some(Some(usage(counts, style))),
+            UsageField::Given(counts, style) => Some(Some(Usage::of(counts, style))),
         },
     })
 }
@@ -315,47 +290,4 @@ fn delta_part(choice: &Choice, delta: Delta) -> DeltaPart<'_> {
         Delta::Finish => {}
     }
     part
-}
-
-fn usage(counts: Counts, style: UsageStyle) -> Usage {
-    let Counts {
-        prompt,
-        mut cached,
-        mut completion,
-        mut reasoning,
-    } = counts;
-    let mut total = prompt.saturating_add(completion);
-    let mut prompt_tokens = prompt;
-    match style {
-        UsageStyle::Zero => {
-            (prompt_tokens, cached, completion, reasoning, total) = (0, 0, 0, 0, 0);
-        }
-        // parts greater than their wholes, and a sum that is none
-        UsageStyle::Bad => {
-            cached = prompt.saturating_add(1000);
-            reasoning = completion.saturating_add(1000);
-            total = prompt / 2;
-        }
-        // the completion without its reasoning, the total with it
-        UsageStyle::Xai => completion = completion.saturating_sub(reasoning),
-        _ => {}
-    }
-    let deepseek = style == UsageStyle::DeepSeek;
-    Usage {
-        prompt_tokens,
-        completion_tokens: completion,
-        total_tokens: total,
-        prompt_tokens_details: PromptDetails {
-            cached_tokens: cached,
-            audio_tokens: 0,
-        },
-        completion_tokens_details: CompletionDetails {
-            reasoning_tokens: reasoning,
-            audio_tokens: 0,
-            accepted_prediction_tokens: 0,
-            rejected_prediction_tokens: 0,
-        },
-        prompt_cache_hit_tokens: deepseek.then_some(cached),
-        prompt_cache_miss_tokens: deepseek.then(|| prompt.saturating_sub(cached)),
-    }
 }

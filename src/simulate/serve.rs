@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ALLOW, CONNECTION};
+use http::header::CONNECTION;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -20,11 +20,11 @@ use super::body::SimBody;
 use super::directive::Fault;
 use super::events::UsageWish;
 use super::line::Line;
-use super::received::{self, Received};
+use super::received::Received;
 use super::refusal::Refusal;
 use super::route::Route;
 use super::server::Server;
-use super::{deliver, directive, embedding, headers, render};
+use super::{aside, deliver, directive, embedding, headers, render};
 
 /// One connection's side of a request.
 pub(crate) struct Caller {
@@ -39,6 +39,23 @@ enum Job {
     Json(Vec<u8>, Counts),
 }
 
+/// A body on its way. Dropped before it is done, it counts a client that has gone.
+struct Upload<'a>(&'a Server);
+
+impl Upload<'_> {
+    fn done(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        if !self.0.stopping.is_cancelled() {
+            self.0.account.uploads_cut.fetch_add(1, Relaxed);
+        }
+    }
+}
+
 /// Answers one request; an error ends its connection without an answer.
 pub(crate) async fn answer(
     server: Arc<Server>,
@@ -50,7 +67,10 @@ pub(crate) async fn answer(
     match Route::of(&head.method, head.uri.path()) {
         Route::Answer { endpoint, .. } => {
             server.account.requests.fetch_add(1, Relaxed);
-            let Some(body) = read(body, server.options.max_body).await? else {
+            let upload = Upload(&server);
+            let body = read(body, server.options.max_body).await?;
+            upload.done();
+            let Some(body) = body else {
                 return Ok(too_large(&server, &caller));
             };
             let received = server.ring.record(head, caller.connection, &body);
@@ -67,7 +87,7 @@ pub(crate) async fn answer(
             }
         }
         route => {
-            let response = aside(&server, route, &head);
+            let response = aside::answer(&server, route, &head);
             if matches!(route, Route::Models | Route::Model(_) | Route::Health) {
                 server.account.requests.fetch_add(1, Relaxed);
                 server.ring.record(head, caller.connection, &Bytes::new());
@@ -188,83 +208,6 @@ async fn serve(mut visit: Visit, line: &Line, job: Job) -> Result<Response<SimBo
             Ok(deliver::whole(visit, bytes, usage, fault))
         }
     }
-}
-
-/// Everything that is no answer of a model.
-fn aside(server: &Server, route: Route<'_>, head: &http::request::Parts) -> Response<SimBody> {
-    match route {
-        Route::Models | Route::Model(_) => match models(server, route, head) {
-            Ok(bytes) => deliver::json(StatusCode::OK, bytes),
-            Err(refusal) => deliver::refusal(&refusal),
-        },
-        Route::Health => deliver::json(StatusCode::OK, r#"{"status":"ok","simulated":true}"#),
-        Route::Account => {
-            // strings and numbers alone: this cannot fail
-            let json = serde_json::to_vec(&server.account.snapshot()).unwrap_or_default();
-            deliver::json(StatusCode::OK, json)
-        }
-        Route::Requests => {
-            let query = head.uri.query().unwrap_or("");
-            let last = query.split('&').find_map(|pair| pair.strip_prefix("last="));
-            let last = last
-                .and_then(|count| count.parse().ok())
-                .unwrap_or(usize::MAX);
-            deliver::json(StatusCode::OK, received::to_json(&server.ring.last(last)))
-        }
-        Route::Reset => {
-            server.account.reset();
-            server.ring.clear();
-            deliver::json(StatusCode::OK, r#"{"status":"reset","simulated":true}"#)
-        }
-        Route::WrongMethod { allow } => {
-            let message = format!("not allowed to {} on {}", head.method, head.uri.path());
-            let refusal = Refusal::plain(
-                StatusCode::METHOD_NOT_ALLOWED,
-                Some("method_not_allowed"),
-                message,
-            );
-            let mut response = deliver::refusal(&refusal);
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static(allow));
-            response
-        }
-        Route::Answer { .. } | Route::Unknown => {
-            let message = format!("invalid URL ({} {})", head.method, head.uri.path());
-            let refusal = Refusal::plain(StatusCode::NOT_FOUND, Some("unknown_url"), message);
-            deliver::refusal(&refusal)
-        }
-    }
-}
-
-fn models(
-    server: &Server,
-    route: Route<'_>,
-    head: &http::request::Parts,
-) -> Result<Vec<u8>, Refusal> {
-    headers::check(&head.headers, &server.hosts)?;
-    headers::key(&head.headers, &server.options.keys)?;
-    let describe = |id: &str| {
-        serde_json::json!({
-            "id": id,
-            "object": "model",
-            "created": answer::CREATED,
-            "owned_by": "tollgate-simulator",
-        })
-    };
-    let value = match route {
-        Route::Model(name) => describe(name),
-        _ => {
-            let list: Vec<_> = server
-                .options
-                .models
-                .iter()
-                .map(|name| describe(name))
-                .collect();
-            serde_json::json!({ "object": "list", "data": list })
-        }
-    };
-    Ok(value.to_string().into_bytes())
 }
 
 fn too_large(server: &Server, caller: &Caller) -> Response<SimBody> {

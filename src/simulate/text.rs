@@ -53,8 +53,8 @@ pub(crate) fn piece_end(text: &str, from: usize, tokens: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::count::tokens;
     use super::*;
+    use crate::simulate::count::tokens;
 
     #[test]
     fn a_text_has_the_asked_length_in_tokens() {

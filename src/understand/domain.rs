@@ -1,5 +1,9 @@
 //! What kind of work a request is, from cheap cues. Only the quality floor reads it.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use crate::{
     caps::{Cap, Caps},
     config::Domain,
@@ -38,6 +42,10 @@ const MATH: [&str; 10] = [
     "theorem",
 ];
 
+/// The words, prepared once: without, looking for them takes longer than all else in a request.
+static CODE_FINDERS: LazyLock<[Finder<'static>; 12]> = LazyLock::new(|| CODE.map(Finder::new));
+static MATH_FINDERS: LazyLock<[Finder<'static>; 10]> = LazyLock::new(|| MATH.map(Finder::new));
+
 /// The domain of a request: tools and schemas first, then script, then words.
 pub(super) fn of(messages: &Messages<'_>, count: &Counter, caps: Caps) -> Domain {
     if caps.has(Cap::Tools) {
@@ -55,10 +63,14 @@ pub(super) fn of(messages: &Messages<'_>, count: &Counter, caps: Caps) -> Domain
         end -= 1;
     }
     let text = last.get(..end).unwrap_or_default();
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if has(&CODE) {
+    let has = |words: &[Finder<'_>]| {
+        words
+            .iter()
+            .any(|word| word.find(text.as_bytes()).is_some())
+    };
+    if has(&*CODE_FINDERS) {
         Domain::Code
-    } else if has(&MATH) {
+    } else if has(&*MATH_FINDERS) {
         Domain::Math
     } else {
         Domain::Chat

@@ -226,14 +226,14 @@ fn lines(block: &[u8], raw: Range<usize>) -> impl Iterator<Item = Range<usize>> 
 
 /// An event that holds one JSON text; where that has several lines, each needs its own field.
 #[must_use]
-pub fn event(json: &str) -> Bytes {
-    let mut event = String::with_capacity(json.len() + 8);
-    for line in json.split('\n') {
-        event.push_str("data: ");
-        event.push_str(line);
-        event.push('\n');
+pub fn event(json: &[u8]) -> Bytes {
+    let mut event = Vec::with_capacity(json.len() + 8);
+    for line in json.split(|byte| *byte == b'\n') {
+        event.extend_from_slice(b"data: ");
+        event.extend_from_slice(line);
+        event.push(b'\n');
     }
-    event.push('\n');
+    event.push(b'\n');
     Bytes::from(event)
 }
 

@@ -32,10 +32,7 @@ pub fn edit(data: &[u8], chunk: &Chunk<'_>, wants_usage: bool, cost: Option<&str
     };
     match changed {
         Ok(None) => Verdict::Pass,
-        Ok(Some(object)) => {
-            let json = object.to_bytes();
-            Verdict::Replace(sse::event(&String::from_utf8_lossy(&json)))
-        }
+        Ok(Some(object)) => Verdict::Replace(sse::event(&object.to_bytes())),
         Err(Hidden) => Verdict::Withhold,
     }
 }

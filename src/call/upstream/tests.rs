@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     catalog::{Adapter, Boundary, Protocol},
-    config::{OutputLimitField, Price, Quality},
+    config::{Limits, OutputLimitField, Price, Quality},
     understand,
 };
 
@@ -19,6 +19,7 @@ fn provider(urls: &[&'static str]) -> Provider {
         adapter: Adapter::OpenAi,
         boundary: Boundary::Over,
         output_limit_field: OutputLimitField::AsSent,
+        limits: Limits::default(),
     }
 }
 
@@ -31,6 +32,7 @@ fn backend() -> Backend {
         context: None,
         max_output: None,
         caps: None,
+        caps_are_all: false,
         quality: Quality::default(),
     }
 }

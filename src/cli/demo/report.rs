@@ -56,7 +56,7 @@ impl Report {
     }
 
     /// Adds a request and its answer.
-    pub(super) fn add(&mut self, request: &DemoRequest, answer: DemoAnswer) {
+    pub(super) fn add(&mut self, request: &DemoRequest, answer: &DemoAnswer) {
         let model = request.body["model"].as_str().unwrap_or_default();
         let asked = format!("{} ({model})", request.title);
         let header = |name: &str| {

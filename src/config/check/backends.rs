@@ -72,8 +72,11 @@ impl Backends {
         index
     }
 
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
+    /// Would a model of that name and these backends hide a backend that is not its only one?
+    pub(super) fn hidden_by(&self, name: &str, own: &[usize]) -> bool {
+        self.by_name
+            .get(name)
+            .is_some_and(|(index, _)| own != [*index])
     }
 
     /// Each with where it was written, if it was.
@@ -118,6 +121,7 @@ pub(super) fn backend(
             .max_output
             .or(known.and_then(|model| model.max_output)),
         caps: stated.caps.or(known.and_then(|model| model.caps)),
+        caps_are_all: stated.caps.is_some(),
         quality: stated.quality,
     }
 }
@@ -202,5 +206,6 @@ fn same_facts(a: &Backend, b: &Backend) -> bool {
         && a.context == b.context
         && a.max_output == b.max_output
         && a.caps == b.caps
+        && a.caps_are_all == b.caps_are_all
         && a.quality == b.quality
 }

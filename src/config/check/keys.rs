@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{Findings, models::Models};
+use super::{Findings, models::Models, server::limits};
 use crate::config::{Admin, Key, mistake::Path, pattern_matches, raw};
 
 /// More keys than this belong in a store.
@@ -49,6 +49,7 @@ pub(super) fn check(
             models: raw
                 .models
                 .map(|list| list.into_iter().map(|name| name.0.into()).collect()),
+            limits: limits(raw.limits),
         });
     }
     checked

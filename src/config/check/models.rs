@@ -3,7 +3,7 @@
 //! Models come from the file; without `models:` from the catalogue; and one by one from the
 //! catalogue where a route names them. It promises that every index it gives is valid.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     Catalog, Findings,
@@ -11,33 +11,29 @@ use super::{
     names::{Named, Names},
     offers::{self, Offer},
     providers::Providers,
+    server::limits,
 };
 use crate::{
     catalog::Status,
-    config::{
-        Backend, Model, Price, Route,
-        mistake::{Path, similar},
-        raw,
-    },
+    config::{Backend, Limits, Model, mistake::Path, raw},
 };
-
-/// How many names a message lists.
-const LISTED: usize = 3;
 
 /// The models and backends so far.
 pub(super) struct Models<'p, 'c> {
-    providers: &'p Providers<'c>,
-    backends: Backends,
-    list: Vec<Model>,
+    pub(super) providers: &'p Providers<'c>,
+    catalog: &'c dyn Catalog,
+    pub(super) backends: Backends,
+    pub(super) list: Vec<Model>,
     names: Names,
     /// How many are meant by `"*"`: not those that only a route names.
-    all: usize,
+    pub(super) all: usize,
 }
 
 impl<'p, 'c> Models<'p, 'c> {
-    pub(super) fn new(providers: &'p Providers<'c>) -> Self {
+    pub(super) fn new(providers: &'p Providers<'c>, catalog: &'c dyn Catalog) -> Self {
         Self {
             providers,
+            catalog,
             backends: Backends::default(),
             list: Vec::new(),
             names: Names::default(),
@@ -46,12 +42,7 @@ impl<'p, 'c> Models<'p, 'c> {
     }
 
     /// Adds the models of the file.
-    pub(super) fn add_written(
-        &mut self,
-        models: Vec<raw::Model>,
-        catalog: &dyn Catalog,
-        findings: &mut Findings<'_>,
-    ) {
+    pub(super) fn add_written(&mut self, models: Vec<raw::Model>, findings: &mut Findings<'_>) {
         for (index, raw) in models.into_iter().enumerate() {
             let path = Path::root().key("models").index(index);
             let named = Named::Model(index);
@@ -72,12 +63,13 @@ impl<'p, 'c> Models<'p, 'c> {
                     .map(backends::quality)
                     .unwrap_or_default(),
             };
-            let backends = self.written_backends(raw.backends, stated, &path, (catalog, findings));
+            let backends = self.written_backends(raw.backends, stated, &path, findings);
             self.list.push(Model {
                 wildcard: raw.name.0.ends_with('*'),
                 name: raw.name.0.into(),
                 aliases: aliases.into_iter().map(|alias| alias.0.into()).collect(),
                 backends,
+                limits: limits(raw.limits),
             });
         }
         self.all = self.list.len();
@@ -88,7 +80,7 @@ impl<'p, 'c> Models<'p, 'c> {
         written: Vec<raw::Backend>,
         stated: Stated,
         path: &Path,
-        (catalog, findings): (&dyn Catalog, &mut Findings<'_>),
+        findings: &mut Findings<'_>,
     ) -> Vec<usize> {
         let path = path.key("backends");
         if written.is_empty() {
@@ -98,7 +90,10 @@ impl<'p, 'c> Models<'p, 'c> {
         for (i, raw) in written.into_iter().enumerate() {
             let path = path.index(i);
             let at = path.key("provider");
-            let Some(index) = self.providers.find(&raw.provider, &at, catalog, findings) else {
+            let Some(index) = self
+                .providers
+                .find(&raw.provider, &at, self.catalog, findings)
+            else {
                 continue;
             };
             let Some((provider, facts)) = self.providers.get(index) else {
@@ -124,16 +119,21 @@ impl<'p, 'c> Models<'p, 'c> {
         }
     }
 
-    /// Adds every current chat model of every configured provider.
+    /// Adds every current chat model of every configured provider. One whose ids are all taken
+    /// can still be asked for as `provider/model`.
     pub(super) fn add_all_offers(&mut self, findings: &mut Findings<'_>) {
-        for group in offers::groups(self.providers) {
-            let backends = self.offered_backends(group.offers());
+        let groups = offers::groups(self.providers);
+        let backends: Vec<_> = groups
+            .iter()
+            .map(|group| self.offered_backends(group.offers()))
+            .collect();
+        for (group, backends) in groups.iter().zip(backends) {
             let index = self.list.len();
-            // an id such as `openai/gpt-5` may also be the name of another backend, which it
-            // would hide
-            let mut names: Vec<_> = group.ids();
+            let mut names = group.ids();
+            // at a reseller, `openai/gpt-5` may be the name of what is another backend here
             names.retain(|id| {
-                !self.hides_backend(id, &backends) && self.names.claim_free(id, Named::Model(index))
+                !self.backends.hidden_by(id, &backends)
+                    && self.names.claim_free(id, Named::Model(index))
             });
             let mut names = names.into_iter();
             if let Some(name) = names.next() {
@@ -143,6 +143,7 @@ impl<'p, 'c> Models<'p, 'c> {
                     wildcard: false,
                     aliases,
                     backends,
+                    limits: Limits::default(),
                 });
             }
         }
@@ -170,25 +171,11 @@ impl<'p, 'c> Models<'p, 'c> {
         indices
     }
 
-    fn hides_backend(&self, name: &str, own: &[usize]) -> bool {
-        let mut backends = self.backends.iter().enumerate();
-        let known = backends.any(|(i, (b, _))| &*b.name == name && own != [i]);
-        known
-            || self.providers.iter().any(|(_, provider, facts)| {
-                let model = name
-                    .strip_prefix(&*provider.name)
-                    .and_then(|m| m.strip_prefix('/'));
-                let other = model.and_then(|model| backends::known(facts, model));
-                other.is_some() && !self.backends.contains(name)
-            })
-    }
-
     /// The model that a route means; an unknown name is a mistake.
     pub(super) fn resolve(
         &mut self,
         name: &str,
         path: &Path,
-        catalog: &dyn Catalog,
         findings: &mut Findings<'_>,
     ) -> Option<usize> {
         match self.names.get(name) {
@@ -205,7 +192,7 @@ impl<'p, 'c> Models<'p, 'c> {
             let message = format!("no model is named `{}`", findings.shown(path));
             let hint = match self.names.similar(name, findings) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => unknown_model(name, catalog),
+                None => unknown_model(name, self.catalog),
             };
             findings.mistake_with(path, message, hint);
             return None;
@@ -219,6 +206,7 @@ impl<'p, 'c> Models<'p, 'c> {
             wildcard: false,
             aliases: Vec::new(),
             backends,
+            limits: Limits::default(),
         });
         Some(index)
     }
@@ -232,97 +220,6 @@ impl<'p, 'c> Models<'p, 'c> {
     pub(super) fn callable(&self) -> impl Iterator<Item = &str> {
         let backends = self.backends.iter().map(|(backend, _)| &*backend.name);
         self.names.iter().chain(backends)
-    }
-
-    /// What may be unintended about models that are used.
-    pub(super) fn warn(&self, routes: &[Route], findings: &mut Findings<'_>) {
-        let mut unpriced = BTreeMap::<usize, Vec<&str>>::new();
-        for (backend, written) in self.backends.iter() {
-            let unknown = matches!(backend.price, Price::Unpriced);
-            match written {
-                Some(path) => self.warn_written(backend, path, findings),
-                None if unknown => {
-                    unpriced
-                        .entry(backend.provider)
-                        .or_default()
-                        .push(&backend.upstream_model);
-                }
-                None => {}
-            }
-        }
-        for (provider, models) in unpriced {
-            let Some((provider, _)) = self.providers.get(provider) else {
-                continue;
-            };
-            let path = Path::root().key("providers").key(&provider.name);
-            let more = if models.len() > LISTED { ", …" } else { "" };
-            let listed: Vec<_> = models.iter().take(LISTED).copied().collect();
-            let (count, listed) = (models.len(), listed.join(", "));
-            let message = format!("{count} models have no known price: {listed}{more}");
-            findings.warning(&path, message, None);
-        }
-        self.warn_hidden(findings);
-        self.warn_unrated(routes, findings);
-    }
-
-    fn warn_written(&self, backend: &Backend, path: &Path, findings: &mut Findings<'_>) {
-        let Some((_, facts)) = self.providers.get(backend.provider) else {
-            return;
-        };
-        let known = backends::known(facts, &backend.upstream_model);
-        let gone = known.and_then(|model| match model.status {
-            Status::Current => None,
-            Status::Deprecated => Some("the catalogue says that this model is deprecated"),
-            Status::Removed => Some("the catalogue says that this model was removed"),
-        });
-        if let Some(message) = gone {
-            findings.warning(&path.key("model"), message, None);
-        }
-        if matches!(backend.price, Price::Unpriced) {
-            let ids = facts
-                .catalog
-                .into_iter()
-                .flat_map(|catalog| &catalog.models);
-            let hint = match similar(&backend.upstream_model, ids.map(|model| &*model.id)) {
-                Some(id) if known.is_none() => format!("did you mean `{id}`?"),
-                _ => "write a `price`, or `price: free`".to_owned(),
-            };
-            let message = "has no price: it comes last, and its cost is not known";
-            findings.warning(path, message, Some(hint));
-        }
-    }
-
-    /// A model's name that is also the name of a backend takes its place.
-    fn warn_hidden(&self, findings: &mut Findings<'_>) {
-        for (index, model) in self.list.iter().enumerate().take(self.all) {
-            if self.hides_backend(&model.name, &model.backends) {
-                let path = Path::root().key("models").index(index).key("name");
-                let message = "is also the name of a backend, which it hides";
-                findings.warning(&path, message, None);
-            }
-        }
-    }
-
-    /// A floor that no candidate is known to reach.
-    fn warn_unrated(&self, routes: &[Route], findings: &mut Findings<'_>) {
-        let backends: Vec<_> = self.backends.iter().map(|(backend, _)| backend).collect();
-        for (index, route) in routes.iter().enumerate() {
-            let candidates = route
-                .candidates
-                .iter()
-                .filter_map(|model| self.list.get(*model));
-            let mut served = candidates.flat_map(|model| &model.backends);
-            let rated = served.any(|backend| {
-                backends
-                    .get(*backend)
-                    .is_some_and(|b| b.quality != Default::default())
-            });
-            if route.min_quality.is_some() && !rated {
-                let path = Path::root().key("routes").index(index).key("min_quality");
-                let message = "no candidate has a `quality`: `on_uncertain` decides";
-                findings.warning(&path, message, None);
-            }
-        }
     }
 
     pub(super) fn finish(self) -> (Vec<Backend>, Vec<Model>) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 
-use super::{Catalog, Findings};
+use super::{Catalog, Findings, server::limits};
 use crate::{
     catalog::{self, Adapter, Boundary, Protocol},
     config::{
@@ -17,8 +17,9 @@ use crate::{
     },
 };
 
-/// Catalogue providers that take another spelling of the output limit than `max_tokens`, by what
-/// their API references say; `AsSent` takes both.
+/// Catalogue providers that take another spelling of the output limit than `max_tokens`; `AsSent`
+/// takes both. Groq's is from its reference, the others are how their APIs are commonly used:
+/// `output_limit` overrides each.
 const OUTPUT_LIMITS: [(&str, OutputLimitField); 5] = [
     ("cerebras", OutputLimitField::MaxCompletionTokens),
     ("groq", OutputLimitField::AsSent),
@@ -94,7 +95,7 @@ pub(super) fn check<'c>(
     let (mut list, mut facts) = (Vec::new(), Vec::new());
     for (name, raw) in raw {
         let path = Path::root().key("providers").key(&name);
-        let catalog = catalog.provider(&name);
+        let known = catalog.provider(&name);
         let self_hosted = raw.self_hosted.map(|hosted| SelfHosted {
             gpu_hour: hosted.gpu_hour.0,
             gpus: hosted.gpus,
@@ -102,10 +103,16 @@ pub(super) fn check<'c>(
             decode_tps: hosted.decode_tps,
         });
         facts.push(Facts {
-            catalog,
+            catalog: known,
             self_hosted,
         });
-        list.push(provider(&name, raw, catalog, (&path, findings)));
+        let own_address = raw.base_url.is_some() || raw.base_urls.is_some();
+        let provider = provider(&name, raw, known, &path, findings);
+        if !own_address && provider.base_urls.is_empty() {
+            let hint = no_address(&provider, known, catalog);
+            findings.mistake_with(&path, "needs a `base_url`", hint);
+        }
+        list.push(provider);
     }
     Providers { list, facts }
 }
@@ -114,7 +121,8 @@ fn provider(
     name: &str,
     raw: raw::Provider,
     catalog: Option<&catalog::Provider>,
-    (path, findings): (&Path, &mut Findings<'_>),
+    path: &Path,
+    findings: &mut Findings<'_>,
 ) -> Provider {
     let written = raw.protocol.map(|raw::Protocol::Openai| Protocol::OpenAi);
     let protocol = written
@@ -145,15 +153,18 @@ fn provider(
         let hint = format!("api_key: ${{{var}}}");
         findings.warning(path, "has no `api_key`", Some(hint));
     }
+    let known = same.and_then(|catalog| catalog.base_url.as_deref());
+    let base_urls = base_urls(raw.base_url, raw.base_urls, known, path, findings);
     Provider {
         name: name.into(),
         protocol,
-        base_urls: base_urls(raw.base_url, raw.base_urls, same, (path, findings)),
+        base_urls,
         api_key: raw.api_key.map(|key| key.0),
         headers,
         region: raw.region.map(|region| region.0.into()),
         adapter: same.map_or(Adapter::OpenAi, |catalog| catalog.adapter),
         boundary: same.map_or(Boundary::Over, |catalog| catalog.boundary),
+        limits: limits(raw.limits),
         output_limit_field: match raw.output_limit {
             Some(raw::OutputLimit::MaxTokens) => OutputLimitField::MaxTokens,
             Some(raw::OutputLimit::MaxCompletionTokens) => OutputLimitField::MaxCompletionTokens,
@@ -165,22 +176,27 @@ fn provider(
     }
 }
 
-/// Where it stands: as written, or as the catalogue says.
+/// Where it stands: as written, or as the catalogue says; empty if neither does.
 fn base_urls(
     one: Option<raw::HttpUrl>,
     several: Option<Vec<raw::HttpUrl>>,
-    catalog: Option<&catalog::Provider>,
-    (path, findings): (&Path, &mut Findings<'_>),
+    known: Option<&str>,
+    path: &Path,
+    findings: &mut Findings<'_>,
 ) -> Vec<Uri> {
+    let path = path.key("base_urls");
     match (one, several) {
+        (Some(url), None) => vec![url.0],
+        (None, None) => known
+            .and_then(|url| text::url(url).ok())
+            .into_iter()
+            .collect(),
         (Some(_), Some(_)) => {
             let message = "`base_url` and `base_urls` are two ways to say the same";
-            findings.mistake(&path.key("base_urls"), message);
+            findings.mistake(&path, message);
             Vec::new()
         }
-        (Some(url), None) => vec![url.0],
         (None, Some(urls)) => {
-            let path = path.key("base_urls");
             if urls.is_empty() {
                 findings.mistake(&path, "must not be empty");
             }
@@ -192,21 +208,24 @@ fn base_urls(
             }
             urls.into_iter().map(|url| url.0).collect()
         }
-        (None, None) => {
-            let known = catalog.and_then(|catalog| catalog.base_url.as_deref());
-            let Some(url) = known.and_then(|url| text::url(url).ok()) else {
-                let (message, hint) = match catalog {
-                    Some(_) => ("needs a `base_url`", "the catalogue knows no fixed address"),
-                    None => (
-                        "is no name of the catalogue and has no `base_url`",
-                        "write `protocol` and `base_url`, or a name of the catalogue",
-                    ),
-                };
-                findings.mistake_with(path, message, hint);
-                return Vec::new();
-            };
-            vec![url]
+    }
+}
+
+/// Why the catalogue gives no address.
+fn no_address(
+    provider: &Provider,
+    known: Option<&catalog::Provider>,
+    catalog: &dyn Catalog,
+) -> String {
+    match known {
+        Some(known) if known.protocol != provider.protocol => {
+            "the catalogue's address speaks another protocol".to_owned()
         }
+        Some(_) => "the catalogue knows no fixed address".to_owned(),
+        None => match similar(&provider.name, catalog.names()) {
+            Some(name) => format!("or did you mean `{name}`?"),
+            None => "it is no name of the catalogue".to_owned(),
+        },
     }
 }
 

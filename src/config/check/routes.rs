@@ -1,6 +1,6 @@
 //! Virtual models: which models they choose among, and how.
 
-use super::{Catalog, Findings, models::Models};
+use super::{Findings, models::Models, server::limits};
 use crate::config::{
     Objective, OnUncertain, Route,
     mistake::Path,
@@ -11,17 +11,16 @@ use crate::config::{
 pub(super) fn check(
     routes: Vec<raw::Route>,
     models: &mut Models<'_, '_>,
-    catalog: &dyn Catalog,
     findings: &mut Findings<'_>,
 ) -> Vec<Route> {
     let mut checked = Vec::new();
     for (index, raw) in routes.into_iter().enumerate() {
         let path = Path::root().key("routes").index(index);
         let at = path.key("candidates");
-        let candidates = candidates(&raw.candidates, models, &at, (catalog, findings));
+        let candidates = candidates(&raw.candidates, models, &at, findings);
         let baseline = raw
             .baseline
-            .and_then(|name| models.resolve(&name.0, &path.key("baseline"), catalog, findings));
+            .and_then(|name| models.resolve(&name.0, &path.key("baseline"), findings));
         checked.push(Route {
             name: raw.name.0.into(),
             candidates,
@@ -38,6 +37,7 @@ pub(super) fn check(
             },
             fallback: raw.fallback.unwrap_or(true),
             baseline,
+            limits: limits(raw.limits),
         });
     }
     checked
@@ -47,7 +47,7 @@ fn candidates(
     written: &Candidates,
     models: &mut Models<'_, '_>,
     path: &Path,
-    (catalog, findings): (&dyn Catalog, &mut Findings<'_>),
+    findings: &mut Findings<'_>,
 ) -> Vec<usize> {
     let named = match written {
         Candidates::All(raw::Star::Star) => &[][..],
@@ -78,7 +78,7 @@ fn candidates(
     let mut candidates = Vec::new();
     for (index, Pattern(name)) in named.iter().enumerate() {
         let path = path.index(index);
-        let Some(model) = models.resolve(name, &path, catalog, findings) else {
+        let Some(model) = models.resolve(name, &path, findings) else {
             continue;
         };
         if candidates.contains(&model) {

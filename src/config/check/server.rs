@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::Findings;
 use crate::config::{
-    Admin, Auth, Key, Retries, Server,
+    Admin, Auth, Key, Limits, Retries, Server,
     mistake::Path,
     raw::{self, AuthKind, AuthMode, TimeSpan},
 };
@@ -171,5 +171,15 @@ fn kind(mode: &AuthMode, path: &Path, findings: &mut Findings<'_>) -> Option<Aut
                 kinds.first().copied()
             }
         }
+    }
+}
+
+/// A `limits:` block, wherever it stands.
+pub(super) fn limits(raw: Option<raw::Limits>) -> Limits {
+    let raw = raw.unwrap_or_default();
+    Limits {
+        rpm: raw.rpm,
+        tpm: raw.tpm,
+        max_concurrent: raw.max_concurrent,
     }
 }

@@ -31,7 +31,7 @@ fn a_union_is_explained_by_the_branch_that_was_meant() {
         (
             "fre",
             vec![format!(
-                "{at}: expected `free` or a mapping, found text (-)"
+                "{at}: expected `free` or a mapping, found text (did you mean `free`?)"
             )],
         ),
         (
@@ -49,7 +49,7 @@ fn a_union_is_explained_by_the_branch_that_was_meant() {
         (
             "{ input: 0.10, output: \"0.2\" }",
             vec![format!(
-                "{at}.input: expected a price in quotes such as \"0.10\", found a number (write it \
+                "{at}.input: expected a price in quotes such as \"0.10\", found a decimal number (write it \
                  in quotes: \"0.10\")"
             )],
         ),

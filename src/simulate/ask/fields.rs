@@ -14,6 +14,9 @@ use serde_json::value::RawValue;
 
 use crate::simulate::refusal::Refusal;
 
+/// Most members of one object: they are compared with each other.
+const MAX_MEMBERS: usize = 1000;
+
 /// A string that is borrowed where it has no escapes.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
@@ -60,6 +63,14 @@ impl<'a> Fields<'a> {
             code: Some("invalid_json"),
         })?;
         let fields = Self { members, path };
+        if fields.members.len() > MAX_MEMBERS {
+            let message = format!("an object has at most {MAX_MEMBERS} members");
+            return Err(Refusal::plain(
+                StatusCode::BAD_REQUEST,
+                Some("invalid_json"),
+                message,
+            ));
+        }
         let mut rest = fields.members.as_slice();
         while let [(name, _), after @ ..] = rest {
             if after.iter().any(|(other, _)| other == name) {

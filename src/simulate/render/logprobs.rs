@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::super::answer::Answer;
-use super::super::ask::Endpoint;
-use super::super::text::piece_end;
+use crate::simulate::answer::Answer;
+use crate::simulate::ask::Endpoint;
+use crate::simulate::text::piece_end;
 
 /// What stands under `logprobs` of a choice.
 #[derive(Serialize)]

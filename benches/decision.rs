@@ -1,0 +1,264 @@
+//! What a request costs before it is sent, and what each event of its answer costs: the pure path
+//! of `gateway`, with the configuration of `fleet.yaml`. Nothing here touches a socket.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a benchmark that can't be set up has nothing to measure"
+)]
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use http::HeaderMap;
+use jiff::Timestamp;
+use serde_json::json;
+use tollgate::{
+    authenticate::Principal,
+    call::{relay::edit, upstream},
+    catalog::{self, Adapter},
+    config::load::{self, Environment},
+    route::{self, Candidate, Plan, Question, cost},
+    state::World,
+    tokens::Counter,
+    understand::{self, Ask, Endpoint},
+    usage::Usage,
+    wire::{
+        json::Object,
+        openai::{chat, chunk},
+        sse::Splitter,
+        usage,
+    },
+};
+
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// About 200 bytes, as an event of a stream is.
+const EVENT: &str = "data: {\"id\":\"chatcmpl-9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d\",\
+    \"object\":\"chat.completion.chunk\",\"created\":1790000000,\"model\":\"zai-org/GLM-5.2\",\
+    \"choices\":[{\"index\":0,\"delta\":{\"content\":\" tokens\"},\"finish_reason\":null}]}\n\n";
+/// The same as most servers write it once usage is asked for.
+const EVENT_NULL: &str = "data: {\"id\":\"chatcmpl-9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d\",\
+    \"object\":\"chat.completion.chunk\",\"created\":1790000000,\"model\":\"zai-org/GLM-5.2\",\
+    \"choices\":[{\"index\":0,\"delta\":{\"content\":\" tokens\"},\"finish_reason\":null}],\
+    \"usage\":null}\n\n";
+/// As DeepSeek reports it.
+const USAGE: &str = r#"{"prompt_tokens":1832,"completion_tokens":412,"total_tokens":2244,
+    "prompt_tokens_details":{"cached_tokens":1024},
+    "completion_tokens_details":{"reasoning_tokens":180},
+    "prompt_cache_hit_tokens":1024,"prompt_cache_miss_tokens":808}"#;
+
+criterion_group!(benches, decision, stages, stream);
+criterion_main!(benches);
+
+/// The whole decision: understand, route, price, and the body for the first choice.
+fn decision(c: &mut Criterion) {
+    let world = world();
+    let mut group = c.benchmark_group("decision");
+    for (name, body) in requests() {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(name), &body, |b, body| {
+            b.iter(|| decide(&world, black_box(body.clone())));
+        });
+    }
+    group.finish();
+}
+
+/// The stages of the decision on the small request, each by itself.
+fn stages(c: &mut Criterion) {
+    let world = world();
+    let body = chat_request(2_048);
+    let ask = read(body.clone());
+    let messages = ask.body.get("messages").expect("messages").to_owned();
+    let first = plan(&world, &ask).candidates.remove(0);
+    let backend = &world.config.backends[first.backend];
+    let used = Usage {
+        input: 808,
+        cache_read: 1_024,
+        output: 412,
+        ..Usage::default()
+    };
+    let asked = cost::asked_at(Timestamp::now(), cost::STANDARD, false);
+
+    let mut group = c.benchmark_group("stage");
+    group.bench_function("parse", |b| {
+        b.iter(|| Object::parse(black_box(body.clone())));
+    });
+    group.bench_function("messages", |b| {
+        b.iter(|| chat::messages(black_box(&messages)).map(|found| found.number));
+    });
+    group.bench_function("count", |b| {
+        b.iter(|| {
+            let mut counter = Counter::default();
+            counter.add_json(black_box(&messages));
+            counter.tokens()
+        });
+    });
+    group.bench_function("understand", |b| b.iter(|| read(black_box(body.clone()))));
+    group.bench_function("plan", |b| b.iter(|| plan(&world, black_box(&ask))));
+    group.bench_function("price", |b| {
+        b.iter(|| cost::of(&world.config, backend, black_box(&used), &asked));
+    });
+    group.bench_function("body", |b| {
+        b.iter(|| body_for(&world, black_box(&ask), &first));
+    });
+    group.finish();
+}
+
+/// One event of a stream, for a client that did not ask for usage; and the usage at its end.
+fn stream(c: &mut Criterion) {
+    let mut group = c.benchmark_group("stream");
+    for (name, event) in [("event", EVENT), ("event with null usage", EVENT_NULL)] {
+        let frame = Bytes::from_static(event.as_bytes());
+        let mut splitter = Splitter::new(1 << 20);
+        group.throughput(Throughput::Bytes(event.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let block = splitter.push(black_box(&frame)).expect("a short event");
+                let data = block.events[0].data(&block.bytes).expect("data");
+                let chunk = chunk::read(data).expect("an object");
+                edit::edit(data, &chunk, false, None)
+            });
+        });
+    }
+    group.throughput(Throughput::Bytes(USAGE.len() as u64));
+    group.bench_function("usage", |b| {
+        b.iter(|| usage::read(Adapter::DeepSeek, black_box(USAGE)));
+    });
+    group.finish();
+}
+
+/// What the gateway does with a request before it calls anyone.
+fn decide(world: &World, body: Bytes) -> usize {
+    let ask = read(body);
+    let plan = plan(world, &ask);
+    plan.candidates
+        .first()
+        .map_or(0, |first| body_for(world, &ask, first))
+}
+
+fn read(body: Bytes) -> Ask {
+    understand::read(Endpoint::ChatCompletions, body, &HeaderMap::new()).expect("a request")
+}
+
+fn plan(world: &World, ask: &Ask) -> Plan {
+    let question = Question {
+        config: &world.config,
+        names: &world.names,
+        principal: &Principal::anybody(),
+        model: &ask.model,
+        needs: &ask.needs,
+        domain: ask.domain,
+        narrow: &ask.narrow,
+        at: Timestamp::now(),
+    };
+    let now_ms = world.means.now_ms();
+    let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
+    route::plan(&question, &facts).expect("a plan")
+}
+
+/// The body as it is sent; how many slices it has.
+fn body_for(world: &World, ask: &Ask, candidate: &Candidate) -> usize {
+    let backend = &world.config.backends[candidate.backend];
+    let provider = &world.config.providers[backend.provider];
+    black_box(upstream::body_for(ask, provider, backend).slices()).len()
+}
+
+/// A small request, a long conversation and a large image.
+fn requests() -> [(&'static str, Bytes); 3] {
+    [
+        ("2 KB", chat_request(2_048)),
+        ("62 KB conversation", conversation(62 * 1024)),
+        ("5 MB image", image(5 << 20)),
+    ]
+}
+
+/// System prompt and question, of so many bytes.
+fn chat_request(bytes: usize) -> Bytes {
+    let system = "You are a careful assistant of the finance department. Answer in full sentences.";
+    request(&json!([
+        { "role": "system", "content": system },
+        { "role": "user", "content": prose(bytes.saturating_sub(300)) },
+    ]))
+}
+
+/// Turns of about a kilobyte.
+fn conversation(bytes: usize) -> Bytes {
+    let turns = (0..bytes / 1_024).map(|turn| {
+        let role = if turn % 2 == 0 { "user" } else { "assistant" };
+        json!({ "role": role, "content": prose(980) })
+    });
+    request(&turns.collect::<Vec<_>>().into())
+}
+
+fn image(bytes: usize) -> Bytes {
+    let url = format!("data:image/png;base64,{}", "iVBORw0K".repeat(bytes / 8));
+    request(&json!([{ "role": "user", "content": [
+        { "type": "text", "text": "What is on this picture?" },
+        { "type": "image_url", "image_url": { "url": url } },
+    ]}]))
+}
+
+fn request(messages: &serde_json::Value) -> Bytes {
+    let body = json!({
+        "model": "auto",
+        "messages": messages,
+        "temperature": 0.2,
+        "max_tokens": 512,
+        "stream": true,
+        "user": "user-4711",
+    });
+    body.to_string().into()
+}
+
+/// Words in an order that does not repeat, so that no branch is learned by heart.
+fn prose(bytes: usize) -> String {
+    const WORDS: [&str; 24] = [
+        "the",
+        "committee",
+        "met",
+        "on",
+        "Tuesday,",
+        "and",
+        "discussed",
+        "a",
+        "budget",
+        "of",
+        "2026",
+        "for",
+        "northern",
+        "office;\n",
+        "its",
+        "\"delayed\"",
+        "equipment",
+        "(12",
+        "of",
+        "40",
+        "pieces)",
+        "is",
+        "expected",
+        "in",
+    ];
+    let mut seed = 1_u32;
+    let mut text = String::with_capacity(bytes + 16);
+    while text.len() < bytes {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text.push_str(WORDS[(seed >> 16) as usize % WORDS.len()]);
+        text.push(' ');
+    }
+    text
+}
+
+fn world() -> World {
+    struct Nothing;
+    impl Environment for Nothing {
+        fn var(&self, _: &str) -> Option<String> {
+            None
+        }
+    }
+    let text = include_str!("fleet.yaml");
+    let checked = load::from_str("benches/fleet.yaml", text, &Nothing, catalog::builtin());
+    World::of(checked.expect("a configuration").config, None)
+}

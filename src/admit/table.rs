@@ -1,0 +1,91 @@
+//! Every limit of a configuration, by whose it is.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::limits::{Limits, Whose};
+use crate::config::{self, Config};
+
+/// The limits that are at work.
+#[derive(Debug, Default)]
+pub struct Table {
+    gateway: Option<Arc<Limits>>,
+    keys: HashMap<Arc<str>, Arc<Limits>>,
+    /// In the order of the configuration.
+    routes: Vec<Option<Arc<Limits>>>,
+    models: Vec<Option<Arc<Limits>>>,
+    providers: Vec<Option<Arc<Limits>>>,
+}
+
+impl Table {
+    /// The limits of a configuration. Those that have not changed go on as they are, with what was
+    /// taken of them.
+    #[must_use]
+    pub fn of(config: &Config, before: Option<&Self>) -> Self {
+        let known: HashMap<&Whose, &Arc<Limits>> = before
+            .map(Self::iter)
+            .into_iter()
+            .flatten()
+            .map(|limits| (&limits.whose, limits))
+            .collect();
+        let at_work = |whose: Whose, stated: config::Limits| match known.get(&whose) {
+            Some(limits) if limits.stated == stated => Some(Arc::clone(limits)),
+            _ => Limits::of(whose, stated),
+        };
+        let keys = config.keys.iter().filter_map(|key| {
+            Some((
+                key.id.clone(),
+                at_work(Whose::Key(key.id.clone()), key.limits)?,
+            ))
+        });
+        Self {
+            gateway: at_work(Whose::Gateway, config.limits),
+            keys: keys.collect(),
+            routes: config
+                .routes
+                .iter()
+                .map(|r| at_work(Whose::Route(r.name.clone()), r.limits))
+                .collect(),
+            models: config
+                .models
+                .iter()
+                .map(|m| at_work(Whose::Model(m.name.clone()), m.limits))
+                .collect(),
+            providers: config
+                .providers
+                .iter()
+                .map(|p| at_work(Whose::Provider(p.name.clone()), p.limits))
+                .collect(),
+        }
+    }
+
+    /// What every request of a caller is held to: the gateway's limits and the key's.
+    #[must_use]
+    pub fn of_caller(&self, key: Option<&str>) -> Vec<&Arc<Limits>> {
+        let key = key.and_then(|key| self.keys.get(key));
+        self.gateway.iter().chain(key).collect()
+    }
+
+    /// The limits of a route, by its index.
+    #[must_use]
+    pub fn of_route(&self, route: usize) -> Option<&Arc<Limits>> {
+        self.routes.get(route)?.as_ref()
+    }
+
+    /// What a call of a model at a provider is held to, by their indices.
+    #[must_use]
+    pub fn of_call(&self, model: usize, provider: usize) -> Vec<&Arc<Limits>> {
+        let model = self.models.get(model).and_then(Option::as_ref);
+        model
+            .into_iter()
+            .chain(self.providers.get(provider).and_then(Option::as_ref))
+            .collect()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<Limits>> {
+        let lists = [&self.routes, &self.models, &self.providers]
+            .into_iter()
+            .flatten()
+            .flatten();
+        self.gateway.iter().chain(self.keys.values()).chain(lists)
+    }
+}

@@ -1,0 +1,75 @@
+//! OpenAI's headers on limits, for the tightest ones that a request was held to.
+
+use http::HeaderMap;
+
+use super::put;
+use crate::{admit::rate::Level, settle::Levels};
+
+/// Adds `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`.
+pub(super) fn describe(headers: &mut HeaderMap, levels: Levels) {
+    if let Some(level) = levels.requests {
+        let names = [
+            "x-ratelimit-limit-requests",
+            "x-ratelimit-remaining-requests",
+            "x-ratelimit-reset-requests",
+        ];
+        write(headers, names, level);
+    }
+    if let Some(level) = levels.tokens {
+        let names = [
+            "x-ratelimit-limit-tokens",
+            "x-ratelimit-remaining-tokens",
+            "x-ratelimit-reset-tokens",
+        ];
+        write(headers, names, level);
+    }
+}
+
+fn write(headers: &mut HeaderMap, [limit, remaining, reset]: [&'static str; 3], level: Level) {
+    put(headers, limit, &level.limit.to_string());
+    put(headers, remaining, &level.remaining.to_string());
+    put(headers, reset, &duration(level.reset_ms));
+}
+
+/// A duration as OpenAI writes it: `6m0s`, `1.5s`, `120ms`.
+fn duration(ms: u64) -> String {
+    let (minutes, rest) = (ms / 60_000, ms % 60_000);
+    let seconds = match (rest / 1_000, rest % 1_000) {
+        (whole, 0) => format!("{whole}s"),
+        (whole, part) => {
+            format!("{whole}.{part:03}")
+                .trim_end_matches('0')
+                .to_owned()
+                + "s"
+        }
+    };
+    match (minutes, ms) {
+        (0, 0) => "0s".to_owned(),
+        (0, 1..1_000) => format!("{ms}ms"),
+        (0, _) => seconds,
+        (1..60, _) => format!("{minutes}m{seconds}"),
+        _ => format!("{}h{}m{seconds}", minutes / 60, minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn a_duration_is_written_as_openai_writes_it() {
+        for (ms, text) in [
+            (0, "0s"),
+            (120, "120ms"),
+            (1_000, "1s"),
+            (1_500, "1.5s"),
+            (59_999, "59.999s"),
+            (60_000, "1m0s"),
+            (360_000, "6m0s"),
+            (90_500, "1m30.5s"),
+            (3_600_000, "1h0m0s"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
+    }
+}

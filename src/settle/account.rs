@@ -1,0 +1,358 @@
+//! The life of an account: opened, told what becomes known, closed.
+
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use super::{
+    Outcome, UNKNOWN,
+    book::NO_KEY,
+    holds::{Holds, Levels},
+    metrics::Metrics,
+};
+use crate::{
+    admit::{limits::Denied, table::Table},
+    authenticate::Principal,
+    call::Means,
+    caps::Cap,
+    config::Backend,
+    money::Usd,
+    route::{Candidate, Plan, Refused, names::Target},
+    understand::{Ask, Endpoint},
+    usage::Usage,
+};
+
+/// Who is asked for, as far as it is known when a request is opened.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    pub request_id: String,
+    pub endpoint: Endpoint,
+    pub started: Instant,
+}
+
+/// The account of one request.
+#[derive(Debug)]
+pub struct Account {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) means: Arc<Means>,
+    pub(super) opening: Opening,
+    pub(super) key: Option<Arc<str>>,
+    /// The model as the client wrote it: for the log only.
+    pub(super) asked: String,
+    pub(super) route: Option<Arc<str>>,
+    /// The model that was named, where it was none of a route.
+    pub(super) named: Option<Arc<str>>,
+    pub(super) stream: bool,
+    pub(super) reasoning: bool,
+    pub(super) estimated_prompt: u64,
+    pub(super) choices: u64,
+    pub(super) attempts: u32,
+    /// The backend that is being called or has answered.
+    pub(super) serving: Option<Candidate>,
+    /// Is `serving` counted as in flight?
+    pub(super) inflight: bool,
+    pub(super) waited: Duration,
+    pub(super) waiting_since: Option<Instant>,
+    pub(super) first_event: Option<Instant>,
+    pub(super) output_bytes: u64,
+    pub(super) usage: Option<Usage>,
+    pub(super) inconsistent: bool,
+    pub(super) cost: Option<Usd>,
+    pub(super) complete: bool,
+    pub(super) holds: Holds,
+    limits: Arc<Table>,
+    pub(super) closed: bool,
+}
+
+impl Account {
+    /// Opens the account of a request.
+    #[must_use]
+    pub fn open(
+        metrics: Arc<Metrics>,
+        means: Arc<Means>,
+        limits: Arc<Table>,
+        opening: Opening,
+    ) -> Self {
+        Self {
+            metrics,
+            means,
+            opening,
+            key: None,
+            asked: String::new(),
+            route: None,
+            named: None,
+            stream: false,
+            reasoning: false,
+            estimated_prompt: 0,
+            choices: 1,
+            attempts: 0,
+            serving: None,
+            inflight: false,
+            waited: Duration::ZERO,
+            waiting_since: None,
+            first_event: None,
+            output_bytes: 0,
+            usage: None,
+            inconsistent: false,
+            cost: None,
+            complete: false,
+            holds: Holds::default(),
+            limits,
+            closed: false,
+        }
+    }
+
+    /// The caller is known.
+    pub fn caller(&mut self, principal: &Principal) {
+        self.key.clone_from(&principal.id);
+    }
+
+    /// Takes one request of the gateway's limits and the caller's, before anything is read.
+    ///
+    /// # Errors
+    /// If one of them is reached; nothing is taken then.
+    pub fn enter(&mut self) -> Result<(), Denied> {
+        let table = Arc::clone(&self.limits);
+        let entered = self
+            .holds
+            .enter(&table.of_caller(self.key.as_deref()), 0, self.now_ms());
+        entered.inspect_err(|denied| self.denied(denied))
+    }
+
+    /// Takes the tokens of the first candidate's worst case of the same limits, and the route's.
+    ///
+    /// # Errors
+    /// If one of them is reached; everything that was taken is given back then.
+    pub fn hold(&mut self, plan: &Plan) -> Result<(), Denied> {
+        let now = self.now_ms();
+        let tokens = plan.candidates.first().map_or(0, worst_tokens);
+        let table = Arc::clone(&self.limits);
+        let route = match plan.target {
+            Target::Route(route) => table.of_route(route),
+            Target::Model(_) | Target::Backend { .. } => None,
+        };
+        let held = self.holds.take_tokens(tokens, now).and_then(|()| {
+            let route: Vec<_> = route.into_iter().collect();
+            self.holds.enter(&route, tokens, now)
+        });
+        held.inspect_err(|denied| {
+            self.holds.give_back(now);
+            self.denied(denied);
+        })
+    }
+
+    /// Takes the limits of a model and its provider for one call.
+    pub(super) fn enter_call(&mut self, candidate: &Candidate) -> Result<(), Denied> {
+        let now = self.now_ms();
+        let provider = self
+            .means
+            .config
+            .backends
+            .get(candidate.backend)
+            .map_or(0, |b| b.provider);
+        let call = (candidate.model, provider);
+        let table = Arc::clone(&self.limits);
+        let entered = self
+            .holds
+            .enter_call(&table, call, worst_tokens(candidate), now);
+        entered.inspect_err(|denied| self.denied(denied))
+    }
+
+    /// Nothing was used of the limits: another one refused.
+    pub fn give_back(&mut self) {
+        self.holds.give_back(self.means.now_ms());
+    }
+
+    fn denied(&self, denied: &Denied) {
+        let key = self.key.as_deref().unwrap_or(NO_KEY);
+        self.metrics
+            .rate_limited
+            .with_label_values(&[key, denied.label()])
+            .inc();
+    }
+
+    /// The tightest limits that this request is held to.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        self.holds.levels(self.now_ms())
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.means.now_ms()
+    }
+
+    /// The client is waited for, until `resume`.
+    pub fn wait(&mut self) {
+        self.waiting_since.get_or_insert_with(Instant::now);
+    }
+
+    /// The waiting is over.
+    pub fn resume(&mut self) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// The request is understood.
+    pub fn asked(&mut self, ask: &Ask) {
+        self.asked.clone_from(&ask.model);
+        self.stream = ask.stream;
+        self.reasoning = ask.needs.caps.has(Cap::Reasoning);
+        self.estimated_prompt = ask.needs.prompt_tokens;
+        self.choices = ask.needs.choices;
+    }
+
+    /// It is known what the name means that the client asked for.
+    pub fn aims(&mut self, target: Option<Target>) {
+        let config = &self.means.config;
+        match target {
+            None => {}
+            Some(Target::Route(route)) => {
+                self.route = config.routes.get(route).map(|route| route.name.clone());
+            }
+            Some(Target::Model(model) | Target::Backend { model, .. }) => {
+                self.named = config.models.get(model).map(|model| model.name.clone());
+            }
+        }
+    }
+
+    /// The backends are chosen.
+    pub fn planned(&mut self, plan: &Plan) {
+        let config = &self.means.config;
+        let route = self.route.as_deref().unwrap_or_default();
+        let first = plan
+            .candidates
+            .first()
+            .and_then(|c| config.models.get(c.model));
+        let model = first.map_or(UNKNOWN, |model| &model.name);
+        self.metrics
+            .decisions
+            .with_label_values(&[route, model, plan.reason.label()])
+            .inc();
+        self.refused(&plan.refused);
+    }
+
+    /// Backends that were not put on the list.
+    pub fn refused(&self, refused: &[Refused]) {
+        let route = self.route.as_deref().unwrap_or_default();
+        for refusal in refused {
+            let backend = self
+                .means
+                .config
+                .backends
+                .get(refusal.backend)
+                .map_or(UNKNOWN, |b| &b.name);
+            self.metrics
+                .refusals
+                .with_label_values(&[route, backend, refusal.why.label()])
+                .inc();
+        }
+    }
+
+    /// The head of the answer leaves now.
+    pub fn head_leaves(&mut self) {
+        self.resume();
+        let overhead = self.opening.started.elapsed().saturating_sub(self.waited);
+        let endpoint = self.opening.endpoint.as_str();
+        self.metrics
+            .overhead
+            .with_label_values(&[endpoint])
+            .observe(overhead.as_secs_f64());
+    }
+
+    /// Calls to backends so far.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Who is being called or has answered.
+    #[must_use]
+    pub fn serving(&self) -> Option<&Candidate> {
+        self.serving.as_ref()
+    }
+
+    /// The exact price of the answer, once its usage has come and if it is priced.
+    #[must_use]
+    pub fn cost(&self) -> Option<Usd> {
+        self.usage.and(self.cost)
+    }
+
+    /// Milliseconds since the request came.
+    #[must_use]
+    pub fn elapsed_ms(&self) -> u64 {
+        millis(self.opening.started.elapsed())
+    }
+
+    /// Closes the account; only the first call counts.
+    pub fn close(&mut self, status: u16, outcome: Outcome, detail: &str) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        if self.inflight {
+            let labels = [self.backend_name(), outcome.of_attempt()];
+            self.metrics.attempts.with_label_values(&labels).inc();
+        }
+        self.leave();
+        if self.first_event.is_some() {
+            self.bill();
+        }
+        self.holds.settle(self.used_tokens(), self.means.now_ms());
+        self.count(status, outcome);
+        self.log(status, outcome, detail);
+    }
+
+    /// The backend is no longer being called.
+    pub(super) fn leave(&mut self) {
+        if std::mem::take(&mut self.inflight) {
+            self.metrics
+                .inflight
+                .with_label_values(&[self.backend_name()])
+                .dec();
+        }
+    }
+
+    pub(super) fn backend(&self) -> Option<(Candidate, &Backend)> {
+        let candidate = self.serving?;
+        Some((
+            candidate,
+            self.means.config.backends.get(candidate.backend)?,
+        ))
+    }
+
+    pub(super) fn backend_name(&self) -> &str {
+        self.backend().map_or(UNKNOWN, |(_, backend)| &backend.name)
+    }
+
+    /// The model that serves, else the one that was named; empty where a route found none.
+    pub(super) fn model_name(&self) -> &str {
+        let serving = self
+            .serving
+            .and_then(|c| self.means.config.models.get(c.model));
+        match (serving, &self.named, &self.route) {
+            (Some(model), _, _) => &model.name,
+            (None, Some(named), _) => named,
+            (None, None, Some(_)) => "",
+            (None, None, None) => UNKNOWN,
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        // 499 is what nginx writes where the client left; nobody receives it
+        self.close(499, Outcome::Cancelled, "the client left");
+    }
+}
+
+/// What a candidate takes of a token limit: its prompt, and the longest output.
+fn worst_tokens(candidate: &Candidate) -> u64 {
+    candidate
+        .prompt_tokens
+        .saturating_add(candidate.worst_output)
+}
+
+/// Whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,198 @@
+//! What a closed account leaves behind: money and tokens, metrics, lessons, a line in the log.
+
+use std::fmt::{self, Write as _};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    Outcome,
+    account::{Account, millis},
+};
+use crate::{
+    money::Usd,
+    route::{Candidate, cost},
+    usage::Usage,
+};
+
+/// The label of callers without a key.
+pub(super) const NO_KEY: &str = "none";
+/// Bytes of generated text that make about one token, where a backend reports no usage.
+const OUTPUT_BYTES_PER_TOKEN: u64 = 4;
+
+/// Characters of a model's name that are logged.
+const MAX_ASKED: usize = 128;
+/// Characters of a reason that are logged.
+const MAX_DETAIL: usize = 512;
+
+impl Account {
+    /// Books what was used: as reported, or else estimated from what was delivered.
+    pub(super) fn bill(&mut self) {
+        let Some((candidate, backend)) = self.backend() else {
+            return;
+        };
+        let (name, key) = (&*backend.name, self.key.as_deref().unwrap_or(NO_KEY));
+        let metrics = &self.metrics;
+        let usage = self.usage.unwrap_or_else(|| {
+            metrics.estimated.with_label_values(&[name]).inc();
+            let output = self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN);
+            Usage {
+                input: candidate.prompt_tokens,
+                output,
+                ..Usage::default()
+            }
+        });
+        let cost = if self.usage.is_some() {
+            self.cost
+        } else {
+            self.price(&usage, cost::STANDARD)
+        };
+        for (kind, tokens) in by_type(&usage)
+            .into_iter()
+            .filter(|(_, tokens)| *tokens > 0)
+        {
+            metrics
+                .tokens
+                .with_label_values(&[name, key, kind])
+                .inc_by(tokens);
+        }
+        match cost.map(|cost| u64::try_from(cost.pico())) {
+            Some(Ok(pico)) => metrics.cost.with_label_values(&[name, key]).inc_by(pico),
+            Some(Err(_)) | None => metrics.unpriced.with_label_values(&[name]).inc(),
+        }
+        if self.inconsistent {
+            metrics.inconsistent.with_label_values(&[name]).inc();
+        }
+        if let Some(usage) = self.usage {
+            self.learn(&candidate, &usage);
+        }
+        self.cost = cost;
+    }
+
+    /// Tokens that the request used, as far as they are known: reported, or estimated from what was
+    /// delivered.
+    pub(super) fn used_tokens(&self) -> u64 {
+        match (self.usage, self.first_event, self.serving) {
+            (Some(usage), _, _) => usage.prompt_total().saturating_add(usage.output_total()),
+            (None, Some(_), Some(candidate)) => {
+                let output = self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN);
+                candidate.prompt_tokens.saturating_add(output)
+            }
+            _ => 0,
+        }
+    }
+
+    /// What a reported usage teaches.
+    fn learn(&self, candidate: &Candidate, usage: &Usage) {
+        if let Some(live) = self.means.live.get(candidate.backend) {
+            live.learned
+                .observe_prompt(self.estimated_prompt, usage.prompt_total());
+        }
+        if let Some(lengths) = self.means.lengths.get(candidate.model) {
+            lengths.observe(usage.output_total() / self.choices.max(1));
+        }
+    }
+
+    pub(super) fn count(&self, status: u16, outcome: Outcome) {
+        let (endpoint, outcome) = (self.opening.endpoint.as_str(), outcome.as_str());
+        let backend = self.backend().map_or("", |(_, backend)| &*backend.name);
+        let route = self.route.as_deref().unwrap_or_default();
+        let code = status.to_string();
+        let labels = [endpoint, route, self.model_name(), backend, &code, outcome];
+        self.metrics.requests.with_label_values(&labels).inc();
+        let key = self.key.as_deref().unwrap_or(NO_KEY);
+        self.metrics
+            .key_requests
+            .with_label_values(&[key, outcome])
+            .inc();
+        let seconds = self.opening.started.elapsed().as_secs_f64();
+        self.metrics
+            .duration
+            .with_label_values(&[endpoint, backend])
+            .observe(seconds);
+        if let (true, Some(first), Some(usage)) =
+            (self.stream && self.complete, self.first_event, self.usage)
+        {
+            let intervals = u32::try_from(usage.output_total())
+                .unwrap_or(u32::MAX)
+                .saturating_sub(1);
+            if intervals > 0 {
+                let mean = first.elapsed().as_secs_f64() / f64::from(intervals);
+                self.metrics
+                    .per_token
+                    .with_label_values(&[backend])
+                    .observe(mean);
+            }
+        }
+    }
+
+    pub(super) fn log(&self, status: u16, outcome: Outcome, detail: &str) {
+        let usage = self.usage.unwrap_or_default();
+        let since =
+            |moment: Instant| millis(moment.saturating_duration_since(self.opening.started));
+        tracing::info!(
+            target: "tollgate::access",
+            request_id = self.opening.request_id,
+            endpoint = self.opening.endpoint.as_str(),
+            key = self.key.as_deref().unwrap_or(NO_KEY),
+            asked = %Shown(&self.asked, MAX_ASKED),
+            route = self.route.as_deref().unwrap_or_default(),
+            model = self.model_name(),
+            backend = self.backend().map_or("", |(_, backend)| &*backend.name),
+            attempts = self.attempts,
+            stream = self.stream,
+            status,
+            outcome = outcome.as_str(),
+            detail = %Shown(detail, MAX_DETAIL),
+            prompt_tokens = usage.prompt_total(),
+            output_tokens = usage.output_total(),
+            estimated_prompt_tokens = self.estimated_prompt,
+            cost_usd = self.cost.map(|cost| cost.to_string()),
+            first_token_ms = self.first_event.map(since),
+            duration_ms = self.elapsed_ms(),
+            "request"
+        );
+    }
+
+    pub(super) fn price(&self, usage: &Usage, tier: &str) -> Option<Usd> {
+        let (_, backend) = self.backend()?;
+        let asked = cost::asked_at(Timestamp::now(), tier, self.reasoning);
+        cost::of(&self.means.config, backend, usage, &asked)
+    }
+}
+
+/// Token counts by the types of the metric.
+fn by_type(usage: &Usage) -> [(&'static str, u64); 7] {
+    [
+        ("input", usage.input.saturating_add(usage.input_image)),
+        (
+            "cache_read",
+            usage.cache_read.saturating_add(usage.cache_read_audio),
+        ),
+        (
+            "cache_write",
+            usage.cache_write.saturating_add(usage.cache_write_1h),
+        ),
+        ("output", usage.output.saturating_add(usage.output_image)),
+        ("reasoning", usage.reasoning),
+        ("audio_in", usage.input_audio),
+        ("audio_out", usage.output_audio),
+    ]
+}
+
+/// A text in which a client may have had a hand, for a line of a log: at most so many characters,
+/// and none that ends the line, colours it or turns it around.
+struct Shown<'a>(&'a str, usize);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text, most) = *self;
+        for c in text.chars().take(most) {
+            match c {
+                '"' | '\'' | '\\' => f.write_char(c)?,
+                _ => write!(f, "{}", c.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! What a request has taken of the limits, until it is settled.
+
+use std::sync::Arc;
+
+use crate::admit::{
+    limits::{self, Denied, Grant, Limits},
+    rate::Level,
+    table::Table,
+};
+
+/// The grants of one request.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    /// Of the gateway, the key and the route.
+    request: Vec<Grant>,
+    /// Of the model and the provider that is being called.
+    call: Vec<Grant>,
+}
+
+/// The tightest limits that a request is held to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Levels {
+    pub requests: Option<Level>,
+    pub tokens: Option<Level>,
+}
+
+impl Holds {
+    /// Takes a request of each, and so many tokens; or nothing.
+    pub(super) fn enter(
+        &mut self,
+        all: &[&Arc<Limits>],
+        tokens: u64,
+        now_ms: u64,
+    ) -> Result<(), Denied> {
+        self.request.extend(limits::enter_all(all, tokens, now_ms)?);
+        Ok(())
+    }
+
+    /// Takes tokens of everything that was entered; on a refusal everything is given back.
+    pub(super) fn take_tokens(&mut self, tokens: u64, now_ms: u64) -> Result<(), Denied> {
+        for index in 0..self.request.len() {
+            let Some(grant) = self.request.get_mut(index) else {
+                break;
+            };
+            if let Err(denied) = grant.take_tokens(tokens, now_ms) {
+                self.give_back(now_ms);
+                return Err(denied);
+            }
+        }
+        Ok(())
+    }
+
+    /// Another limit refused: nothing was used.
+    pub(super) fn give_back(&mut self, now_ms: u64) {
+        self.request
+            .drain(..)
+            .for_each(|grant| grant.give_back(now_ms));
+    }
+
+    /// Enters the limits of the next call.
+    pub(super) fn enter_call(
+        &mut self,
+        table: &Table,
+        (model, provider): (usize, usize),
+        tokens: u64,
+        now_ms: u64,
+    ) -> Result<(), Denied> {
+        self.call = limits::enter_all(&table.of_call(model, provider), tokens, now_ms)?;
+        Ok(())
+    }
+
+    /// The call is over and used so many tokens.
+    pub(super) fn settle_call(&mut self, used: u64, now_ms: u64) {
+        self.call
+            .drain(..)
+            .for_each(|grant| grant.settle(used, now_ms));
+    }
+
+    /// The request is over and used so many tokens.
+    pub(super) fn settle(&mut self, used: u64, now_ms: u64) {
+        self.settle_call(used, now_ms);
+        self.request
+            .drain(..)
+            .for_each(|grant| grant.settle(used, now_ms));
+    }
+
+    /// The tightest of the limits that were entered.
+    pub(super) fn levels(&self, now_ms: u64) -> Levels {
+        let all = || {
+            self.request
+                .iter()
+                .map(|grant| grant.limits().levels(now_ms))
+        };
+        Levels {
+            requests: all()
+                .filter_map(|(requests, _)| requests)
+                .min_by_key(|l| l.remaining),
+            tokens: all()
+                .filter_map(|(_, tokens)| tokens)
+                .min_by_key(|l| l.remaining),
+        }
+    }
+}

@@ -256,7 +256,7 @@ async fn meets(streamed: bool, kind: &str, bytes: Vec<u8>) {
         .start()
         .await;
     let body = if streamed { stream("odd") } else { ask("odd") };
-    let open = gateway.post(body).open().await;
+    let open = gateway.post(&body).open().await;
     if streamed && open.status == 200 {
         let stream = Stream::read(open).await;
         let whole = stream.ended && (stream.is_done() || !stream.error().message.is_empty());

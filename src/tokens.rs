@@ -8,7 +8,7 @@
 /// Thousandths of a token.
 type Milli = u64;
 
-/// What the n-th character of a run adds, by [`Class`]: a word is one token up to eight letters and
+/// What the n-th character of a run adds, by [`Kind`]: a word is one token up to eight letters and
 /// one more for each four after them, digits go in threes, one space belongs to the word after it.
 /// The last three figures repeat for longer runs.
 const ADDS: [[Milli; RUN]; 5] = [
@@ -23,16 +23,16 @@ const ADDS: [[Milli; RUN]; 5] = [
 const RUN: usize = 12;
 
 /// The class of each byte. A table, as this is read for every byte of a prompt.
-const CLASSES: [Class; 256] = {
-    let mut classes = [Class::Other; 256];
+const CLASSES: [Kind; 256] = {
+    let mut classes = [Kind::Other; 256];
     let mut byte = 0;
     while byte < 0x80 {
         classes[byte] = match byte as u8 {
-            b'A'..=b'Z' | b'a'..=b'z' => Class::Letter,
-            b'0'..=b'9' => Class::Digit,
-            b'\t' | b'\n' | b'\r' | b' ' => Class::Space,
-            b'\\' => Class::Other,
-            _ => Class::Mark,
+            b'A'..=b'Z' | b'a'..=b'z' => Kind::Letter,
+            b'0'..=b'9' => Kind::Digit,
+            b'\t' | b'\n' | b'\r' | b' ' => Kind::Space,
+            b'\\' => Kind::Other,
+            _ => Kind::Mark,
         };
         byte += 1;
     }
@@ -60,7 +60,7 @@ pub struct Counter {
 
 /// What a character is to a tokenizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+enum Kind {
     Letter,
     Digit,
     Space,
@@ -69,7 +69,7 @@ enum Class {
     Other,
 }
 
-impl Class {
+impl Kind {
     fn of(byte: u8) -> Self {
         CLASSES
             .get(usize::from(byte))
@@ -81,14 +81,14 @@ impl Class {
 /// The run of like characters that is being read.
 #[derive(Clone, Copy)]
 struct Run {
-    class: Class,
+    class: Kind,
     /// Characters of it before this one.
     at: usize,
 }
 
 impl Run {
     /// Takes the next character, and says what it adds.
-    fn next(&mut self, class: Class) -> Milli {
+    fn next(&mut self, class: Kind) -> Milli {
         self.at = if class == self.class { self.at + 1 } else { 0 };
         self.class = class;
         let at = if self.at < RUN {
@@ -105,14 +105,14 @@ impl Counter {
     /// Adds the text of a JSON string or any JSON value, as it stands in the request.
     pub fn add_json(&mut self, raw: &str) {
         let mut run = Run {
-            class: Class::Other,
+            class: Kind::Other,
             at: 0,
         };
         let bytes = raw.as_bytes();
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            let (class, length) = match Class::of(byte) {
-                Class::Other => {
+            let (class, length) = match Kind::of(byte) {
+                Kind::Other => {
                     let (code, length) = match byte {
                         b'\\' => escape(bytes.get(at + 1..).unwrap_or_default()),
                         _ => scalar(raw, at),
@@ -139,14 +139,14 @@ impl Counter {
     }
 
     /// The class of a character that was escaped or is outside ASCII; the latter is counted.
-    fn other(&mut self, code: u32) -> Class {
+    fn other(&mut self, code: u32) -> Kind {
         match u8::try_from(code) {
-            Ok(b'\\') => Class::Mark,
-            Ok(byte @ 0..0x80) => Class::of(byte),
+            Ok(b'\\') => Kind::Mark,
+            Ok(byte @ 0..0x80) => Kind::of(byte),
             _ => {
                 self.total += single(code);
                 self.foreign += u64::from(code >= 0x250);
-                Class::Other
+                Kind::Other
             }
         }
     }

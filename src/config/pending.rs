@@ -79,8 +79,8 @@ mod tests {
         assert!(key(&policy));
         assert!(!key(&policy.key("regions")));
         assert!(!key(&Path::root().key("keys").key("policy")));
-        assert!(key(&Path::root().key("providers").key("gpu").key("limits")));
-        assert!(!key(&Path::root().key("providers").key("limits")));
+        assert!(key(&Path::root().key("providers").key("gpu").key("proxy")));
+        assert!(!key(&Path::root().key("providers").key("proxy")));
     }
 
     #[test]

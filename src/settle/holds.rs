@@ -15,6 +15,8 @@ pub(super) struct Holds {
     request: Vec<Grant>,
     /// Of the model and the provider that is being called.
     call: Vec<Grant>,
+    /// Every limit that the request is held to, the one that refused it included.
+    watched: Vec<Arc<Limits>>,
 }
 
 /// The tightest limits that a request is held to.
@@ -32,6 +34,8 @@ impl Holds {
         tokens: u64,
         now_ms: u64,
     ) -> Result<(), Denied> {
+        self.watched
+            .extend(all.iter().map(|limits| Arc::clone(limits)));
         self.request.extend(limits::enter_all(all, tokens, now_ms)?);
         Ok(())
     }
@@ -84,13 +88,9 @@ impl Holds {
             .for_each(|grant| grant.settle(used, now_ms));
     }
 
-    /// The tightest of the limits that were entered.
+    /// The tightest of the limits that the request is held to.
     pub(super) fn levels(&self, now_ms: u64) -> Levels {
-        let all = || {
-            self.request
-                .iter()
-                .map(|grant| grant.limits().levels(now_ms))
-        };
+        let all = || self.watched.iter().map(|limits| limits.levels(now_ms));
         Levels {
             requests: all()
                 .filter_map(|(requests, _)| requests)

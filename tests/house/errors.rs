@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tollgate::{
+    admit::limits::{Denied, What, Whose},
     authenticate::AuthError,
     call::{
         CallError,
@@ -68,6 +69,15 @@ fn of_route(error: RouteError) -> GatewayError {
     GatewayError::Route {
         error,
         detail: String::new(),
+    }
+}
+
+fn denied(what: What) -> Denied {
+    Denied {
+        whose: Whose::Gateway,
+        what,
+        limit: 1,
+        wait: Duration::from_secs(1),
     }
 }
 
@@ -176,6 +186,18 @@ fn from_routing_on() -> Vec<(&'static str, GatewayError)> {
                 body: None,
             }
             .into(),
+        ),
+        (
+            "RouteError::AllFull",
+            of_route(RouteError::AllFull {
+                refused: Vec::new(),
+                retry_after_ms: 1,
+            }),
+        ),
+        ("GatewayError::Limited", denied(What::Requests).into()),
+        (
+            "CallError::Limited",
+            CallError::Limited(denied(What::Concurrency)).into(),
         ),
         (
             "CallError::TimedOut",

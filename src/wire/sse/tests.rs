@@ -109,7 +109,7 @@ fn a_frame_of_whole_events_is_not_copied() {
 #[test]
 fn a_text_of_several_lines_is_written_so_that_it_reads_the_same() {
     for json in ["{}", "{\"a\":1,\n\"b\":2}", "{\n\n}\n"] {
-        assert_eq!(read(&[&event(json)]).1, [json.as_bytes()]);
+        assert_eq!(read(&[&event(json.as_bytes())]).1, [json.as_bytes()]);
     }
 }
 

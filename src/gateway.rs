@@ -64,7 +64,7 @@ pub struct Failed {
 ///
 /// # Errors
 /// If there is no answer; the account of the request is closed either way.
-pub async fn serve_one<B>(app: &App, incoming: Incoming<B>) -> Result<Reply, Failed>
+pub async fn serve_one<B>(app: &App, incoming: Incoming<B>) -> Result<Reply, Box<Failed>>
 where
     B: Future<Output = Result<(Bytes, Held), BodyError>>,
 {
@@ -154,7 +154,7 @@ async fn deliver(
     held: Held,
     mut account: Account,
     closer: Arc<Notify>,
-) -> Result<Reply, Failed> {
+) -> Result<Reply, Box<Failed>> {
     let job = Arc::new(job);
     let keep_alive = job.means.config.server.sse_keep_alive;
     if !job.ask.stream || keep_alive.is_zero() {
@@ -183,7 +183,7 @@ fn answer(
     outcome: Result<Delivery, CallError>,
     mut account: Account,
     closer: Arc<Notify>,
-) -> Result<Reply, Failed> {
+) -> Result<Reply, Box<Failed>> {
     let Delivery { head, answer } = match outcome {
         Ok(delivery) => delivery,
         Err(error) => return Err(failed(error.into(), account)),
@@ -245,7 +245,7 @@ fn early(
 }
 
 /// Closes the account of a request that gets no answer.
-fn failed(error: GatewayError, mut account: Account) -> Failed {
+fn failed(error: GatewayError, mut account: Account) -> Box<Failed> {
     account.head_leaves();
     let mut headers = HeaderMap::new();
     if account.attempts() > 0 {
@@ -261,7 +261,7 @@ fn failed(error: GatewayError, mut account: Account) -> Failed {
     limits::describe(&mut headers, account.levels());
     let status = error.public().status.as_u16();
     account.close(status, error.outcome(), &error.to_string());
-    Failed { error, headers }
+    Box::new(Failed { error, headers })
 }
 
 /// Says in the headers who served, why, and for how much.

@@ -57,14 +57,14 @@ pub enum ReplyBody {
 pub struct Failed {
     pub error: GatewayError,
     /// What is told of it beside the error.
-    pub headers: HeaderMap,
+    pub headers: Box<HeaderMap>,
 }
 
 /// Serves one request: authenticate, admit, understand, route, call, settle.
 ///
 /// # Errors
 /// If there is no answer; the account of the request is closed either way.
-pub async fn serve_one<B>(app: &App, incoming: Incoming<B>) -> Result<Reply, Box<Failed>>
+pub async fn serve_one<B>(app: &App, incoming: Incoming<B>) -> Result<Reply, Failed>
 where
     B: Future<Output = Result<(Bytes, Held), BodyError>>,
 {
@@ -154,7 +154,7 @@ async fn deliver(
     held: Held,
     mut account: Account,
     closer: Arc<Notify>,
-) -> Result<Reply, Box<Failed>> {
+) -> Result<Reply, Failed> {
     let job = Arc::new(job);
     let keep_alive = job.means.config.server.sse_keep_alive;
     if !job.ask.stream || keep_alive.is_zero() {
@@ -183,7 +183,7 @@ fn answer(
     outcome: Result<Delivery, CallError>,
     mut account: Account,
     closer: Arc<Notify>,
-) -> Result<Reply, Box<Failed>> {
+) -> Result<Reply, Failed> {
     let Delivery { head, answer } = match outcome {
         Ok(delivery) => delivery,
         Err(error) => return Err(failed(error.into(), account)),
@@ -245,7 +245,7 @@ fn early(
 }
 
 /// Closes the account of a request that gets no answer.
-fn failed(error: GatewayError, mut account: Account) -> Box<Failed> {
+fn failed(error: GatewayError, mut account: Account) -> Failed {
     account.head_leaves();
     let mut headers = HeaderMap::new();
     if account.attempts() > 0 {
@@ -261,7 +261,10 @@ fn failed(error: GatewayError, mut account: Account) -> Box<Failed> {
     limits::describe(&mut headers, account.levels());
     let status = error.public().status.as_u16();
     account.close(status, error.outcome(), &error.to_string());
-    Box::new(Failed { error, headers })
+    Failed {
+        error,
+        headers: Box::new(headers),
+    }
 }
 
 /// Says in the headers who served, why, and for how much.

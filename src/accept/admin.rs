@@ -141,7 +141,8 @@ async fn explain(State(app): State<Shared>, request: Request) -> Response {
             None => return respond::error(&AuthError::Wrong.into()),
         },
     };
-    let (body, _held) = match body::read(body, world.config.server.max_body, &app.room).await {
+    let limit = world.config.server.max_body;
+    let (body, _held) = match body::read(body, limit, &app.room).await {
         Ok(read) => read,
         Err(error) => return respond::error(&error.into()),
     };

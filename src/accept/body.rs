@@ -15,8 +15,7 @@ use crate::{
 /// How long a client may be silent in the middle of its body.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Reads all of it. What is left of a body that is refused is not read here: the connection does
-/// that after the answer, whatever it was refused for.
+/// Reads all of it.
 ///
 /// # Errors
 /// If it is too large, too slow, breaks off, or there is no room.

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use tollgate::simulate::Handle;
 
 use crate::support::{
-    Gateway, Reply, Setup, at_once, eventually,
+    Gateway, Reply, Setup, eventually,
     gateway::{ask, stream},
     simulator,
 };
@@ -26,7 +26,11 @@ async fn with_key_limits(sim: &Handle, limits: &str) -> Gateway {
 }
 
 async fn together(gateway: &Gateway, number: usize) -> Vec<Reply> {
-    at_once((0..number).map(|_| gateway.post(&ask("m")).key(KEY).send())).await
+    let mut calls = JoinSet::new();
+    for _ in 0..number {
+        calls.spawn(gateway.post(&ask("m")).key(KEY).send());
+    }
+    calls.join_all().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::task::JoinSet;
 use tollgate::simulate::{Handle, Options, Simulator};
 
 pub(crate) use self::{
@@ -41,13 +40,6 @@ pub(crate) async fn simulator() -> Handle {
 /// A simulator with options.
 pub(crate) async fn simulator_with(options: Options) -> Handle {
     Simulator::bind(ANY_PORT, options).await.unwrap()
-}
-
-/// Awaits all of them at the same time.
-pub(crate) async fn at_once<T: Send + 'static>(
-    all: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
-) -> Vec<T> {
-    all.into_iter().collect::<JoinSet<T>>().join_all().await
 }
 
 /// Polls until something holds.

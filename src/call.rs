@@ -141,6 +141,8 @@ pub enum CallError {
     Failed {
         status: Option<StatusCode>,
         detail: &'static str,
+        /// Did a backend get the request?
+        sent: bool,
     },
     #[error(transparent)]
     Limited(Denied),
@@ -175,6 +177,7 @@ impl From<Failure> for CallError {
             Class::TimedOut(phase) => Self::TimedOut { phase },
             Class::Refused(reason) => Self::Failed {
                 status,
+                sent: true,
                 detail: match reason {
                     DownReason::KeyRefused => "the last one refuses our key",
                     DownReason::OutOfMoney => "the last one is out of money",
@@ -185,7 +188,11 @@ impl From<Failure> for CallError {
             | Class::Dropped
             | Class::Transient
             | Class::Busy { .. }
-            | Class::Nonsense => Self::Failed { status, detail },
+            | Class::Nonsense => Self::Failed {
+                status,
+                detail,
+                sent: class != Class::Unreachable,
+            },
         }
     }
 }
@@ -219,13 +226,18 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     let mut attempts = 0;
     let mut last_replica = None;
     let mut last: Option<Failure> = None;
+    let mut sent = false;
     while let Some((candidate, provider, backend)) = job.candidate(next) {
         let live = job.means.live.get(candidate.backend);
         // whoever has no room any more is passed over, as if it had not been on the list
         if let Err(denied) = watch.enter(&candidate) {
             match job.after(next, None) {
                 Some((onward, _)) => next = onward,
-                None => return Err(last.map_or(CallError::Limited(denied), CallError::from)),
+                None => {
+                    return Err(last.map_or(CallError::Limited(denied), |failure| {
+                        given_up(failure, sent)
+                    }));
+                }
             }
             continue;
         }
@@ -240,6 +252,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             }
             Err(failure) => failure,
         };
+        sent |= failure.class != Class::Unreachable;
         watch.failed(&candidate, &failure);
         live.inspect(|live| note(live, &failure, job.means.now_ms()));
         let retries = &job.means.config.retries;
@@ -259,7 +272,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             Step::Fail => None,
         };
         let Some((onward, wait)) = onward.filter(|_| job.means.budget.withdraw()) else {
-            return Err(failure.into());
+            return Err(given_up(failure, sent));
         };
         let same = onward == next;
         watch.retry(same);
@@ -278,7 +291,20 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     Err(CallError::Failed {
         status: None,
         detail: "no backend is left",
+        sent: false,
     })
+}
+
+/// The error after the last attempt; `any_sent`: did a backend get the request in any of them?
+fn given_up(failure: Failure, any_sent: bool) -> CallError {
+    match CallError::from(failure) {
+        CallError::Failed { status, detail, .. } => CallError::Failed {
+            status,
+            detail,
+            sent: any_sent,
+        },
+        other => other,
+    }
 }
 
 impl Job {

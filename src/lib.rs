@@ -51,6 +51,8 @@ pub mod explaining;
 
 pub mod gateway;
 
+pub mod reload;
+
 // Floor 4: the door.
 pub mod telemetry;
 

@@ -4,10 +4,11 @@
 //! and is closed at the end, at an error, or when it is dropped because the client left. `account`
 //! is its life, `watch` takes note of what happens while backends are called, `book` is what the
 //! closing leaves behind: usage and its price, metrics, what is learned of a backend, one line in
-//! the log.
+//! the log, one of the latest `decisions`.
 
 mod account;
 mod book;
+pub mod decisions;
 mod holds;
 pub mod metrics;
 mod watch;

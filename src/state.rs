@@ -1,26 +1,30 @@
 //! What the program holds while it runs: one world for each loaded configuration, and what
 //! outlives them.
 
+pub mod loads;
+
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::loads::{Attempt, Loads, Origin};
 use crate::{
     admit::{room::Room, table::Table},
     authenticate::Keys,
     call::{Means, client::Client, upstream::Upstream},
-    config::Config,
+    config::{Config, load::Seen, view},
     learn::Lengths,
     route::{Facts, health::Standing, live::Live, names::Names},
-    settle::metrics::Metrics,
+    settle::{decisions::Decisions, metrics::Metrics},
 };
 
 /// What one configuration means, ready to serve. Replaced as a whole.
@@ -37,7 +41,13 @@ pub struct World {
 #[derive(Debug)]
 pub struct App {
     world: ArcSwap<World>,
+    pub origin: Origin,
+    /// What the configuration was read from. Who reads it again holds this, so that two never do
+    /// at once.
+    pub seen: Mutex<Seen>,
+    loads: ArcSwap<Loads>,
     pub metrics: Arc<Metrics>,
+    pub decisions: Arc<Decisions>,
     /// Memory for request bodies.
     pub room: Room,
     /// Set when the program is asked to stop.
@@ -70,8 +80,19 @@ impl World {
                 )
             }),
         );
+        if let Some(before) = before {
+            forget_moved(&config, &live, &before.config);
+        }
+        let connect_timeout = config.server.connect_timeout;
+        // a kept client keeps its connections: a reload costs no handshakes
+        let client = before
+            .filter(|before| before.config.server.connect_timeout == connect_timeout)
+            .map_or_else(
+                || Client::new(connect_timeout),
+                |before| before.means.client.clone(),
+            );
         let means = Means {
-            client: Client::new(config.server.connect_timeout),
+            client,
             upstreams: config.providers.iter().map(Upstream::of).collect(),
             live,
             lengths,
@@ -115,9 +136,21 @@ impl World {
     #[must_use]
     pub fn standing(&self, backend: usize) -> Standing {
         let live = self.means.live.get(backend);
-        live.map_or(Standing::Up, |live| {
-            live.health.standing(self.means.now_ms())
-        })
+        live.map_or(Standing::Up, |live| live.standing(self.means.now_ms()))
+    }
+}
+
+/// Forgets how backends stood whose provider is called elsewhere or with another key now: a new
+/// key must not wait until the old one's time is over.
+fn forget_moved(config: &Config, live: &[Arc<Live>], before: &Config) {
+    for (backend, live) in config.backends.iter().zip(live) {
+        let provider = config.providers.get(backend.provider);
+        let old = provider.and_then(|p| before.providers.iter().find(|old| old.name == p.name));
+        if let (Some(provider), Some(old)) = (provider, old)
+            && !view::same_access(old, provider)
+        {
+            live.health.forget();
+        }
     }
 }
 
@@ -138,12 +171,19 @@ fn kept<'a, T: Default>(
 }
 
 impl App {
-    /// A program that serves one world.
+    /// A program that serves one world, which came from there.
     #[must_use]
-    pub fn new(world: World, metrics: Metrics) -> Self {
+    pub fn new(world: World, metrics: Metrics, origin: Origin, seen: Seen) -> Self {
         Self {
             world: ArcSwap::from_pointee(world),
+            origin,
+            seen: Mutex::new(seen),
+            loads: ArcSwap::from_pointee(Loads {
+                loaded_at: Timestamp::now(),
+                last: None,
+            }),
             metrics: Arc::new(metrics),
+            decisions: Arc::default(),
             room: Room::default(),
             draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -155,6 +195,29 @@ impl App {
     #[must_use]
     pub fn world(&self) -> Arc<World> {
         self.world.load_full()
+    }
+
+    /// From now on requests get another world; those under way keep theirs.
+    pub fn replace(&self, world: World) {
+        self.world.store(Arc::new(world));
+    }
+
+    /// What is known of loading the configuration.
+    #[must_use]
+    pub fn loads(&self) -> Arc<Loads> {
+        self.loads.load_full()
+    }
+
+    /// The configuration was read again.
+    pub fn note(&self, attempt: Attempt) {
+        let loaded_at = match attempt.outcome {
+            Ok(_) => attempt.at,
+            Err(_) => self.loads().loaded_at,
+        };
+        self.loads.store(Arc::new(Loads {
+            loaded_at,
+            last: Some(attempt),
+        }));
     }
 
     /// An id that no other request has.

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 
 use crate::{
     caps::{Cap, Caps},
-    route::health::DownReason,
+    route::health::{DownReason, Verdict},
     wire::openai::error::{self, ErrorBody},
 };
 
@@ -228,6 +228,30 @@ impl Failure {
             | Class::Transient
             | Class::Busy { .. }
             | Class::Nonsense => "error",
+        }
+    }
+
+    /// What it says of the backend's health. That the time of the whole request is over is the
+    /// fault of a backend only where it had all of that time: where it was the `first` one asked.
+    #[must_use]
+    pub fn verdict(&self, first: bool) -> Verdict {
+        match self.class {
+            Class::Busy { retry_after } => {
+                let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                Verdict::Busy(retry_after.map(ms))
+            }
+            Class::Refused(reason) => Verdict::Refused(reason),
+            Class::TimedOut(Phase::Whole) if !first => Verdict::Neither,
+            // 408, 409 and 425 are about one request
+            Class::Transient if self.status.is_some_and(|s| s.is_client_error()) => {
+                Verdict::Neither
+            }
+            Class::Unreachable
+            | Class::Dropped
+            | Class::Transient
+            | Class::TimedOut(_)
+            | Class::Nonsense => Verdict::Failed,
+            Class::ContextTooLong | Class::Incapable(_) | Class::Rejected => Verdict::Neither,
         }
     }
 

@@ -60,6 +60,7 @@ pub(super) fn check(
     let server = server::server(raw.server.unwrap_or_default(), &mut findings);
     let admin = server::admin(raw.admin.unwrap_or_default(), &server, &mut findings);
     let retries = server::retries(&raw.retries.unwrap_or_default());
+    let breaker = server::breaker(&raw.breaker.unwrap_or_default(), &mut findings);
     let providers = providers::check(raw.providers.unwrap_or_default(), catalog, &mut findings);
 
     let routes = raw.routes.unwrap_or_default();
@@ -95,6 +96,7 @@ pub(super) fn check(
         routes,
         keys,
         retries,
+        breaker,
         limits,
     };
     Ok(Checked {

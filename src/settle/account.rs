@@ -7,17 +7,18 @@ use tokio::time::{Duration, Instant};
 use super::{
     Outcome, UNKNOWN,
     book::NO_KEY,
+    decisions::{Decisions, Draft, Thought},
     holds::{Holds, Levels},
     metrics::Metrics,
 };
 use crate::{
     admit::{limits::Denied, table::Table},
     authenticate::Principal,
-    call::Means,
+    call::{Means, failure::Failure},
     caps::Cap,
-    config::Backend,
+    config::{Backend, Config},
     money::Usd,
-    route::{Candidate, Plan, Refused, names::Target},
+    route::{Candidate, Plan, Refused, RouteError, names::Target},
     understand::{Ask, Endpoint},
     usage::Usage,
 };
@@ -42,6 +43,7 @@ pub struct Account {
     pub(super) route: Option<Arc<str>>,
     /// The model that was named, where it was none of a route.
     pub(super) named: Option<Arc<str>>,
+    pub(super) draft: Draft,
     pub(super) stream: bool,
     pub(super) reasoning: bool,
     pub(super) estimated_prompt: u64,
@@ -49,6 +51,8 @@ pub struct Account {
     pub(super) attempts: u32,
     /// The backend that is being called or has answered.
     pub(super) serving: Option<Candidate>,
+    /// When the call to it began, on the clock of health.
+    pub(super) began_ms: u64,
     /// Is `serving` counted as in flight?
     pub(super) inflight: bool,
     pub(super) waited: Duration,
@@ -81,12 +85,14 @@ impl Account {
             asked: String::new(),
             route: None,
             named: None,
+            draft: Draft::default(),
             stream: false,
             reasoning: false,
             estimated_prompt: 0,
             choices: 1,
             attempts: 0,
             serving: None,
+            began_ms: 0,
             inflight: false,
             waited: Duration::ZERO,
             waiting_since: None,
@@ -100,6 +106,13 @@ impl Account {
             limits,
             closed: false,
         }
+    }
+
+    /// The decision is kept there in the end.
+    #[must_use]
+    pub fn kept_in(mut self, decisions: &Arc<Decisions>) -> Self {
+        self.draft.kept_in = Some(Arc::clone(decisions));
+        self
     }
 
     /// The caller is known.
@@ -205,6 +218,7 @@ impl Account {
     /// It is known what the name means that the client asked for.
     pub fn aims(&mut self, target: Option<Target>) {
         let config = &self.means.config;
+        self.draft.model = target.and_then(|target| name_of(config, target));
         match target {
             None => {}
             Some(Target::Route(route)) => {
@@ -230,10 +244,24 @@ impl Account {
             .with_label_values(&[route, model, plan.reason.label()])
             .inc();
         self.refused(&plan.refused);
+        self.draft.thought = Some(Thought::Planned(plan.clone()));
+    }
+
+    /// Nobody can be asked.
+    pub fn unplanned(&mut self, error: &RouteError) {
+        self.refused(error.refused());
+        let why = match error {
+            // the whole message repeats what the client wrote
+            RouteError::UnknownModel(_) => "the model does not exist".to_owned(),
+            RouteError::NotAllowed(_) => "this key may not use the model".to_owned(),
+            error => error.to_string(),
+        };
+        let refused = error.refused().to_vec();
+        self.draft.thought = Some(Thought::Nobody { why, refused });
     }
 
     /// Backends that were not put on the list.
-    pub fn refused(&self, refused: &[Refused]) {
+    fn refused(&self, refused: &[Refused]) {
         let route = self.route.as_deref().unwrap_or_default();
         for refusal in refused {
             let backend = self
@@ -284,6 +312,13 @@ impl Account {
         millis(self.opening.started.elapsed())
     }
 
+    /// The answer broke off after it had begun; later requests should know.
+    pub fn broke(&self, failure: &Failure) {
+        if let Some(candidate) = self.serving {
+            self.means.broke(candidate.backend, self.began_ms, failure);
+        }
+    }
+
     /// Closes the account; only the first call counts.
     pub fn close(&mut self, status: u16, outcome: Outcome, detail: &str) {
         if std::mem::replace(&mut self.closed, true) {
@@ -300,6 +335,7 @@ impl Account {
         self.holds.settle(self.used_tokens(), self.means.now_ms());
         self.count(status, outcome);
         self.log(status, outcome, detail);
+        self.keep_decision(status, outcome);
     }
 
     /// The backend is no longer being called.
@@ -342,6 +378,15 @@ impl Drop for Account {
     fn drop(&mut self) {
         // 499 is what nginx writes where the client left; nobody receives it
         self.close(499, Outcome::Cancelled, "the client left");
+    }
+}
+
+/// The name that a target has in the configuration.
+fn name_of(config: &Config, target: Target) -> Option<Arc<str>> {
+    match target {
+        Target::Route(route) => Some(config.routes.get(route)?.name.clone()),
+        Target::Model(model) => Some(config.models.get(model)?.name.clone()),
+        Target::Backend { backend, .. } => Some(config.backends.get(backend)?.name.clone()),
     }
 }
 

@@ -24,6 +24,7 @@ mod limits;
 mod metrics;
 mod models;
 mod narrow;
+mod operate;
 mod program;
 mod stream;
 mod support;

@@ -53,6 +53,7 @@ const FREE_RETRIES: u32 = 10;
 const NO_BACKEND: CallError = CallError::Failed {
     status: None,
     detail: "no backend is left",
+    sent: false,
 };
 
 /// What calls are made with; one for each loaded configuration.
@@ -151,6 +152,8 @@ pub enum CallError {
     Failed {
         status: Option<StatusCode>,
         detail: &'static str,
+        /// Did a backend get the request?
+        sent: bool,
     },
     #[error(transparent)]
     Limited(Denied),
@@ -185,6 +188,7 @@ impl From<Failure> for CallError {
             Class::TimedOut(phase) => Self::TimedOut { phase },
             Class::Refused(reason) => Self::Failed {
                 status,
+                sent: true,
                 detail: match reason {
                     DownReason::KeyRefused => "the last one refuses our key",
                     DownReason::OutOfMoney => "the last one is out of money",
@@ -195,7 +199,11 @@ impl From<Failure> for CallError {
             | Class::Dropped
             | Class::Transient
             | Class::Busy { .. }
-            | Class::Nonsense => Self::Failed { status, detail },
+            | Class::Nonsense => Self::Failed {
+                status,
+                detail,
+                sent: class != Class::Unreachable,
+            },
         }
     }
 }
@@ -267,6 +275,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     let mut last_replica = None;
     let mut waited = false;
     let mut last: Option<Failure> = None;
+    let mut sent = false;
     while let Some((candidate, provider, backend)) = job.candidate(next) {
         let entered = match job.enter(next, waited, watch) {
             Ok(pass) => pass,
@@ -276,7 +285,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
                     (next, last_replica, waited) = (onward, None, false);
                     continue;
                 }
-                None => return Err(nobody(last, denied)),
+                None => return Err(nobody(last, denied, sent)),
             },
         };
         attempts += 1;
@@ -291,6 +300,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             }
             Err(failure) => failure,
         };
+        sent |= failure.class != Class::Unreachable;
         watch.failed(&candidate, &failure);
         let verdict = failure.verdict(attempts == 1);
         job.means.end(candidate.backend, entered, verdict);
@@ -312,7 +322,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             Step::Fail => None,
         };
         let Some((onward, wait)) = onward.filter(|_| job.means.budget.withdraw()) else {
-            return Err(failure.into());
+            return Err(given_up(failure, sent));
         };
         let same = onward == next;
         watch.retry(same);
@@ -329,6 +339,18 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
         next = onward;
     }
     Err(NO_BACKEND)
+}
+
+/// The error after the last attempt; `any_sent`: did a backend get the request in any of them?
+fn given_up(failure: Failure, any_sent: bool) -> CallError {
+    match CallError::from(failure) {
+        CallError::Failed { status, detail, .. } => CallError::Failed {
+            status,
+            detail,
+            sent: any_sent,
+        },
+        other => other,
+    }
 }
 
 impl Job {
@@ -404,9 +426,9 @@ impl Job {
 }
 
 /// Why nobody is left to be asked.
-fn nobody(last: Option<Failure>, denied: Option<Denied>) -> CallError {
+fn nobody(last: Option<Failure>, denied: Option<Denied>, any_sent: bool) -> CallError {
     match (last, denied) {
-        (Some(failure), _) => failure.into(),
+        (Some(failure), _) => given_up(failure, any_sent),
         (None, Some(denied)) => CallError::Limited(denied),
         (None, None) => NO_BACKEND,
     }

@@ -329,11 +329,9 @@ fn words(body: &ErrorBody) -> String {
 
 /// The status that an error without one stands for.
 fn implied_status(body: &ErrorBody) -> StatusCode {
-    let number = body
-        .code
-        .as_deref()
-        .and_then(|code| code.parse::<u16>().ok());
-    if let Some(status) = number.filter(|n| (400..600).contains(n)) {
+    let code = body.code.as_deref().and_then(|code| code.parse().ok());
+    let mut numbers = [body.status, code].into_iter().flatten();
+    if let Some(status) = numbers.find(|number| (400..600).contains(number)) {
         return StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     }
     let kind = [body.kind.as_deref(), body.code.as_deref()];

@@ -129,6 +129,7 @@ impl StreamBody {
                     CallError::Failed {
                         status: None,
                         detail: "no stream came",
+                        sent: true,
                     },
                 ),
                 Err(error) => self.close(account, error),

@@ -138,6 +138,17 @@ fn an_error_inside_a_success_is_treated_as_its_status() {
 }
 
 #[test]
+fn a_status_beside_the_code_says_whose_fault_it_is() {
+    for json in [
+        r#"{"error":{"code":"content_filter","message":"filtered","status":400}}"#,
+        r#"{"type":"error","error":{"type":"bad_request","message":"odd","http_code":"400"}}"#,
+    ] {
+        let failure = Failure::from_error(error::read(json.as_bytes()).unwrap(), Caps::default());
+        assert_eq!(failure.class, Class::Rejected, "{json}");
+    }
+}
+
+#[test]
 fn a_wait_is_read_from_each_spelling() {
     let wait = |name: &'static str, value: &'static str| {
         let mut headers = HeaderMap::new();

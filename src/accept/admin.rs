@@ -29,11 +29,7 @@ use crate::{
 };
 
 /// Paths that the operator will find in a later version.
-const NOT_YET: [&str; 3] = [
-    "/admin/v1/spend",
-    "/admin/v1/keys",
-    "/admin/v1/keys/{*rest}",
-];
+const NOT_YET: [&str; 3] = ["/admin/v1/spend", "/admin/v1/keys", "/admin/v1/keys/{*id}"];
 
 /// Every path for the operator.
 pub fn router(app: Arc<App>) -> Router {

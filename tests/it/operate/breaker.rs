@@ -140,7 +140,10 @@ async fn a_trial_that_fails_is_unseen_by_the_client_and_makes_the_wait_longer() 
     );
     assert_eq!(sim.account().at("bad", "x+fault=reset").requests, 3);
     let left = backend(&gateway, BAD).await["standing"]["left_ms"].as_u64();
-    assert!(left.is_some_and(|ms| (1_001..=2_000).contains(&ms)), "{left:?}");
+    assert!(
+        left.is_some_and(|ms| (1_001..=2_000).contains(&ms)),
+        "{left:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,9 @@ pub use schema::schema;
 pub use shape::to_json;
 pub use tags::Tags;
 
+/// The source of a price card that the configuration writes.
+pub const STATED: &str = "configuration";
+
 /// Everything that `serve` runs on. Indices (`usize`) point into the vectors of this struct.
 #[derive(Debug)]
 pub struct Config {

@@ -8,9 +8,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accept::{admin_router, router::router, server::Door},
-    config::{Admin, Config, Server},
+    config::{self, Admin, Config, Ledger, Server},
     settle::metrics::Metrics,
     state::{App, World},
+    store::{Store, StoreError},
 };
 
 /// The commit that was built, for `build_info`.
@@ -18,6 +19,9 @@ const COMMIT: &str = match option_env!("TOLLGATE_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
+
+/// How long the last rows of the ledger may take to be written.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a gateway could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,8 @@ pub enum StartError {
     },
     #[error("metrics can't be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Ledger(#[from] StoreError),
 }
 
 /// Both listeners, open but not served yet: who connects waits.
@@ -82,14 +88,18 @@ impl Gateway {
     /// Serves a configuration on open listeners.
     ///
     /// # Errors
-    /// If the metrics can't be registered.
+    /// If the metrics can't be registered, or the ledger that the configuration names can't be
+    /// kept.
     pub fn start(
         config: Config,
         admin_key: &SecretString,
         listeners: Listeners,
     ) -> Result<Self, StartError> {
         let server = config.server.clone();
-        let app = Arc::new(App::new(World::of(config, None), Metrics::new(COMMIT)?));
+        let stated = config.store.clone();
+        let app = App::new(World::of(config, None), Metrics::new(COMMIT)?);
+        let store = store(&stated, &app.metrics)?;
+        let app = Arc::new(app.with_store(store));
         let close = CancellationToken::new();
         let doors = TaskTracker::new();
         let routers = [
@@ -117,12 +127,31 @@ impl Gateway {
     }
 
     /// Ends it: not ready at once, accepting for `drain_delay` more, then open requests get
-    /// `drain_timeout`.
+    /// `drain_timeout`, then the last rows of the ledger are written.
     pub async fn stop(self) {
         self.app.drain();
         tokio::time::sleep(self.drain_delay).await;
         self.close.cancel();
         self.doors.wait().await;
+        if let Some(store) = &self.app.store {
+            store.stop(LEDGER_PATIENCE).await;
+        }
+    }
+}
+
+/// The ledger of a configuration. One that nobody asked for is done without where the folder can't
+/// be written in.
+fn store(stated: &config::Store, metrics: &Arc<Metrics>) -> Result<Option<Store>, StartError> {
+    let Ledger::Sqlite(path) = &stated.ledger else {
+        return Ok(None);
+    };
+    match Store::open(path, stated.on_failure, Arc::clone(metrics)) {
+        Ok(store) => Ok(Some(store)),
+        Err(error) if !stated.stated && error.is_no_place() => {
+            tracing::warn!(%error, "no ledger is kept; `store.ledger` says where one may stand");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

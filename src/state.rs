@@ -20,7 +20,8 @@ use crate::{
     config::Config,
     learn::Lengths,
     route::{Facts, health::Standing, live::Live, names::Names},
-    settle::metrics::Metrics,
+    settle::{ledger::Sink, metrics::Metrics},
+    store::Store,
 };
 
 /// What one configuration means, ready to serve. Replaced as a whole.
@@ -38,6 +39,8 @@ pub struct World {
 pub struct App {
     world: ArcSwap<World>,
     pub metrics: Arc<Metrics>,
+    /// What keeps the rows of the ledger; `None`: nothing does.
+    pub store: Option<Arc<Store>>,
     /// Memory for request bodies.
     pub room: Room,
     /// Set when the program is asked to stop.
@@ -143,11 +146,28 @@ impl App {
         Self {
             world: ArcSwap::from_pointee(world),
             metrics: Arc::new(metrics),
+            store: None,
             room: Room::default(),
             draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
             ids: RequestIds::new(),
         }
+    }
+
+    /// The same with a ledger. It stays the same until the program ends.
+    #[must_use]
+    pub fn with_store(self, store: Option<Store>) -> Self {
+        Self {
+            store: store.map(Arc::new),
+            ..self
+        }
+    }
+
+    /// Where the rows of requests go.
+    #[must_use]
+    pub fn sink(&self) -> Option<Arc<dyn Sink>> {
+        let store = self.store.as_ref().map(Arc::clone)?;
+        Some(store)
     }
 
     /// The world as it is now; a request keeps the one it began with.
@@ -183,9 +203,11 @@ struct RequestIds {
 
 impl RequestIds {
     fn new() -> Self {
-        // without randomness two processes might share ids, which only makes logs harder to read
+        // an id of two requests would lose the second one's rows in the ledger, so without
+        // randomness the clock must tell processes apart
+        let clock = || jiff::Timestamp::now().as_nanosecond();
         Self {
-            process: getrandom::u64().unwrap_or_default(),
+            process: getrandom::u64().unwrap_or_else(|_| clock().unsigned_abs() as u64),
             last: AtomicU64::new(0),
         }
     }

@@ -27,6 +27,7 @@ use subtle::ConstantTimeEq;
 use super::{
     body,
     respond::{self, Shared},
+    spend,
 };
 use crate::{
     authenticate::{AuthError, Principal},
@@ -62,6 +63,7 @@ pub fn router(app: Arc<App>, key: &SecretString) -> Router {
     });
     let behind_key = Router::new()
         .route("/admin/v1/explain", post(explain))
+        .route("/admin/v1/spend", get(spend::answer))
         .route_layer(middleware::from_fn_with_state(guard, only_operator));
     probes(Router::new())
         .route("/metrics", get(metrics))

@@ -231,6 +231,17 @@ impl Failure {
         }
     }
 
+    /// Is it to be taken that the backend bills it? It is where the request was sent and no answer
+    /// says what became of it; a status that refuses is an answer.
+    #[must_use]
+    pub fn may_be_billed(&self) -> bool {
+        // 504 is how a proxy says that a backend which has the request did not answer
+        let unanswered = self
+            .status
+            .is_none_or(|status| status == StatusCode::GATEWAY_TIMEOUT);
+        unanswered && self.may_have_been_processed()
+    }
+
     /// May the backend have worked on the request, without telling us an outcome?
     #[must_use]
     pub fn may_have_been_processed(&self) -> bool {

@@ -2,7 +2,7 @@
 //! and words of this program, never what a client sent.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
     core::{Collector, Desc},
     proto::{self, MetricFamily},
@@ -68,6 +68,9 @@ pub struct Metrics {
     pub inflight: IntGaugeVec,
     /// backend
     pub backend_up: IntGaugeVec,
+    pub ledger_pending: IntGauge,
+    pub ledger_written: IntCounter,
+    pub ledger_lost: IntCounter,
 }
 
 /// A counter of pico-dollars that is shown in dollars: the sum is exact, and a float is made of it
@@ -159,6 +162,9 @@ impl Metrics {
             client_retries: to.plain("client_retries_total", "Requests that a client says it repeats.")?,
             inflight: to.gauge("inflight_requests", "Calls that are under way.", &["backend"])?,
             backend_up: to.gauge("backend_up", "1 if the backend is asked, 0 if it is left alone.", &["backend"])?,
+            ledger_pending: to.level("ledger_pending_rows", "Rows that are settled and not in the ledger yet.")?,
+            ledger_written: to.plain("ledger_written_total", "Rows that were written to the ledger.")?,
+            ledger_lost: to.plain("ledger_lost_total", "Rows that found room neither in the ledger nor beside it.")?,
             registry,
         })
     }
@@ -191,6 +197,12 @@ impl Families<'_> {
         let counter = IntCounter::new(name, help)?;
         self.0.register(Box::new(counter.clone()))?;
         Ok(counter)
+    }
+
+    fn level(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let level = IntGauge::new(name, help)?;
+        self.0.register(Box::new(level.clone()))?;
+        Ok(level)
     }
 
     fn gauge(

@@ -57,7 +57,7 @@ pub enum ReplyBody {
 pub struct Failed {
     pub error: GatewayError,
     /// What is told of it beside the error.
-    pub headers: HeaderMap,
+    pub headers: Box<HeaderMap>,
 }
 
 /// Serves one request: authenticate, admit, understand, route, call, settle.
@@ -263,7 +263,10 @@ fn failed(error: GatewayError, mut account: Account) -> Failed {
     limits::describe(&mut headers, account.levels());
     let status = error.public().status.as_u16();
     account.close(status, error.outcome(), &error.to_string());
-    Failed { error, headers }
+    Failed {
+        error,
+        headers: Box::new(headers),
+    }
 }
 
 /// Says in the headers who served, why, and for how much.

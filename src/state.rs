@@ -95,10 +95,11 @@ impl World {
     /// What is known now of a backend of a model, for a prompt of so many estimated tokens.
     #[must_use]
     pub fn facts(&self, model: usize, backend: usize, now_ms: u64, estimate: u64) -> Facts {
-        let nothing = (Arc::default(), Arc::default());
-        let live: &Live = self.means.live.get(backend).unwrap_or(&nothing.0);
-        let lengths: &Lengths = self.means.lengths.get(model).unwrap_or(&nothing.1);
-        let mut facts = live.facts(lengths, now_ms, estimate);
+        let mut facts = match (self.means.live.get(backend), self.means.lengths.get(model)) {
+            (Some(live), Some(lengths)) => live.facts(lengths, now_ms, estimate),
+            // no index of the configuration
+            _ => Live::default().facts(&Lengths::default(), now_ms, estimate),
+        };
         facts.full_ms = self.full_ms(model, backend, now_ms, estimate);
         facts
     }

@@ -144,11 +144,10 @@ async fn explain(State(app): State<Shared>, request: Request) -> Response {
         },
     };
     let limit = world.config.server.max_body;
-    let (body, _held) =
-        match body::read(body, body::asks_first(&head.headers), limit, &app.room).await {
-            Ok(read) => read,
-            Err(error) => return respond::error(&error.into()),
-        };
+    let (body, _held) = match body::read(body, limit, &app.room).await {
+        Ok(read) => read,
+        Err(error) => return respond::error(&error.into()),
+    };
     match explaining::explain(
         &world,
         &principal,

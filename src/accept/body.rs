@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header::EXPECT};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
@@ -16,25 +15,17 @@ use crate::{
 /// How long a client may be silent in the middle of its body.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How long the rest of a body that is too large is taken.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// Reads all of it. `asks_first`: the client waits for leave to send (`expect: 100-continue`).
+/// Reads all of it.
 ///
 /// # Errors
 /// If it is too large, too slow, breaks off, or there is no room.
 pub(super) async fn read(
     mut body: Body,
-    asks_first: bool,
     limit: u64,
     room: &Room,
 ) -> Result<(Bytes, Held), BodyError> {
     let announced = body.size_hint().exact();
     if announced.is_some_and(|length| length > limit) {
-        // who asked for leave to send has not begun to
-        if !asks_first {
-            discard(&mut body, limit).await;
-        }
         return Err(BodyError::TooLarge { limit });
     }
     let mut held = room.enter();
@@ -51,7 +42,6 @@ pub(super) async fn read(
         };
         length += data.len() as u64;
         if length > limit {
-            discard(&mut body, limit).await;
             return Err(BodyError::TooLarge { limit });
         }
         if !held.grow(data.len() as u64) {
@@ -70,25 +60,4 @@ pub(super) async fn read(
         }
     }
     Ok((first.unwrap_or_else(|| rest.freeze()), held))
-}
-
-/// Takes some more of a body that is too large, and keeps nothing of it. A client that is still
-/// sending when the connection is closed often never reads why.
-async fn discard(body: &mut Body, limit: u64) {
-    let all = async {
-        let mut length = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            length += frame.data_ref().map_or(0, |data| data.len() as u64);
-            if length > limit {
-                break;
-            }
-        }
-    };
-    // whoever sends more, or more slowly, may lose the answer
-    let _ = tokio::time::timeout(LINGER, all).await;
-}
-
-/// Does the client wait for leave to send its body?
-pub(super) fn asks_first(headers: &HeaderMap) -> bool {
-    headers.contains_key(EXPECT)
 }

@@ -30,7 +30,7 @@ pub(super) fn reply(reply: Reply) -> Response {
 /// An error on the path of a request.
 pub(super) fn failed(failed: &Failed) -> Response {
     let mut response = error(&failed.error);
-    response.headers_mut().extend(failed.headers.clone());
+    response.headers_mut().extend((*failed.headers).clone());
     response
 }
 

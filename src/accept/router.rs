@@ -109,8 +109,8 @@ async fn serve(app: &App, endpoint: Endpoint, request: Request) -> Response {
         endpoint,
         method: head.method,
         authority: head.uri.authority().cloned(),
-        body: body::read(body, body::asks_first(&head.headers), limit, &app.room),
         headers: head.headers,
+        body: body::read(body, limit, &app.room),
         started,
         closer,
     };

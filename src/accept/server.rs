@@ -3,15 +3,17 @@
 //! hyper's connection loop rather than `axum::serve`, which knows no time limit for headers, no
 //! end of a single connection, and no bound on how many there are.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
@@ -28,6 +30,11 @@ const MAX_BUFFER: usize = 128 * 1024;
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait after the system refused a connection for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long what a client still sends is read after the last answer.
+const LINGER: Duration = Duration::from_secs(10);
+/// How long a client may be silent meanwhile.
+const LINGER_SILENCE: Duration = Duration::from_secs(1);
 
 /// A listener with what it serves.
 #[derive(Debug)]
@@ -82,10 +89,7 @@ impl Door {
         }
         drop(listener);
         connections.close();
-        if tokio::time::timeout(drain_timeout, connections.wait())
-            .await
-            .is_err()
-        {
+        if timeout(drain_timeout, connections.wait()).await.is_err() {
             tracing::warn!(
                 open = connections.len(),
                 "requests that did not finish in time are ended"
@@ -133,12 +137,13 @@ async fn connection(
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(for_requests.clone());
         let mut router = router.clone();
-        async move {
+        // boxed, as the connection must be movable to give its stream back
+        Box::pin(async move {
             router
                 .call(request.map(Body::new))
                 .await
                 .map_err(|error: Infallible| error)
-        }
+        })
     });
     let mut builder = http1::Builder::new();
     builder
@@ -147,21 +152,44 @@ async fn connection(
         .header_read_timeout(keep_alive)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_BUFFER);
-    let mut served =
-        pin!(builder.serve_connection(TokioIo::new(Patient::new(stream, WRITE_PATIENCE)), service));
+    let stream = TokioIo::new(Patient::new(stream, WRITE_PATIENCE));
+    let mut served = builder.serve_connection(stream, service);
     let mut leaving = false;
     loop {
         tokio::select! {
-            // a client that breaks off is nothing to report; the account of its request is closed
-            _ = served.as_mut() => return,
+            ended = poll_fn(|cx| served.poll_without_shutdown(cx)) => {
+                // a client that breaks off is nothing to report; the account of its request is closed
+                if ended.is_ok() && !leaving {
+                    let stream = served.into_parts().io.into_inner();
+                    tokio::select! {
+                        () = linger(stream) => {}
+                        () = signals.leave.cancelled() => {}
+                    }
+                }
+                return;
+            }
             () = signals.end.cancelled() => return,
             () = async { tokio::select! {
                 () = signals.leave.cancelled() => {}
                 () = closer.notified() => {}
             } }, if !leaving => {
                 leaving = true;
-                served.as_mut().graceful_shutdown();
+                std::pin::Pin::new(&mut served).graceful_shutdown();
             }
         }
     }
+}
+
+/// Says that nothing more comes, and reads for a while what the client still sends: closing on
+/// unread bytes resets the connection, and a client that is still sending its body would see that
+/// in place of the answer that refuses it.
+async fn linger(mut stream: Patient<TcpStream>) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut waste = vec![0; 16 * 1024];
+    let read_all =
+        async { while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, stream.read(&mut waste)).await {} };
+    // who sends on for longer than this does not mean to read
+    let _ = timeout(LINGER, read_all).await;
 }

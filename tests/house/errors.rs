@@ -85,6 +85,7 @@ fn denied(what: What) -> Denied {
 fn samples() -> Vec<(&'static str, GatewayError)> {
     let mut samples = before_routing();
     samples.extend(from_routing_on());
+    samples.extend(from_calling_on());
     samples
 }
 
@@ -168,6 +169,18 @@ fn from_routing_on() -> Vec<(&'static str, GatewayError)> {
             }),
         ),
         (
+            "RouteError::AllFull",
+            of_route(RouteError::AllFull {
+                refused: Vec::new(),
+                retry_after_ms: 1,
+            }),
+        ),
+    ]
+}
+
+fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
+    vec![
+        (
             "CallError::Rejected",
             CallError::Rejected {
                 status: StatusCode::UNPROCESSABLE_ENTITY,
@@ -186,13 +199,6 @@ fn from_routing_on() -> Vec<(&'static str, GatewayError)> {
                 body: None,
             }
             .into(),
-        ),
-        (
-            "RouteError::AllFull",
-            of_route(RouteError::AllFull {
-                refused: Vec::new(),
-                retry_after_ms: 1,
-            }),
         ),
         ("GatewayError::Limited", denied(What::Requests).into()),
         (

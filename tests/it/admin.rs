@@ -66,7 +66,7 @@ async fn explaining_needs_the_key_and_calls_nobody() {
     let call = || {
         gateway
             .operator(Method::POST, "/admin/v1/explain")
-            .json(ask("m"))
+            .json(&ask("m"))
     };
     for refused in [
         call(),
@@ -90,7 +90,7 @@ async fn explaining_needs_the_key_and_calls_nobody() {
         gateway
             .operator(Method::POST, path)
             .key(ADMIN_KEY)
-            .json(ask(model))
+            .json(&ask(model))
     };
     let json = as_team("m").send().await.json();
     assert!(
@@ -105,7 +105,7 @@ async fn explaining_needs_the_key_and_calls_nobody() {
     assert_eq!(json["refused"][0]["reason"], "context");
     for (body, status) in [("{", 400), (r#"{"model":"m"}"#, 400)] {
         let call = gateway.operator(Method::POST, "/admin/v1/explain");
-        let reply = call.key(ADMIN_KEY).json(body).send().await;
+        let reply = call.key(ADMIN_KEY).json(&body).send().await;
         assert_eq!(reply.status, status);
         reply.error();
     }
@@ -124,7 +124,7 @@ async fn the_eleventh_wrong_key_of_a_minute_is_refused_unread_and_the_right_one_
     let gateway = Setup::new(&sim).model("m", &["a/x"]).start().await;
     let call = |key: &str| -> Call {
         let call = gateway.operator(Method::POST, "/admin/v1/explain");
-        call.key(key).json(json!({}))
+        call.key(key).json(&json!({}))
     };
     for attempt in 1..=10 {
         let status = call(&format!("tg-admin-guess-{attempt}"))

@@ -19,7 +19,7 @@ async fn an_answer_says_who_served_it_why_and_for_how_much() {
         .start()
         .await;
     let reply = gateway
-        .post(ask("m"))
+        .post(&ask("m"))
         .header("x-client-request-id", "mine-1")
         .send()
         .await;
@@ -54,7 +54,7 @@ async fn every_answer_has_an_id_of_its_own_and_echoes_the_client_s() {
         ("/v1/nothing", 404),
         ("/v1/models", 405),
     ] {
-        let call = gateway.call(Method::POST, path).json(ask("m"));
+        let call = gateway.call(Method::POST, path).json(&ask("m"));
         let reply = call
             .header("x-client-request-id", path)
             .header("x-request-id", "the-client-s")
@@ -187,7 +187,7 @@ async fn credentials_of_the_client_stay_here_and_tracing_goes_on() {
     let sim = simulator().await;
     let gateway = Setup::new(&sim).model("m", &["a/one+out=1"]).start().await;
     let call = gateway
-        .post(ask("m"))
+        .post(&ask("m"))
         .key("sk-of-the-client-0123456789")
         .header("x-api-key", "sk-of-the-client-0123456789")
         .header("cookie", "session=1")
@@ -260,7 +260,7 @@ async fn headers_and_output_limit_are_those_of_the_provider() {
     ] {
         let mut body = ask(model);
         body[sent] = 3.into();
-        let reply = gateway.post(body).send().await;
+        let reply = gateway.post(&body).send().await;
         assert_eq!(
             reply.json()["usage"]["completion_tokens"],
             3,

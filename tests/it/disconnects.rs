@@ -80,7 +80,7 @@ async fn who_leaves_before_the_head_is_seen_by_the_backend() {
     for body in [ask("m"), stream("m")] {
         let sim = simulator().await;
         let gateway = gateway(&sim, script).await;
-        let mut calling = Box::pin(gateway.post(body).try_open());
+        let mut calling = Box::pin(gateway.post(&body).try_open());
         // polled until the backend has the request; with a stream, an early head may come first
         let mut open = None;
         tokio::select! {
@@ -104,7 +104,7 @@ async fn who_leaves_before_the_first_byte_is_seen_by_the_backend() {
     ] {
         let sim = simulator().await;
         let gateway = gateway(&sim, script).await;
-        let mut calling = Box::pin(gateway.post(body).try_open());
+        let mut calling = Box::pin(gateway.post(&body).try_open());
         let mut open = None;
         tokio::select! {
             opened = &mut calling => open = Some(opened),
@@ -124,7 +124,7 @@ async fn who_leaves_after_an_early_comment_is_seen_by_the_backend() {
     let script = "head=30s";
     let sim = simulator().await;
     let gateway = gateway(&sim, script).await;
-    let mut open = gateway.post(stream("m")).open().await;
+    let mut open = gateway.post(&stream("m")).open().await;
     let comment = open.frame().await.unwrap().unwrap();
     assert_eq!(&comment[..], b": keep-alive\n\n");
     let left = std::time::Instant::now();
@@ -142,7 +142,7 @@ async fn who_leaves_in_the_middle_is_seen_by_the_backend() {
     ] {
         let sim = simulator().await;
         let gateway = gateway(&sim, script).await;
-        let mut open = gateway.post(body).open().await;
+        let mut open = gateway.post(&body).open().await;
         assert_eq!(open.status, 200);
         assert!(!open.frame().await.unwrap().unwrap().is_empty());
         let left = std::time::Instant::now();
@@ -160,7 +160,7 @@ async fn who_leaves_while_a_held_answer_comes_is_seen_by_the_backend() {
     let script = "out=20+fault=stall:2";
     let sim = simulator().await;
     let gateway = gateway(&sim, script).await;
-    let calling = gateway.post(ask("m")).try_open();
+    let calling = gateway.post(&ask("m")).try_open();
     let left = tokio::select! {
         opened = calling => panic!("{opened:?}"),
         left = async {
@@ -177,7 +177,7 @@ async fn who_leaves_while_a_retry_is_waited_for_is_forgotten() {
     let script = "fault=status:429+retry_after=3";
     let sim = simulator().await;
     let gateway = gateway(&sim, script).await;
-    let calling = gateway.post(ask("m")).try_open();
+    let calling = gateway.post(&ask("m")).try_open();
     tokio::select! {
         opened = calling => panic!("{opened:?}"),
         () = eventually("the first attempt has failed", async || {
@@ -197,7 +197,7 @@ async fn a_client_that_does_not_read_holds_the_backend_back() {
     let sim = simulator().await;
     let script = "out=100000";
     let gateway = gateway(&sim, script).await;
-    let mut open = gateway.post(stream("m")).open().await;
+    let mut open = gateway.post(&stream("m")).open().await;
     open.frame().await.unwrap().unwrap();
     // what the buffers on the way hold is far less than the whole
     let model = format!("x+{script}");

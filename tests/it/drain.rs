@@ -23,7 +23,7 @@ async fn readiness_ends_at_once_and_serving_goes_on_for_the_delay() {
         .await;
     let (client, admin) = (gateway.client, gateway.admin);
     let call = |address, path: &str| crate::support::Call::new(address, Method::GET, path);
-    let asking = gateway.post(ask("m"));
+    let asking = gateway.post(&ask("m"));
     let before = gateway.get("/readyz").send().await;
     assert_eq!((before.status, before.header("connection")), (200, ""));
 
@@ -66,8 +66,8 @@ async fn an_open_stream_and_an_open_answer_are_finished() {
         .model("m", &["a/x+out=10+gap=100ms"])
         .start()
         .await;
-    let (address, plain) = (gateway.client, gateway.post(ask("m")));
-    let streaming = gateway.post(stream("m")).open().await;
+    let (address, plain) = (gateway.client, gateway.post(&ask("m")));
+    let streaming = gateway.post(&stream("m")).open().await;
     let mut answering = JoinSet::new();
     answering.spawn(plain.send());
     eventually("both are under way", async || {
@@ -97,7 +97,7 @@ async fn who_does_not_end_in_time_is_ended_and_the_backend_is_told() {
         .model("m", &["a/x+fault=stall:2"])
         .start()
         .await;
-    let open = gateway.post(stream("m")).open().await;
+    let open = gateway.post(&stream("m")).open().await;
     let started = Instant::now();
     gateway.stop().await;
     let took = started.elapsed();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Gateway, Reply, Setup,
     gateway::{ask, stream},
+    http::raw,
     simulator,
 };
 
@@ -44,7 +45,7 @@ async fn a_body_that_is_no_json_object_is_invalid_json() {
         "\u{feff}{\"model\":\"m\"}",
         "{\"model\":\"m\",\"messages\":[],\"x\":\"\\ud83d\"x}",
     ] {
-        let reply = gateway.post(body).send().await;
+        let reply = gateway.post(&body).send().await;
         let refusal = reply.refusal();
         assert_eq!(
             refusal, "400 invalid_request_error invalid_json null",
@@ -220,7 +221,11 @@ async fn an_unknown_path_is_a_404_and_v1_twice_names_the_right_base_url() {
         }
     }
     for path in ["/v1/v1/chat/completions", "/v1/v1/models"] {
-        let reply = gateway.call(Method::POST, path).json(ask("m")).send().await;
+        let reply = gateway
+            .call(Method::POST, path)
+            .json(&ask("m"))
+            .send()
+            .await;
         assert_eq!(
             reply.refusal(),
             "404 invalid_request_error unknown_url null"
@@ -264,7 +269,7 @@ async fn a_body_over_the_limit_is_too_large_announced_or_not() {
         body.to_string()
     };
     for (length, status) in [(4096, 200), (4097, 413), (1 << 20, 413)] {
-        let call = gateway.post(sized(length));
+        let call = gateway.post(&sized(length));
         let whole = call.clone().send().await;
         let chunked = call.chunked(1000).send().await;
         for reply in [whole, chunked] {
@@ -288,8 +293,35 @@ async fn an_announced_length_over_the_limit_is_refused_before_the_body_comes() {
          connection: close\r\ncontent-length: 99999999999\r\nexpect: 100-continue\r\n\r\n",
         gateway.client
     );
-    let answer = crate::support::http::raw(gateway.client, head.as_bytes()).await;
+    let answer = raw(gateway.client, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_reaches_a_client_that_sends_everything_before_it_reads() {
+    let sim = simulator().await;
+    let gateway = Setup::new(&sim)
+        .server("max_body: 4KiB")
+        .model("m", &["a/x+out=1"])
+        .start()
+        .await;
+    let body = "x".repeat(20 << 20);
+    let announced = format!("content-length: {}\r\n\r\n{body}", body.len());
+    let chunked = format!(
+        "transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}",
+        body.len()
+    );
+    for (path, kind, rest, status) in [
+        ("/v1/chat/completions", "application/json", &announced, 413),
+        ("/v1/chat/completions", "application/json", &chunked, 413),
+        ("/v1/chat/completions", "text/plain", &announced, 403),
+        ("/v1/nothing", "application/json", &announced, 404),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n");
+        let answer = raw(gateway.client, (head + rest).as_bytes()).await;
+        let line = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&line), "{status}: {answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

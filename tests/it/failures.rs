@@ -42,7 +42,7 @@ async fn both_ways(
         let sim = simulator().await;
         let gateway = setup(&sim).start().await;
         let body = if streamed { stream("m") } else { ask("m") };
-        let reply = gateway.post(body).send().await;
+        let reply = gateway.post(&body).send().await;
         let (a, b) = seen(&sim, script);
         let backend = reply.header("x-tollgate-backend").to_owned();
         assert_eq!(reply.status == 200, !backend.is_empty(), "{}", reply.text());
@@ -146,7 +146,7 @@ async fn no_connection_is_tried_once_more_and_then_the_next_serves() {
             .start()
             .await;
         let body = if streamed { stream("m") } else { ask("m") };
-        let reply = gateway.post(body).send().await;
+        let reply = gateway.post(&body).send().await;
         assert_eq!(reply.status, 200);
         assert_eq!(reply.header("x-tollgate-attempts"), "3");
         assert_eq!(sim.account().requests, 1);
@@ -266,7 +266,7 @@ async fn too_long_for_one_goes_to_a_larger_one_only() {
             } else {
                 ask("auto")
             };
-            let reply = gateway.post(body).send().await;
+            let reply = gateway.post(&body).send().await;
             assert_eq!(reply.header("x-tollgate-backend"), "b/spare+out=2");
             assert_eq!(reply.header("x-tollgate-attempts"), "2");
             assert_eq!(seen(&sim, &script), (1, 1));
@@ -351,7 +351,7 @@ async fn a_backend_that_does_not_serve_us_is_skipped_and_marked_down() {
         let call = gateway
             .operator(http::Method::POST, "/admin/v1/explain")
             .key(crate::support::gateway::ADMIN_KEY);
-        let explained = call.json(ask("m")).send().await;
+        let explained = call.json(&ask("m")).send().await;
         assert!(explained.text().contains(reason), "{}", explained.text());
     }
 }
@@ -448,7 +448,7 @@ async fn each_backend_gets_a_body_with_its_own_model_and_nothing_else_changed() 
     let sim = simulator().await;
     let gateway = two(&sim, "fault=status:401").start().await;
     let body = r#"{"z":1.0, "model" : "m", "messages":[{"role":"user","content":"x"}], "a":[1e2]}"#;
-    assert_eq!(gateway.post(body).send().await.status, 200);
+    assert_eq!(gateway.post(&body).send().await.status, 200);
     let bodies: Vec<String> = sim
         .requests(2)
         .iter()
@@ -467,7 +467,7 @@ async fn retries_add_no_more_than_their_budget_to_the_load() {
         .also("retries: { budget: 0.0 }")
         .start()
         .await;
-    let asking: Vec<_> = (0..60).map(|_| gateway.post(ask("m")).send()).collect();
+    let asking: Vec<_> = (0..60).map(|_| gateway.post(&ask("m")).send()).collect();
     let started = Instant::now();
     let replies = in_parallel(asking).await;
     assert!(replies.iter().all(|reply| reply.status == 502));

@@ -95,7 +95,7 @@ async fn a_large_answer_leaves_while_it_comes() {
         .model("m", &["a/x+out=3000+fault=stall:200"])
         .start()
         .await;
-    let mut open = gateway.post(ask("m")).open().await;
+    let mut open = gateway.post(&ask("m")).open().await;
     assert_eq!(open.status, 200);
     let mut read = 0;
     while read < 3_200 {
@@ -112,7 +112,7 @@ async fn a_large_answer_that_breaks_off_breaks_off_for_the_client_too() {
             .model("m", &[&format!("a/x+out=3000+fault={fault}"), "b/spare"])
             .start()
             .await;
-        let mut open = gateway.post(ask("m")).open().await;
+        let mut open = gateway.post(&ask("m")).open().await;
         assert_eq!(open.status, 200);
         let mut broken = false;
         while let Some(frame) = open.frame().await {
@@ -143,7 +143,7 @@ async fn a_large_event_passes() {
         .model("m", &["raw/x"])
         .start()
         .await;
-    let reply = gateway.post(stream("m")).send().await;
+    let reply = gateway.post(&stream("m")).send().await;
     assert!(reply.body == body.as_bytes(), "{} bytes", reply.body.len());
 }
 
@@ -159,7 +159,7 @@ async fn two_hundred_streams_at_once_are_all_complete_and_each_its_own() {
     for number in 0..200 {
         let mut body = stream("m");
         body["messages"][0]["content"] = format!("number {number}").into();
-        let call = gateway.post(body);
+        let call = gateway.post(&body);
         streams.spawn(async move { Stream::read(call.open().await).await });
     }
     let mut ids = std::collections::HashSet::new();

@@ -1,6 +1,7 @@
 //! Limits: requests and tokens a minute, requests at once, and whose they are.
 
 use serde_json::json;
+use tokio::task::JoinSet;
 use tollgate::simulate::Handle;
 
 use crate::support::{
@@ -25,16 +26,11 @@ async fn with_key_limits(sim: &Handle, limits: &str) -> Gateway {
 }
 
 async fn together(gateway: &Gateway, number: usize) -> Vec<Reply> {
-    let calls = (0..number).map(|_| {
-        let call = gateway.post(ask("m")).key(KEY);
-        tokio::spawn(call.send())
-    });
-    let calls: Vec<_> = calls.collect();
-    let mut replies = Vec::new();
-    for call in calls {
-        replies.push(call.await.unwrap());
+    let mut calls = JoinSet::new();
+    for _ in 0..number {
+        calls.spawn(gateway.post(&ask("m")).key(KEY).send());
     }
-    replies
+    calls.join_all().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,14 +86,15 @@ async fn tokens_are_held_at_their_worst_and_settled_to_their_use() {
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
     body["model"] = json!("held");
-    let hanging = tokio::spawn(gateway.post(&body).key(KEY).send());
+    let mut hanging = JoinSet::new();
+    hanging.spawn(gateway.post(&body).key(KEY).send());
     eventually("its tokens are held", async || {
         sim.account().model("m+fault=hang").in_flight > 0
     })
     .await;
-    let refused = gateway.post(ask("m")).key(KEY).send().await;
+    let refused = gateway.post(&ask("m")).key(KEY).send().await;
     assert_eq!(refused.refusal(), "429 tokens rate_limit_exceeded null");
-    hanging.abort();
+    hanging.abort_all();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,10 +107,11 @@ async fn a_place_is_free_again_however_its_request_ended() {
         json!({ "model": "m" }),
         ask("nobody"),
     ] {
-        gateway.post(body).key(KEY).send().await;
+        gateway.post(&body).key(KEY).send().await;
         assert_eq!(gateway.ask_as(KEY, "m").await.status, 200);
     }
-    let hanging = tokio::spawn(gateway.post(ask("held")).key(KEY).send());
+    let mut hanging = JoinSet::new();
+    hanging.spawn(gateway.post(&ask("held")).key(KEY).send());
     eventually("the only place is taken", async || {
         sim.account().model("m+fault=hang").in_flight > 0
     })
@@ -123,7 +121,7 @@ async fn a_place_is_free_again_however_its_request_ended() {
         refused.refusal(),
         "429 requests too_many_concurrent_requests null"
     );
-    hanging.abort();
+    hanging.abort_all();
     eventually("the place is free again", async || {
         gateway.ask_as(KEY, "m").await.status == 200
     })

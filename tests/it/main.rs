@@ -18,6 +18,7 @@ mod disconnects;
 mod drain;
 mod errors;
 mod failures;
+mod hostile;
 mod large;
 mod limits;
 mod metrics;

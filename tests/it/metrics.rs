@@ -2,9 +2,10 @@
 
 use http::Method;
 use serde_json::json;
+use tollgate::simulate::Handle;
 
 use crate::support::{
-    Gateway, Setup, eventually,
+    Gateway, Metrics, Setup, eventually,
     gateway::{ask, stream_with_usage},
     pico, simulator,
 };
@@ -76,94 +77,102 @@ async fn what_clients_write_never_makes_a_series() {
     assert_eq!((outcome("ok"), outcome("client_error")), (400, 800));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn counters_equal_what_was_done() {
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .model("m", &["a/x+out=3+prompt=10+cached=4+reasoning=2"])
+const TEAM_A: &str = "sk-team-a-0123456789abcdef";
+const TEAM_B: &str = "sk-team-b-0123456789abcdef";
+const SERVES: &str = "a/x+out=3+prompt=10+cached=4+reasoning=2";
+
+/// Eleven requests of every outcome that takes no time.
+async fn eleven_requests(sim: &Handle) -> Metrics {
+    let keys =
+        format!("keys:\n  - {{ id: team-a, key: {TEAM_A} }}\n  - {{ id: team-b, key: {TEAM_B} }}");
+    let gateway = Setup::new(sim)
+        .model("m", &[SERVES])
         .model("refuses", &["b/x+fault=status+body=invalid"])
         .model("fails", &["c/x+fault=status:500"])
         .also("routes:\n  - { name: auto, candidates: [m], objective: order }")
-        .also(
-            "keys:\n  - { id: team-a, key: sk-team-a-0123456789abcdef }\n  - { id: team-b, key: \
-             sk-team-b-0123456789abcdef }",
-        )
+        .also(&keys)
         .start()
         .await;
-    let (a, b) = ("sk-team-a-0123456789abcdef", "sk-team-b-0123456789abcdef");
     for (key, model, times) in [
-        (a, "m", 3),
-        (b, "auto", 2),
-        (a, "refuses", 2),
-        (b, "fails", 1),
+        (TEAM_A, "m", 3),
+        (TEAM_B, "auto", 2),
+        (TEAM_A, "refuses", 2),
+        (TEAM_B, "fails", 1),
+        ("sk-of-nobody-0123456789ab", "m", 1),
     ] {
         for _ in 0..times {
             gateway.ask_as(key, model).await;
         }
     }
-    gateway.ask_as("sk-of-nobody-0123456789ab", "m").await;
-    let repeated = gateway
-        .post(ask("m"))
-        .key(a)
-        .header("x-stainless-retry-count", "2");
-    repeated.send().await;
-    let first = gateway
-        .post(ask("m"))
-        .key(a)
-        .header("x-stainless-retry-count", "0");
-    first.send().await;
+    for repeated in ["0", "2"] {
+        let call = gateway.post(&ask("m")).key(TEAM_A);
+        let call = call.header("x-stainless-retry-count", repeated);
+        assert_eq!(call.send().await.status, 200);
+    }
+    gateway.metrics().await
+}
 
-    let metrics = gateway.metrics().await;
-    let backend = "a/x+out=3+prompt=10+cached=4+reasoning=2";
-    let requests = |labels: &[(&str, &str)]| metrics.count("requests_total", labels);
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_equal_what_was_done() {
+    let sim = simulator().await;
+    let metrics = eleven_requests(&sim).await;
+    for (family, labels, expected) in [
+        ("requests_total", "", 11),
+        ("requests_total", "outcome=ok route= model=m", 5),
+        ("requests_total", "outcome=ok route=auto model=m", 2),
+        (
+            "requests_total",
+            "outcome=ok code=200 endpoint=chat_completions",
+            7,
+        ),
+        (
+            "requests_total",
+            "outcome=client_error model=refuses code=400",
+            2,
+        ),
+        (
+            "requests_total",
+            "outcome=upstream_error model=fails code=502",
+            1,
+        ),
+        (
+            "requests_total",
+            "outcome=client_error model=unknown code=401",
+            1,
+        ),
+        ("key_requests_total", "", 11),
+        ("key_requests_total", "key=team-a outcome=ok", 5),
+        ("key_requests_total", "key=team-b outcome=ok", 2),
+        ("key_requests_total", "key=team-a outcome=client_error", 2),
+        ("key_requests_total", "key=team-b outcome=upstream_error", 1),
+        ("key_requests_total", "key=none outcome=client_error", 1),
+        // disjoint: ten in the prompt, five in the answer
+        ("tokens_total", "", 7 * 15),
+        ("tokens_total", "type=input", 7 * 6),
+        ("tokens_total", "type=cache_read", 7 * 4),
+        ("tokens_total", "type=output", 7 * 3),
+        ("tokens_total", "type=reasoning", 7 * 2),
+        ("tokens_total", "key=team-b", 2 * 15),
+        ("attempts_total", "result=ok", 7),
+        ("attempts_total", "result=refused", 2),
+        ("attempts_total", "result=error", 2),
+        ("request_duration_seconds_count", "", 11),
+        ("client_retries_total", "", 1),
+        ("inflight_requests", "", 0),
+    ] {
+        let pairs: Vec<(&str, &str)> = labels
+            .split_whitespace()
+            .map(|label| label.split_once('=').unwrap())
+            .collect();
+        assert_eq!(metrics.count(family, &pairs), expected, "{family} {labels}");
+    }
+    let served = metrics.count("requests_total", &[("outcome", "ok"), ("backend", SERVES)]);
+    assert_eq!(served, 7);
     assert_eq!(
-        requests(&[("outcome", "ok"), ("route", ""), ("model", "m")]),
-        5
+        sim.account().requests,
+        11,
+        "one refused key, one call twice"
     );
-    assert_eq!(
-        requests(&[("outcome", "ok"), ("route", "auto"), ("model", "m")]),
-        2
-    );
-    assert_eq!(
-        requests(&[("outcome", "ok"), ("backend", backend), ("code", "200")]),
-        7
-    );
-    assert_eq!(
-        requests(&[
-            ("outcome", "client_error"),
-            ("model", "refuses"),
-            ("code", "400")
-        ]),
-        2
-    );
-    assert_eq!(
-        requests(&[
-            ("outcome", "upstream_error"),
-            ("model", "fails"),
-            ("code", "502")
-        ]),
-        1
-    );
-    assert_eq!(requests(&[("outcome", "client_error"), ("code", "401")]), 1);
-    assert_eq!(requests(&[]), 11);
-    let key =
-        |key, outcome| metrics.count("key_requests_total", &[("key", key), ("outcome", outcome)]);
-    assert_eq!((key("team-a", "ok"), key("team-b", "ok")), (5, 2));
-    assert_eq!(key("team-a", "client_error"), 2);
-    assert_eq!(key("team-b", "upstream_error"), 1);
-    assert_eq!(metrics.count("key_requests_total", &[]), 11);
-    let tokens = |kind| metrics.count("tokens_total", &[("backend", backend), ("type", kind)]);
-    let all = ["input", "cache_read", "output", "reasoning"].map(tokens);
-    assert_eq!(all, [7 * 6, 7 * 4, 7 * 3, 7 * 2], "disjoint");
-    assert_eq!(metrics.count("tokens_total", &[("key", "team-b")]), 2 * 15);
-    assert_eq!(metrics.count("client_retries_total", &[]), 1);
-    assert_eq!(metrics.count("attempts_total", &[("result", "ok")]), 7);
-    assert_eq!(metrics.count("attempts_total", &[("result", "refused")]), 2);
-    assert_eq!(metrics.count("attempts_total", &[("result", "error")]), 2);
-    let duration = metrics.count("request_duration_seconds_count", &[]);
-    assert_eq!(duration, 11);
-    assert_eq!(metrics.count("inflight_requests", &[]), 0);
-    assert_eq!(sim.account().requests, 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,8 +237,8 @@ async fn families_have_the_labels_and_buckets_of_the_contract() {
     gateway.ask("vision").await;
     let mut body = ask("m");
     body["max_tokens"] = 9_999_999.into();
-    gateway.post(body).send().await;
-    let call = gateway.post(stream_with_usage("m"));
+    gateway.post(&body).send().await;
+    let call = gateway.post(&stream_with_usage("m"));
     crate::support::Stream::read(call.open().await).await;
     let metrics = gateway.metrics().await;
     for (family, labels) in [
@@ -319,7 +328,7 @@ async fn calls_under_way_are_seen_while_they_are() {
     for _ in 0..3 {
         open.push(
             gateway
-                .post(crate::support::gateway::stream("m"))
+                .post(&crate::support::gateway::stream("m"))
                 .open()
                 .await,
         );
@@ -364,7 +373,7 @@ async fn refusals_are_counted_by_what_was_lacking() {
     let mut long = ask("m");
     long["messages"][0]["content"] = "words ".repeat(400).into();
     for body in [tools, long] {
-        assert_eq!(gateway.post(body).send().await.status, 400);
+        assert_eq!(gateway.post(&body).send().await.status, 400);
     }
     let metrics = gateway.metrics().await;
     for reason in ["tools", "context"] {

@@ -55,11 +55,11 @@ async fn models_and_regions_are_intersected_with_what_is_there() {
             "high",
         ),
     ] {
-        let call = gateway.post(with("auto", tollgate.clone()));
+        let call = gateway.post(&with("auto", tollgate.clone()));
         assert_eq!(served(call).await, expected, "{tollgate}");
     }
     let call = gateway
-        .post(ask("auto"))
+        .post(&ask("auto"))
         .header("x-tollgate-regions", "us, mars");
     assert_eq!(served(call).await, "mid");
 }
@@ -76,7 +76,7 @@ async fn an_empty_intersection_is_forbidden_and_not_worth_a_retry() {
         ("low", json!({ "models": ["high"] })),
         ("us/mid+out=1", json!({ "regions": ["eu"] })),
     ] {
-        let reply = gateway.post(with(model, tollgate.clone())).send().await;
+        let reply = gateway.post(&with(model, tollgate.clone())).send().await;
         let refusal = reply.refusal();
         assert_eq!(
             refusal, "403 invalid_request_error policy_excludes_all null",
@@ -105,7 +105,7 @@ async fn the_greater_floor_counts() {
     ] {
         let body = with(model, json!({ "min_quality": floor }));
         assert_eq!(
-            served(gateway.post(body)).await,
+            served(gateway.post(&body)).await,
             expected,
             "{model} {floor}"
         );
@@ -113,11 +113,11 @@ async fn the_greater_floor_counts() {
             .as_str()
             .map_or_else(|| floor.to_string(), str::to_owned);
         let call = gateway
-            .post(ask(model))
+            .post(&ask(model))
             .header("x-tollgate-min-quality", &text);
         assert_eq!(served(call).await, expected, "{model} {floor} as a header");
     }
-    assert_eq!(served(gateway.post(ask("good"))).await, "mid");
+    assert_eq!(served(gateway.post(&ask("good"))).await, "mid");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +149,7 @@ async fn header_and_body_must_agree() {
         ),
         ("x-tollgate-regions", "us", "regions", json!(["us"]), "mid"),
     ] {
-        let call = gateway.post(with("auto", json!({ member: value })));
+        let call = gateway.post(&with("auto", json!({ member: value })));
         assert_eq!(
             served(call.header(header, text)).await,
             expected,
@@ -170,7 +170,7 @@ async fn what_is_not_known_or_not_built_is_an_error_that_says_so() {
         ("tags", json!({ "a": "b" }), "unsupported_parameter"),
     ] {
         let reply = gateway
-            .post(with("auto", json!({ member: value })))
+            .post(&with("auto", json!({ member: value })))
             .send()
             .await;
         let expected = format!("400 invalid_request_error {code} tollgate");
@@ -195,7 +195,7 @@ async fn what_is_not_known_or_not_built_is_an_error_that_says_so() {
         ("x-tollgate-objective", "unsupported_parameter"),
         ("x-tollgate-tags", "unsupported_parameter"),
     ] {
-        let reply = gateway.post(ask("auto")).header(header, "1").send().await;
+        let reply = gateway.post(&ask("auto")).header(header, "1").send().await;
         let expected = format!("400 invalid_request_error {code} tollgate");
         assert_eq!(reply.refusal(), expected, "{header}");
         assert!(reply.error().message.contains(header));
@@ -208,7 +208,7 @@ async fn nothing_of_it_goes_upstream() {
     let sim = simulator().await;
     let gateway = gateway(&sim).await;
     let call = gateway
-        .post(with("auto", json!({ "models": ["mid"] })))
+        .post(&with("auto", json!({ "models": ["mid"] })))
         .header("x-tollgate-regions", "us")
         .header("x-tollgate-min-quality", "0.1");
     assert_eq!(served(call).await, "mid");

@@ -21,7 +21,7 @@ async fn a_signal_ends_it_gracefully_with_code_0() {
     for signal in ["TERM", "INT"] {
         let mut program = Program::start(&setup.yaml()).await;
         let call = Call::new(program.client, Method::POST, "/v1/chat/completions");
-        let open = call.json(stream("m")).open().await;
+        let open = call.json(&stream("m")).open().await;
         program.signal(signal);
         eventually("not ready", async || {
             let ready = Call::new(program.admin, Method::GET, "/readyz");
@@ -46,7 +46,7 @@ async fn a_second_signal_ends_it_at_once() {
     let setup = Setup::new(&sim).model("m", &["a/x+fault=stall:2"]);
     let mut program = Program::start(&setup.yaml()).await;
     let call = Call::new(program.client, Method::POST, "/v1/chat/completions");
-    let _open = call.json(stream("m")).open().await;
+    let _open = call.json(&stream("m")).open().await;
     program.signal("TERM");
     eventually("the first signal has come", async || {
         program.text().contains("stopping")
@@ -186,7 +186,7 @@ async fn a_log_line_is_one_line_whatever_a_client_writes_and_holds_no_secret() {
     let call = |model: &str| {
         Call::new(program.client, Method::POST, "/v1/chat/completions")
             .key("sk-team-a-0123456789abcdef")
-            .json(ask(model))
+            .json(&ask(model))
     };
     for model in hostile.into_iter().chain([long.as_str()]) {
         let id = call(model).header("x-client-request-id", "client\tid");
@@ -254,7 +254,7 @@ async fn an_admin_key_that_was_not_written_is_made_and_shown_once() {
         .collect();
     assert_eq!(shown.len(), 1, "{text}");
     let call = Call::new(program.admin, Method::POST, "/admin/v1/explain");
-    let reply = call.key(shown[0]).json(ask("m")).send().await;
+    let reply = call.key(shown[0]).json(&ask("m")).send().await;
     assert_eq!(reply.status, 200);
     let other = Program::start(&yaml).await;
     assert!(!other.text().contains(shown[0]), "made anew at every start");

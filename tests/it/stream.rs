@@ -72,10 +72,10 @@ async fn the_same_events_come_out_whatever_the_form_of_the_stream() {
                 stream(model)
             }
         };
-        let expected = values(&gateway.post(body("plain")).send().await.text().to_owned());
+        let expected = values(gateway.post(&body("plain")).send().await.text());
         assert_eq!(expected.len(), if usage { 9 } else { 8 }, "{expected:?}");
         for form in &forms {
-            let reply = gateway.post(body(form)).send().await;
+            let reply = gateway.post(&body(form)).send().await;
             assert_eq!(values(reply.text()), expected, "{form}: {}", reply.text());
             assert_eq!(reply.text().matches("[DONE]").count(), 1, "{form}");
         }
@@ -292,7 +292,7 @@ async fn the_head_of_a_stream_waits_for_its_first_event_but_not_longer() {
         .start()
         .await;
     let started = Instant::now();
-    let open = gateway.post(stream("m")).open().await;
+    let open = gateway.post(&stream("m")).open().await;
     let waited = started.elapsed();
     assert_eq!(open.status, 200);
     let bounds = Duration::from_millis(150)..Duration::from_secs(2);
@@ -308,7 +308,7 @@ async fn a_silent_backend_is_covered_by_comments_before_the_first_event_and_afte
         .start()
         .await;
     let started = Instant::now();
-    let open = gateway.post(stream("m")).open().await;
+    let open = gateway.post(&stream("m")).open().await;
     assert!(
         started.elapsed() < Duration::from_millis(500),
         "the head came late"

@@ -22,7 +22,7 @@ const LATE: Duration = Duration::from_secs(5);
 async fn times_out(gateway: &Gateway, streamed: bool, limit: Duration) {
     let body = if streamed { stream("m") } else { ask("m") };
     let started = Instant::now();
-    let reply = gateway.post(body).send().await;
+    let reply = gateway.post(&body).send().await;
     let took = started.elapsed();
     assert_eq!(
         reply.refusal(),

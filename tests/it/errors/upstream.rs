@@ -69,7 +69,7 @@ async fn a_backend_s_refusal_of_the_request_is_passed_on_in_our_shape() {
     let gateway = setup.start().await;
     for (script, refusal, says) in cases {
         for body in [ask(script), stream(script)] {
-            let reply = gateway.post(body).send().await;
+            let reply = gateway.post(&body).send().await;
             assert_eq!(reply.refusal(), refusal, "{script}");
             assert!(reply.error().message.contains(says), "{}", reply.text());
             assert_eq!(reply.header("x-tollgate-attempts"), "1");
@@ -125,7 +125,7 @@ async fn a_backend_that_does_not_serve_us_is_our_fault_not_the_client_s() {
     let gateway = setup.start().await;
     for script in cases {
         for body in [ask(script), stream(script)] {
-            let reply = gateway.post(body).send().await;
+            let reply = gateway.post(&body).send().await;
             assert_eq!(
                 reply.refusal(),
                 "502 server_error upstream_error null",
@@ -226,7 +226,7 @@ async fn who_asked_to_be_left_alone_makes_a_503_that_says_when_to_come_back() {
     assert_eq!(first.header("x-should-retry"), "false");
     assert_eq!(first.header("x-tollgate-attempts"), "1");
     for body in [ask("m"), stream("m")] {
-        let second = gateway.post(body).send().await;
+        let second = gateway.post(&body).send().await;
         assert_eq!(second.refusal(), "503 server_error no_healthy_backend null");
         assert_eq!(second.header("x-should-retry"), "true");
         let seconds: u64 = second.header("retry-after").parse().unwrap();

@@ -69,7 +69,7 @@ impl Gateway {
     }
 
     /// A chat request with this body.
-    pub(crate) fn post(&self, body: impl ToString) -> Call {
+    pub(crate) fn post(&self, body: &(impl ToString + ?Sized)) -> Call {
         self.call(Method::POST, "/v1/chat/completions").json(body)
     }
 
@@ -80,22 +80,22 @@ impl Gateway {
 
     /// A small chat request to a model, answered.
     pub(crate) async fn ask(&self, model: &str) -> Reply {
-        self.post(ask(model)).send().await
+        self.post(&ask(model)).send().await
     }
 
     /// The same by the holder of a key.
     pub(crate) async fn ask_as(&self, key: &str, model: &str) -> Reply {
-        self.post(ask(model)).key(key).send().await
+        self.post(&ask(model)).key(key).send().await
     }
 
     /// A small streamed chat request, read to its end.
     pub(crate) async fn stream(&self, model: &str) -> Stream {
-        Stream::read(self.post(stream(model)).open().await).await
+        Stream::read(self.post(&stream(model)).open().await).await
     }
 
     /// The same with usage asked for.
     pub(crate) async fn stream_with_usage(&self, model: &str) -> Stream {
-        Stream::read(self.post(stream_with_usage(model)).open().await).await
+        Stream::read(self.post(&stream_with_usage(model)).open().await).await
     }
 
     pub(crate) async fn metrics(&self) -> Metrics {

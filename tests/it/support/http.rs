@@ -115,13 +115,8 @@ impl Call {
         self.header("authorization", &format!("Bearer {key}"))
     }
 
-    pub(crate) fn method(mut self, method: Method) -> Self {
-        self.method = method;
-        self
-    }
-
     /// A JSON body, exactly these bytes.
-    pub(crate) fn json(self, body: impl ToString) -> Self {
+    pub(crate) fn json(self, body: &(impl ToString + ?Sized)) -> Self {
         self.bytes(body.to_string().into_bytes())
             .header("content-type", "application/json")
     }

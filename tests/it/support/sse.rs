@@ -34,12 +34,13 @@ impl Reader {
     /// use a bare CR read the whole text at once.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         self.held.extend_from_slice(bytes);
-        // a character may be cut in two
-        let whole = match std::str::from_utf8(&self.held) {
-            Ok(text) => text,
-            Err(cut) => std::str::from_utf8(&self.held[..cut.valid_up_to()]).unwrap(),
+        // a character may be cut in two; what can't be one is replaced, as the standard says
+        let cut = match std::str::from_utf8(&self.held) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => self.held.len(),
         };
-        let tail = self.held[whole.len()..].to_vec();
+        let tail = self.held.split_off(cut);
+        let whole = String::from_utf8_lossy(&self.held);
         let unix = whole.replace("\r\n", "\n").replace('\r', "\n");
         let mut events = Vec::new();
         let mut rest = unix.as_str();
@@ -84,7 +85,7 @@ impl Stream {
         Self {
             status: open.status,
             headers: open.headers,
-            text: String::from_utf8(bytes).unwrap(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
             events,
             comments: reader.comments,
             ended,

@@ -130,13 +130,16 @@ impl Store {
 impl Sink for Store {
     fn record(&self, row: Row) {
         self.board.accepted(1);
-        if let Err(error) = self.rows.try_send(Message::Row(Box::new(row))) {
-            match error {
-                TrySendError::Full(_) => self.board.lost(1, "the queue is full"),
-                TrySendError::Disconnected(_) => {
-                    self.board.turn(false);
-                    self.board.lost(1, "the ledger is closed");
-                }
+        if self.board.is_closed() {
+            return self.board.lost(1, "the ledger is closed");
+        }
+        match self.rows.try_send(Message::Row(Box::new(row))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.board.lost(1, "the queue is full"),
+            Err(TrySendError::Disconnected(_)) => {
+                self.board.close();
+                self.board
+                    .lost(1, "the thread that writes the ledger has ended");
             }
         }
     }
@@ -151,6 +154,8 @@ impl Sink for Store {
 struct Board {
     metrics: Arc<Metrics>,
     healthy: AtomicBool,
+    /// No row is taken any more.
+    closed: AtomicBool,
     began: Instant,
     /// When lost rows may be said again, in milliseconds since `began`.
     silent_until: AtomicU64,
@@ -162,13 +167,22 @@ impl Board {
             metrics,
             // so that the first failure is a turn, and is said
             healthy: AtomicBool::new(true),
+            closed: AtomicBool::new(false),
             began: Instant::now(),
             silent_until: AtomicU64::new(0),
         }
     }
 
     fn is_healthy(&self) -> bool {
-        self.healthy.load(Relaxed)
+        self.healthy.load(Relaxed) && !self.is_closed()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Relaxed);
     }
 
     /// The database can be written, or can't; was it otherwise before?

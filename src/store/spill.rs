@@ -27,8 +27,10 @@ pub(super) struct Spill {
     length: u64,
     /// Bytes of them that were read back.
     taken: u64,
-    /// Bytes of the chunk that is being written to the database.
-    taking: u64,
+    /// Lines that were not read back yet.
+    lines: u64,
+    /// Lines of files that were taken away.
+    gone: u64,
 }
 
 /// Rows that were read back.
@@ -37,6 +39,16 @@ pub(super) struct Chunk {
     pub(super) records: Vec<Record>,
     /// Lines that are no rows: an interrupted write, or a hand that edited the file.
     pub(super) broken: u64,
+    bytes: u64,
+}
+
+/// What became of rows that should wait.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// How many of them, from the first one on.
+    pub(super) rows: usize,
+    /// Why not all, unless the file is full.
+    pub(super) error: Option<io::Error>,
 }
 
 /// The spill file of a database.
@@ -55,7 +67,8 @@ impl Spill {
             file: None,
             length: 0,
             taken: 0,
-            taking: 0,
+            lines: 0,
+            gone: 0,
         };
         if spill.path.exists() {
             // where it can't be opened now, appending will try again
@@ -69,33 +82,41 @@ impl Spill {
         self.taken == self.length
     }
 
-    /// How many rows wait. Reads all of them.
-    pub(super) fn count(&mut self) -> io::Result<u64> {
-        let mut rest = Vec::new();
-        let file = self.file()?;
-        file.seek(SeekFrom::Start(0))?;
-        file.read_to_end(&mut rest)?;
-        Ok(memchr::memchr_iter(b'\n', &rest).count() as u64)
+    /// How many lines wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.lines
     }
 
-    /// Keeps rows, as many as fit; how many were kept.
-    pub(super) fn append(&mut self, records: &[Record]) -> (usize, io::Result<()>) {
+    /// How many lines were in files that were taken away since this was asked last.
+    pub(super) fn gone(&mut self) -> u64 {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// Keeps rows, as many as fit.
+    pub(super) fn append(&mut self, records: &[Record]) -> Kept {
+        let nothing = |error| Kept {
+            rows: 0,
+            error: Some(error),
+        };
+        if let Err(error) = self.open() {
+            return nothing(error);
+        }
         let mut text = String::new();
-        let mut fitting = 0;
+        let mut rows = 0;
         for record in records {
             let line = record.to_line();
             if self.length + (text.len() + line.len()) as u64 > self.most {
                 break;
             }
             text.push_str(&line);
-            fitting += 1;
-        }
-        if fitting == 0 {
-            return (0, Ok(()));
+            rows += 1;
         }
         match self.write(text.as_bytes()) {
-            Ok(()) => (fitting, Ok(())),
-            Err(error) => (0, Err(error)),
+            Ok(()) => {
+                self.lines += rows as u64;
+                Kept { rows, error: None }
+            }
+            Err(error) => nothing(error),
         }
     }
 
@@ -116,39 +137,44 @@ impl Spill {
 
     /// The rows that wait longest. They go on waiting until [`Spill::took`].
     pub(super) fn take(&mut self) -> io::Result<Chunk> {
+        self.open()?;
         let from = self.taken;
         let file = self.file()?;
         file.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::with_capacity(CHUNK);
         file.take(CHUNK as u64).read_to_end(&mut bytes)?;
         let whole = memchr::memrchr(b'\n', &bytes).map_or(bytes.len(), |at| at + 1);
-        let mut chunk = Chunk::default();
-        let lines = bytes
-            .get(..whole)
-            .unwrap_or_default()
-            .split(|b| *b == b'\n');
-        for line in lines.filter(|line| !line.is_empty()) {
+        let mut chunk = Chunk {
+            bytes: whole as u64,
+            ..Chunk::default()
+        };
+        let lines = bytes.get(..whole).unwrap_or_default();
+        for line in lines.split_inclusive(|b| *b == b'\n') {
             match Record::from_line(line) {
                 Some(record) => chunk.records.push(record),
                 None => chunk.broken += 1,
             }
         }
-        self.taking = whole as u64;
         Ok(chunk)
     }
 
-    /// The rows that were taken last are in the database.
-    pub(super) fn took(&mut self) -> io::Result<()> {
-        self.taken += std::mem::take(&mut self.taking);
-        if self.taken >= self.length {
+    /// The rows of a chunk are in the database.
+    pub(super) fn took(&mut self, chunk: &Chunk) -> io::Result<()> {
+        self.taken += chunk.bytes;
+        let lines = chunk.records.len() as u64 + chunk.broken;
+        self.lines = self.lines.saturating_sub(lines);
+        // an empty chunk: somebody has cut the file
+        if self.taken >= self.length || chunk.bytes == 0 {
             (self.taken, self.length) = (0, 0);
-            self.file()?.set_len(0)?;
+            self.gone += std::mem::take(&mut self.lines);
+            if let Some(file) = &self.file {
+                file.set_len(0)?;
+            }
         }
         Ok(())
     }
 
     fn file(&mut self) -> io::Result<&mut File> {
-        self.open()?;
         self.file
             .as_mut()
             .ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -161,6 +187,7 @@ impl Spill {
                 return Ok(());
             }
             (self.file, self.length, self.taken) = (None, 0, 0);
+            self.gone += std::mem::take(&mut self.lines);
         }
         let mut file = OpenOptions::new()
             .read(true)
@@ -170,27 +197,25 @@ impl Spill {
             .open(&self.path)?;
         // two processes would write over each other's lines
         file.try_lock()?;
-        self.length = whole_lines(&mut file)?;
+        (self.length, self.lines) = whole_lines(&mut file)?;
         self.taken = 0;
         self.file = Some(file);
         Ok(())
     }
 }
 
-/// The length up to the end of the last whole line; a process that was killed may have left half a
-/// one, which is given its end, so that it is found and counted.
-fn whole_lines(file: &mut File) -> io::Result<u64> {
-    let length = file.seek(SeekFrom::End(0))?;
-    let mut last = [b'\n'];
-    if length > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
+/// The length of a file and its lines. A process that was killed may have left half a line, which
+/// is given its end, so that it is found and counted.
+fn whole_lines(file: &mut File) -> io::Result<(u64, u64)> {
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut text)?;
+    if text.last().is_some_and(|last| *last != b'\n') {
+        file.write_all(b"\n")?;
+        text.push(b'\n');
     }
-    if last == *b"\n" {
-        return Ok(length);
-    }
-    file.write_all(b"\n")?;
-    Ok(length + 1)
+    let lines = memchr::memchr_iter(b'\n', &text).count();
+    Ok((text.len() as u64, lines as u64))
 }
 
 #[cfg(test)]
@@ -205,9 +230,9 @@ mod tests {
         let (mut found, mut broken) = (Vec::new(), 0);
         while !spill.is_empty() {
             let chunk = spill.take().unwrap();
+            spill.took(&chunk).unwrap();
             found.extend(chunk.records);
             broken += chunk.broken;
-            spill.took().unwrap();
         }
         (found, broken)
     }
@@ -219,9 +244,9 @@ mod tests {
         let mut spill = Spill::new(path.clone(), MOST_BYTES);
         let rows = records(0..2_000);
         for part in rows.chunks(300) {
-            assert_eq!(spill.append(part).0, part.len());
+            assert_eq!(spill.append(part).rows, part.len());
         }
-        assert_eq!(spill.count().unwrap(), 2_000);
+        assert_eq!(spill.waiting(), 2_000);
         assert_eq!(all(&mut spill), (rows, 0));
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
     }
@@ -244,11 +269,11 @@ mod tests {
         let path = folder.path().join("s");
         let line = records(0..1)[0].to_line().len() as u64;
         let mut spill = Spill::new(path.clone(), 3 * line + 1);
-        assert_eq!(spill.append(&records(0..5)).0, 3);
-        assert_eq!(spill.append(&records(5..6)).0, 0);
+        assert_eq!(spill.append(&records(0..5)).rows, 3);
+        assert_eq!(spill.append(&records(5..6)).rows, 0);
         assert!(std::fs::metadata(&path).unwrap().len() <= 3 * line);
         assert_eq!(all(&mut spill).0, records(0..3));
-        assert_eq!(spill.append(&records(5..6)).0, 1);
+        assert_eq!(spill.append(&records(5..6)).rows, 1);
     }
 
     #[test]
@@ -269,7 +294,8 @@ mod tests {
         let mut spill = Spill::new(path.clone(), MOST_BYTES);
         spill.append(&records(0..1));
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(spill.append(&records(1..2)).0, 1);
+        assert_eq!(spill.append(&records(1..2)).rows, 1);
+        assert_eq!((spill.gone(), spill.gone()), (1, 0));
         assert_eq!(all(&mut spill).0, records(1..2));
     }
 
@@ -279,8 +305,8 @@ mod tests {
         let path = folder.path().join("s");
         let mut one = Spill::new(path.clone(), MOST_BYTES);
         let mut two = Spill::new(path, MOST_BYTES);
-        assert_eq!(one.append(&records(0..1)).0, 1);
-        let (kept, error) = two.append(&records(1..2));
-        assert!(kept == 0 && error.is_err());
+        assert_eq!(one.append(&records(0..1)).rows, 1);
+        let kept = two.append(&records(1..2));
+        assert!(kept.rows == 0 && kept.error.is_some());
     }
 }

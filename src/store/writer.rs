@@ -100,13 +100,9 @@ impl Writer {
     /// If it is not a failure that may pass.
     pub(super) fn start(&mut self, patience: Duration) -> Result<(), OpenError> {
         if !self.spill.is_empty() {
-            match self.spill.count() {
-                Ok(rows) => {
-                    self.board.accepted(rows);
-                    tracing::info!(rows, "rows of the ledger wait to be written");
-                }
-                Err(error) => tracing::error!(%error, "the spill file can't be read"),
-            }
+            let rows = self.spill.waiting();
+            self.board.accepted(rows);
+            tracing::info!(rows, "rows of the ledger wait to be written");
         }
         match self.open(patience) {
             Err(error) if !error.may_pass() => Err(error),
@@ -136,6 +132,7 @@ impl Writer {
             self.write(&batch);
             self.write_waiting();
             if let Some(done) = stop {
+                self.board.close();
                 self.finish(rows);
                 // nobody may be waiting any more
                 let _ = done.send(());
@@ -229,14 +226,23 @@ impl Writer {
                 Err(error) => self.failed(&error),
             }
         }
-        let (kept, outcome) = self.spill.append(batch);
-        let lost = batch.len().saturating_sub(kept) as u64;
+        let kept = self.spill.append(batch);
+        self.mourn();
+        let lost = batch.len().saturating_sub(kept.rows) as u64;
         if lost > 0 {
-            let why = match outcome {
-                Ok(()) => "the spill file is full".to_owned(),
-                Err(error) => format!("the spill file can't be written: {error}"),
+            let why = match kept.error {
+                None => "the spill file is full".to_owned(),
+                Some(error) => format!("the spill file can't be written: {error}"),
             };
             self.board.lost(lost, &why);
+        }
+    }
+
+    /// Counts what waited in a file that somebody took away.
+    fn mourn(&mut self) {
+        let gone = self.spill.gone();
+        if gone > 0 {
+            self.board.lost(gone, "the spill file was taken away");
         }
     }
 
@@ -264,12 +270,13 @@ impl Writer {
                     let why = "lines of the spill file are no rows";
                     self.board.lost(chunk.broken, why);
                 }
-                if let Err(error) = self.spill.took() {
+                if let Err(error) = self.spill.took(&chunk) {
                     self.failed(&error);
                 }
             }
             Err(error) => self.failed(&error),
         }
+        self.mourn();
     }
 }
 

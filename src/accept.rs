@@ -10,6 +10,5 @@ mod patient;
 mod respond;
 pub mod router;
 pub mod server;
-mod spend;
 
 pub use admin::router as admin_router;

@@ -38,6 +38,8 @@ pub struct Keys {
     auth: Auth,
     /// Must a request prove that no web page made it?
     guard_pages: bool,
+    /// Origins of pages that the operator lets in.
+    origins: Vec<HeaderValue>,
 }
 
 /// Why a caller is turned away.
@@ -108,6 +110,7 @@ impl Keys {
             anybody: Arc::new(Principal::anybody()),
             auth: config.auth,
             guard_pages,
+            origins: config.server.cors_origins.clone(),
         }
     }
 
@@ -131,7 +134,7 @@ impl Keys {
     ) -> Result<Arc<Principal>, AuthError> {
         match self.auth {
             Auth::Open if self.guard_pages => {
-                refuse_pages(method, authority, headers)?;
+                refuse_pages(method, authority, headers, &self.origins)?;
                 Ok(Arc::clone(&self.anybody))
             }
             Auth::Open => Ok(Arc::clone(&self.anybody)),
@@ -197,13 +200,15 @@ fn refuse_pages(
     method: &Method,
     authority: Option<&Authority>,
     headers: &HeaderMap,
+    origins: &[HeaderValue],
 ) -> Result<(), AuthError> {
     let from_header = || headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = authority.map(Authority::as_str).or_else(from_header);
     if !host.is_some_and(is_local) {
         return Err(AuthError::ForeignHost);
     }
-    if let Some(origin) = headers.get(ORIGIN) {
+    let let_in = |origin: &HeaderValue| origins.iter().any(|one| one == "*" || one == origin);
+    if let Some(origin) = headers.get(ORIGIN).filter(|origin| !let_in(origin)) {
         let origin = origin
             .to_str()
             .ok()

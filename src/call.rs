@@ -33,7 +33,11 @@ use crate::{
     config::{Backend, Config, Provider},
     learn::Lengths,
     money::Usd,
-    route::{Candidate, Plan, health::DownReason, live::Live},
+    route::{
+        Candidate, Plan, Reason,
+        health::{Change, DownReason, Pass, Verdict},
+        live::Live,
+    },
     understand::Ask,
     wire::openai::error::ErrorBody,
 };
@@ -44,6 +48,13 @@ pub const FIRST_EVENT: Duration = Duration::from_secs(120);
 const LONGEST_PAUSE_MS: u32 = 500;
 /// Retries a second that are allowed whatever the load.
 const FREE_RETRIES: u32 = 10;
+
+/// Nobody is on the list.
+const NO_BACKEND: CallError = CallError::Failed {
+    status: None,
+    detail: "no backend is left",
+    sent: false,
+};
 
 /// What calls are made with; one for each loaded configuration.
 #[derive(Debug)]
@@ -141,6 +152,8 @@ pub enum CallError {
     Failed {
         status: Option<StatusCode>,
         detail: &'static str,
+        /// Did a backend get the request?
+        sent: bool,
     },
     #[error(transparent)]
     Limited(Denied),
@@ -175,6 +188,7 @@ impl From<Failure> for CallError {
             Class::TimedOut(phase) => Self::TimedOut { phase },
             Class::Refused(reason) => Self::Failed {
                 status,
+                sent: true,
                 detail: match reason {
                     DownReason::KeyRefused => "the last one refuses our key",
                     DownReason::OutOfMoney => "the last one is out of money",
@@ -185,7 +199,11 @@ impl From<Failure> for CallError {
             | Class::Dropped
             | Class::Transient
             | Class::Busy { .. }
-            | Class::Nonsense => Self::Failed { status, detail },
+            | Class::Nonsense => Self::Failed {
+                status,
+                detail,
+                sent: class != Class::Unreachable,
+            },
         }
     }
 }
@@ -195,6 +213,43 @@ impl Means {
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A call has ended: what that says of its backend's health.
+    fn end(&self, backend: usize, pass: Option<Pass<'_>>, verdict: Verdict) {
+        let change = pass.and_then(|pass| pass.end(verdict, self.now_ms(), &self.config.breaker));
+        self.tell(backend, change);
+    }
+
+    /// An answer broke off after it had begun, on a call that was begun at `began_ms`.
+    pub fn broke(&self, backend: usize, began_ms: u64, failure: &Failure) {
+        let live = self.live.get(backend);
+        let Some(live) = live.filter(|_| failure.verdict(false) == Verdict::Failed) else {
+            return;
+        };
+        let change = live
+            .health
+            .broke(began_ms, self.now_ms(), &self.config.breaker);
+        self.tell(backend, change);
+    }
+
+    fn tell(&self, backend: usize, change: Option<Change>) {
+        let backend = self.config.backends.get(backend).map_or("", |b| &*b.name);
+        match change {
+            None => {}
+            Some(Change::Opened { failures, for_ms }) => {
+                tracing::warn!(
+                    backend,
+                    failures,
+                    for_ms,
+                    "backend failed too often: left alone"
+                );
+            }
+            Some(Change::Down(reason)) => {
+                tracing::error!(backend, reason = reason.as_str(), "backend is down");
+            }
+            Some(Change::Back) => tracing::info!(backend, "backend is back"),
+        }
     }
 
     /// The retry budget of a configuration.
@@ -218,30 +273,37 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     let mut next = 0;
     let mut attempts = 0;
     let mut last_replica = None;
+    let mut waited = false;
     let mut last: Option<Failure> = None;
+    let mut sent = false;
     while let Some((candidate, provider, backend)) = job.candidate(next) {
-        let live = job.means.live.get(candidate.backend);
-        // whoever has no room any more is passed over, as if it had not been on the list
-        if let Err(denied) = watch.enter(&candidate) {
-            match job.after(next, None) {
-                Some((onward, _)) => next = onward,
-                None => return Err(last.map_or(CallError::Limited(denied), CallError::from)),
-            }
-            continue;
-        }
+        let entered = match job.enter(next, waited, watch) {
+            Ok(pass) => pass,
+            // passed over, as if it had not been on the list
+            Err(denied) => match job.after(next, None) {
+                Some((onward, _)) => {
+                    (next, last_replica, waited) = (onward, None, false);
+                    continue;
+                }
+                None => return Err(nobody(last, denied, sent)),
+            },
+        };
         attempts += 1;
         let (replica, outcome) = job
             .attempt(&candidate, (provider, backend), last_replica, watch)
             .await;
         let failure = match outcome {
             Ok(delivery) => {
-                live.inspect(|live| live.health.succeeded());
+                job.means
+                    .end(candidate.backend, entered, Verdict::Succeeded);
                 return Ok(delivery);
             }
             Err(failure) => failure,
         };
+        sent |= failure.class != Class::Unreachable;
         watch.failed(&candidate, &failure);
-        live.inspect(|live| note(live, &failure, job.means.now_ms()));
+        let verdict = failure.verdict(attempts == 1);
+        job.means.end(candidate.backend, entered, verdict);
         let retries = &job.means.config.retries;
         let turn = Turn {
             attempts,
@@ -251,6 +313,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             after_send: retries.after_send,
         };
         let step = judge::judge(&failure, &turn);
+        waited = matches!(step, Step::SameAfter(_));
         let onward = match step {
             Step::SameSoon => Some((next, pause())),
             Step::SameAfter(wait) => Some((next, wait)),
@@ -259,7 +322,7 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             Step::Fail => None,
         };
         let Some((onward, wait)) = onward.filter(|_| job.means.budget.withdraw()) else {
-            return Err(failure.into());
+            return Err(given_up(failure, sent));
         };
         let same = onward == next;
         watch.retry(same);
@@ -275,10 +338,19 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
         last = Some(failure);
         next = onward;
     }
-    Err(CallError::Failed {
-        status: None,
-        detail: "no backend is left",
-    })
+    Err(NO_BACKEND)
+}
+
+/// The error after the last attempt; `any_sent`: did a backend get the request in any of them?
+fn given_up(failure: Failure, any_sent: bool) -> CallError {
+    match CallError::from(failure) {
+        CallError::Failed { status, detail, .. } => CallError::Failed {
+            status,
+            detail,
+            sent: any_sent,
+        },
+        other => other,
+    }
 }
 
 impl Job {
@@ -290,6 +362,35 @@ impl Job {
             self.means.config.providers.get(backend.provider)?,
             backend,
         ))
+    }
+
+    /// Begins a call to a candidate, unless it is left alone or has no room since the plan was
+    /// made. It is not left alone where that was known when the plan was made, where it said itself
+    /// to come back now, or where there is nobody else.
+    fn enter(
+        &self,
+        index: usize,
+        waited: bool,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<Pass<'_>>, Option<Denied>> {
+        let Some(candidate) = self.plan.candidates.get(index) else {
+            return Err(None);
+        };
+        let pass = match self.means.live.get(candidate.backend) {
+            None => None,
+            Some(live) => {
+                let insists = waited
+                    || self.plan.reason == Reason::LastResort
+                    || self.after(index, None).is_none();
+                Some(
+                    live.health
+                        .enter(self.means.now_ms(), insists)
+                        .ok_or(None)?,
+                )
+            }
+        };
+        watch.enter(candidate)?;
+        Ok(pass)
     }
 
     /// The candidate after `index`, with a context larger than `than` where one is given.
@@ -324,15 +425,12 @@ impl Job {
     }
 }
 
-/// What a failure says about a backend's health.
-fn note(live: &Live, failure: &Failure, now_ms: u64) {
-    match failure.class {
-        Class::Busy { retry_after } => {
-            let ms = retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-            live.health.busy(now_ms, ms);
-        }
-        Class::Refused(reason) => live.health.down(now_ms, reason),
-        _ => {}
+/// Why nobody is left to be asked.
+fn nobody(last: Option<Failure>, denied: Option<Denied>, any_sent: bool) -> CallError {
+    match (last, denied) {
+        (Some(failure), _) => given_up(failure, any_sent),
+        (None, Some(denied)) => CallError::Limited(denied),
+        (None, None) => NO_BACKEND,
     }
 }
 

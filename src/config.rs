@@ -30,6 +30,7 @@ mod shape;
 pub mod tags;
 pub mod text;
 mod vars;
+pub mod view;
 pub mod yaml;
 
 pub use check::{Catalog, Checked};
@@ -65,6 +66,8 @@ pub struct Config {
     pub keys: Vec<Key>,
     /// How often and how long a failed attempt is repeated.
     pub retries: Retries,
+    /// When a backend that fails is left alone.
+    pub breaker: Breaker,
     /// Of the whole gateway.
     pub limits: Limits,
 }
@@ -341,6 +344,16 @@ pub struct Retries {
     pub after_send: bool,
 }
 
+/// `breaker:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// So many failures within `window` open it.
+    pub failures: u32,
+    pub window: Duration,
+    /// How long it stays open the first time.
+    pub open: Duration,
+}
+
 // === defaults: those of the configuration reference ===
 
 impl Default for Server {
@@ -388,6 +401,16 @@ impl Default for Retries {
             budget_permille: 200,
             max_wait: Duration::from_secs(3),
             after_send: true,
+        }
+    }
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            window: Duration::from_secs(30),
+            open: Duration::from_secs(15),
         }
     }
 }

@@ -341,8 +341,10 @@ fn call(error: &CallError, message: String) -> Public {
             message,
         )
         .never_again(),
-        CallError::Failed { .. } => {
-            Public::new(StatusCode::BAD_GATEWAY, SERVER, "upstream_error", message).never_again()
+        CallError::Failed { sent, .. } => {
+            let public = Public::new(StatusCode::BAD_GATEWAY, SERVER, "upstream_error", message);
+            // where no backend got it, asking again costs nobody anything
+            if *sent { public.never_again() } else { public }
         }
         CallError::Broken { body, .. } => Public::new(
             StatusCode::BAD_GATEWAY,

@@ -80,7 +80,8 @@ where
         Arc::clone(&world.means),
         Arc::clone(&world.limits),
         opening,
-    );
+    )
+    .kept_in(&app.decisions);
     let closer = Arc::clone(&incoming.closer);
     match prepare(&world, incoming, &mut account).await {
         Ok((job, held)) => deliver(job, held, account, closer).await,
@@ -129,7 +130,7 @@ where
     let now_ms = world.means.now_ms();
     let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
     let plan = route::plan(&question, &facts).map_err(|error| {
-        account.refused(error.refused());
+        account.unplanned(&error);
         let detail = explain::refusals(&world.config, error.refused());
         GatewayError::Route { error, detail }
     })?;

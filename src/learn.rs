@@ -48,6 +48,13 @@ impl Learned {
         Some(self.first_token.load(Relaxed)).filter(|us| *us > 0)
     }
 
+    /// Reported prompt tokens for each 1,000 estimated ones; `None`: nothing seen.
+    #[must_use]
+    pub fn prompt_tokens_per_1000(&self) -> Option<u64> {
+        let ratio = Some(self.ratio.load(Relaxed)).filter(|ratio| *ratio > 0)?;
+        Some(ratio.saturating_mul(1_000) / ONE)
+    }
+
     /// An answer came: what had been estimated for its prompt, and what was reported.
     pub fn observe_prompt(&self, estimated_prompt: u64, prompt: u64) {
         if estimated_prompt >= MIN_PROMPT && prompt > 0 {

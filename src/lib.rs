@@ -53,6 +53,8 @@ pub mod explaining;
 
 pub mod gateway;
 
+pub mod reload;
+
 // Floor 4: the door.
 pub mod telemetry;
 

@@ -4,6 +4,7 @@
 //! at this moment go in; an ordered plan, or the reason why there is none, comes out. Every
 //! backend that was looked at is in it, with its expected cost or the reason of its refusal.
 
+pub mod breaker;
 pub mod cost;
 pub mod explain;
 pub mod health;
@@ -27,6 +28,10 @@ use crate::{
     money::Usd,
     understand::{Narrow, Needs},
 };
+
+/// When to come back where all who could serve are drained, in milliseconds: nobody knows when
+/// the operator resumes them.
+const DRAINED_MS: u64 = 30_000;
 
 /// What is to be decided.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +63,7 @@ pub struct Facts {
 }
 
 /// Whom to ask, in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     pub target: Target,
     /// At least one.
@@ -132,7 +137,9 @@ impl Refusal {
             Self::Output { .. } => "output",
             Self::Quality { .. } => "quality",
             Self::Unhealthy(Standing::Down(_)) => "down",
-            Self::Unhealthy(_) => "cooling",
+            Self::Unhealthy(Standing::Open { .. }) => "breaker_open",
+            Self::Unhealthy(Standing::Drained) => "drained",
+            Self::Unhealthy(Standing::Cooling { .. } | Standing::Up | Standing::Trial) => "cooling",
             Self::Full { .. } => "limit",
         }
     }
@@ -394,8 +401,9 @@ fn with_room(
     Ok(free)
 }
 
-/// Leaves out who can't be asked now. Where that would leave nobody, all are tried but those who
-/// said themselves when to come back: a guess of ours never leaves a request without a backend.
+/// Leaves out who can't be asked now. Where nobody is known to be up, all are tried but those who
+/// said themselves when to come back, and those whom the operator has drained: a guess of ours
+/// never leaves a request without a backend.
 fn health_split(
     able: Vec<Candidate>,
     refused: &mut Vec<Refused>,
@@ -407,19 +415,19 @@ fn health_split(
         .collect();
     let healthy = standings.contains(&Standing::Up);
     let may_try = |standing: &Standing| match standing {
-        Standing::Up => true,
-        Standing::Cooling { asked: true, .. } => false,
-        Standing::Cooling { .. } | Standing::Down(_) => !healthy,
+        Standing::Up | Standing::Trial => true,
+        Standing::Cooling { asked: true, .. } | Standing::Drained => false,
+        Standing::Cooling { .. } | Standing::Down(_) | Standing::Open { .. } => !healthy,
     };
     let mut left = Vec::with_capacity(able.len());
-    let mut soonest = u64::MAX;
+    let mut soonest = None;
     for (candidate, standing) in able.into_iter().zip(&standings) {
         if may_try(standing) {
             left.push(candidate);
             continue;
         }
         if let Standing::Cooling { left_ms, .. } = standing {
-            soonest = soonest.min(*left_ms);
+            soonest = Some(soonest.map_or(*left_ms, |other: u64| other.min(*left_ms)));
         }
         let Candidate { model, backend, .. } = candidate;
         refused.push(Refused {
@@ -432,7 +440,7 @@ fn health_split(
         let refused = std::mem::take(refused);
         return Err(RouteError::NoneHealthy {
             refused,
-            retry_after_ms: soonest,
+            retry_after_ms: soonest.unwrap_or(DRAINED_MS),
         });
     }
     Ok((left, !healthy))

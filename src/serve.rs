@@ -8,9 +8,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accept::{admin_router, router::router, server::Door},
-    config::{self, Admin, Config, Ledger, Server},
+    config::{self, Admin, Ledger, Server},
+    reload::{self, ReloadError},
     settle::metrics::Metrics,
-    state::{App, World},
+    state::{
+        App, World,
+        loads::{Cause, Loaded},
+    },
     store::{Store, StoreError},
 };
 
@@ -55,7 +59,6 @@ pub struct Gateway {
     pub admin_address: SocketAddr,
     close: CancellationToken,
     doors: TaskTracker,
-    drain_delay: Duration,
 }
 
 impl Listeners {
@@ -85,36 +88,43 @@ async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, St
 }
 
 impl Gateway {
-    /// Serves a configuration on open listeners.
+    /// Serves a configuration on open listeners, and follows its changes if it came from a file.
+    /// The admin key holds until the file names another one.
     ///
     /// # Errors
     /// If the metrics can't be registered, or the ledger that the configuration names can't be
     /// kept.
     pub fn start(
-        config: Config,
+        loaded: impl Into<Loaded>,
         admin_key: &SecretString,
         listeners: Listeners,
     ) -> Result<Self, StartError> {
-        let server = config.server.clone();
-        let stated = config.store.clone();
-        let app = App::new(World::of(config, None), Metrics::new(COMMIT)?);
-        let store = store(&stated, &app.metrics)?;
+        let Loaded {
+            mut config,
+            origin,
+            seen,
+        } = loaded.into();
+        config.admin.key = Some(admin_key.clone());
+        let metrics = Arc::new(Metrics::new(COMMIT)?);
+        let store = store(&config.store, &metrics)?;
+        let world = World::of(config, None);
+        let app = App::new(world, metrics, origin, seen);
         let app = Arc::new(app.with_store(store));
         let close = CancellationToken::new();
         let doors = TaskTracker::new();
         let routers = [
             (listeners.client, router(Arc::clone(&app))),
-            (listeners.admin, admin_router(Arc::clone(&app), admin_key)),
+            (listeners.admin, admin_router(Arc::clone(&app))),
         ];
         for (listener, router) in routers {
             let door = Door {
                 listener,
                 router,
-                keep_alive: server.keep_alive,
-                drain_timeout: server.drain_timeout,
+                app: Arc::clone(&app),
             };
             doors.spawn(door.serve(close.clone()));
         }
+        doors.spawn(reload::watch::watch(Arc::clone(&app), close.clone()));
         doors.close();
         Ok(Self {
             app,
@@ -122,15 +132,27 @@ impl Gateway {
             admin_address: listeners.admin_address,
             close,
             doors,
-            drain_delay: server.drain_delay,
         })
+    }
+
+    /// Has the configuration read again, in the background; the log says what came of it.
+    pub fn reload(&self) {
+        let app = Arc::clone(&self.app);
+        self.doors.spawn(async move {
+            match reload::reload(&app, Cause::Signal).await {
+                // those are in the log already
+                Ok(_) | Err(ReloadError::Mistakes(_)) => {}
+                Err(error) => tracing::error!(%error, "not reloaded"),
+            }
+        });
     }
 
     /// Ends it: not ready at once, accepting for `drain_delay` more, then open requests get
     /// `drain_timeout`, then the last rows of the ledger are written.
     pub async fn stop(self) {
         self.app.drain();
-        tokio::time::sleep(self.drain_delay).await;
+        let delay = self.app.world().config.server.drain_delay;
+        tokio::time::sleep(delay).await;
         self.close.cancel();
         self.doors.wait().await;
         if let Some(store) = &self.app.store {

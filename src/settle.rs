@@ -3,11 +3,13 @@
 //! It is opened before anything is known of a request, travels with it into the body of a stream,
 //! and is closed at the end, at an error, or when it is dropped because the client left. `account`
 //! is its life, `watch` takes note of what happens while backends are called, `book` is what each
-//! call leaves behind (usage and its price, metrics, its row in the ledger) and what the closing
-//! does: lessons about a backend, one line in the log. `figures` says whose figures count.
+//! call leaves behind (usage and its price, metrics, its row in the `ledger`) and what the closing
+//! does: lessons about a backend, one line in the log, one of the latest `decisions`. `figures`
+//! says whose figures count.
 
 mod account;
 mod book;
+pub mod decisions;
 mod figures;
 mod holds;
 pub mod ledger;

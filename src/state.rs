@@ -1,26 +1,30 @@
 //! What the program holds while it runs: one world for each loaded configuration, and what
 //! outlives them.
 
+pub mod loads;
+
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::loads::{Attempt, Loads, Origin};
 use crate::{
     admit::{room::Room, table::Table},
     authenticate::Keys,
     call::{Means, client::Client, upstream::Upstream},
-    config::Config,
+    config::{Config, load::Seen, view},
     learn::Lengths,
     route::{Facts, health::Standing, live::Live, names::Names},
-    settle::{ledger::Sink, metrics::Metrics},
+    settle::{decisions::Decisions, ledger::Sink, metrics::Metrics},
     store::Store,
 };
 
@@ -38,9 +42,15 @@ pub struct World {
 #[derive(Debug)]
 pub struct App {
     world: ArcSwap<World>,
+    pub origin: Origin,
+    /// What the configuration was read from. Who reads it again holds this, so that two never do
+    /// at once.
+    pub seen: Mutex<Seen>,
+    loads: ArcSwap<Loads>,
     pub metrics: Arc<Metrics>,
     /// What keeps the rows of the ledger; `None`: nothing does.
     pub store: Option<Arc<Store>>,
+    pub decisions: Arc<Decisions>,
     /// Memory for request bodies.
     pub room: Room,
     /// Set when the program is asked to stop.
@@ -73,8 +83,19 @@ impl World {
                 )
             }),
         );
+        if let Some(before) = before {
+            forget_moved(&config, &live, &before.config);
+        }
+        let connect_timeout = config.server.connect_timeout;
+        // a kept client keeps its connections: a reload costs no handshakes
+        let client = before
+            .filter(|before| before.config.server.connect_timeout == connect_timeout)
+            .map_or_else(
+                || Client::new(connect_timeout),
+                |before| before.means.client.clone(),
+            );
         let means = Means {
-            client: Client::new(config.server.connect_timeout),
+            client,
             upstreams: config.providers.iter().map(Upstream::of).collect(),
             live,
             lengths,
@@ -118,9 +139,21 @@ impl World {
     #[must_use]
     pub fn standing(&self, backend: usize) -> Standing {
         let live = self.means.live.get(backend);
-        live.map_or(Standing::Up, |live| {
-            live.health.standing(self.means.now_ms())
-        })
+        live.map_or(Standing::Up, |live| live.standing(self.means.now_ms()))
+    }
+}
+
+/// Forgets how backends stood whose provider is called elsewhere or with another key now: a new
+/// key must not wait until the old one's time is over.
+fn forget_moved(config: &Config, live: &[Arc<Live>], before: &Config) {
+    for (backend, live) in config.backends.iter().zip(live) {
+        let provider = config.providers.get(backend.provider);
+        let old = provider.and_then(|p| before.providers.iter().find(|old| old.name == p.name));
+        if let (Some(provider), Some(old)) = (provider, old)
+            && !view::same_access(old, provider)
+        {
+            live.health.forget();
+        }
     }
 }
 
@@ -141,13 +174,20 @@ fn kept<'a, T: Default>(
 }
 
 impl App {
-    /// A program that serves one world.
+    /// A program that serves one world, which came from there.
     #[must_use]
-    pub fn new(world: World, metrics: Metrics) -> Self {
+    pub fn new(world: World, metrics: Arc<Metrics>, origin: Origin, seen: Seen) -> Self {
         Self {
             world: ArcSwap::from_pointee(world),
-            metrics: Arc::new(metrics),
+            origin,
+            seen: Mutex::new(seen),
+            loads: ArcSwap::from_pointee(Loads {
+                loaded_at: Timestamp::now(),
+                last: None,
+            }),
+            metrics,
             store: None,
+            decisions: Arc::default(),
             room: Room::default(),
             draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -175,6 +215,29 @@ impl App {
     #[must_use]
     pub fn world(&self) -> Arc<World> {
         self.world.load_full()
+    }
+
+    /// From now on requests get another world; those under way keep theirs.
+    pub fn replace(&self, world: World) {
+        self.world.store(Arc::new(world));
+    }
+
+    /// What is known of loading the configuration.
+    #[must_use]
+    pub fn loads(&self) -> Arc<Loads> {
+        self.loads.load_full()
+    }
+
+    /// The configuration was read again.
+    pub fn note(&self, attempt: Attempt) {
+        let loaded_at = match attempt.outcome {
+            Ok(_) => attempt.at,
+            Err(_) => self.loads().loaded_at,
+        };
+        self.loads.store(Arc::new(Loads {
+            loaded_at,
+            last: Some(attempt),
+        }));
     }
 
     /// An id that no other request has.
@@ -206,7 +269,7 @@ impl RequestIds {
     fn new() -> Self {
         // an id of two requests would lose the second one's rows in the ledger, so without
         // randomness the clock must tell processes apart
-        let clock = || jiff::Timestamp::now().as_nanosecond();
+        let clock = || Timestamp::now().as_nanosecond();
         Self {
             process: getrandom::u64().unwrap_or_else(|_| clock().unsigned_abs() as u64),
             last: AtomicU64::new(0),

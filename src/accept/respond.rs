@@ -7,6 +7,7 @@ use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
+use serde::Serialize;
 
 use crate::{
     error::{GatewayError, Public},
@@ -36,10 +37,19 @@ pub(super) fn failed(failed: &Failed) -> Response {
 
 /// An error, in OpenAI's shape.
 pub(super) fn error(error: &GatewayError) -> Response {
-    let public = error.public();
+    public(&error.public())
+}
+
+/// What a client may read of an error.
+pub(super) fn public(public: &Public) -> Response {
     let mut response = json(public.status, public.to_json());
-    advice(&public, &mut response);
+    advice(public, &mut response);
     response
+}
+
+/// Data as JSON.
+pub(super) fn as_json(data: &impl Serialize) -> Response {
+    json(StatusCode::OK, serde_json::to_vec(data).unwrap_or_default())
 }
 
 /// A JSON body.

@@ -12,6 +12,7 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, header::CONNECTION};
 use tokio::{sync::Notify, time::Instant};
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders},
@@ -42,7 +43,6 @@ pub(super) struct RequestId(pub(super) String);
 
 /// Every path for clients.
 pub fn router(app: Arc<App>) -> Router {
-    let config = Arc::clone(&app.world().config);
     let paths = versioned(Router::new(), "/chat/completions", &post(chat));
     let paths = versioned(paths, "/models", &get(models::list));
     let paths = versioned(paths, "/models/{*id}", &get(models::one));
@@ -50,11 +50,11 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked));
-    let paths = match config.server.cors_origins.as_slice() {
-        [] => paths,
-        origins => paths.layer(cors(origins)),
-    };
     paths
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            other_origins,
+        ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             at_the_door,
@@ -66,6 +66,18 @@ fn versioned(paths: Router<Shared>, path: &str, method: &MethodRouter<Shared>) -
     paths
         .route(path, method.clone())
         .route(&format!("/v1{path}"), method.clone())
+}
+
+/// Lets web pages of the configured origins call; those of the moment, as they may change.
+async fn other_origins(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let config = Arc::clone(&app.world().config);
+    match config.server.cors_origins.as_slice() {
+        [] => next.run(request).await,
+        origins => {
+            let answer = cors(origins).layer(next).oneshot(request).await;
+            answer.unwrap_or_else(|never| match never {})
+        }
+    }
 }
 
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
@@ -145,7 +157,7 @@ async fn unknown_path(request: Request) -> Response {
     respond::error(&GatewayError::UnknownPath(path))
 }
 
-async fn wrong_method(request: Request) -> Response {
+pub(super) async fn wrong_method(request: Request) -> Response {
     respond::error(&GatewayError::WrongMethod(request.method().clone()))
 }
 

@@ -18,7 +18,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
-use super::{admin::Peer, patient::Patient, router::Closer};
+use super::{admin::guard::Peer, patient::Patient, router::Closer};
+use crate::state::App;
 
 /// Connections that are open at once at one listener; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -41,10 +42,9 @@ const LINGER_SILENCE: Duration = Duration::from_secs(1);
 pub struct Door {
     pub listener: TcpListener,
     pub router: Router,
-    /// How long an idle connection is kept, and a head may take to come.
-    pub keep_alive: Duration,
-    /// How long open requests may take once the door is closed.
-    pub drain_timeout: Duration,
+    /// Says how long an idle connection is kept and a head may take to come, and how long open
+    /// requests may take once the door is closed.
+    pub app: Arc<App>,
 }
 
 /// What a connection is told from outside.
@@ -58,13 +58,12 @@ struct Signals {
 
 impl Door {
     /// Serves until `close` is cancelled; then accepts nobody any more, lets open requests finish
-    /// within `drain_timeout`, and ends the others. Returns when no connection is left.
+    /// within `server.drain_timeout`, and ends the others. Returns when no connection is left.
     pub async fn serve(self, close: CancellationToken) {
         let Self {
             listener,
             router,
-            keep_alive,
-            drain_timeout,
+            app,
         } = self;
         let signals = Signals {
             leave: close.clone(),
@@ -82,6 +81,7 @@ impl Door {
             };
             let router = router.clone();
             let signals = signals.clone();
+            let keep_alive = app.world().config.server.keep_alive;
             connections.spawn(async move {
                 connection(stream, peer, router, keep_alive, signals).await;
                 drop(permit);
@@ -89,6 +89,7 @@ impl Door {
         }
         drop(listener);
         connections.close();
+        let drain_timeout = app.world().config.server.drain_timeout;
         if timeout(drain_timeout, connections.wait()).await.is_err() {
             tracing::warn!(
                 open = connections.len(),

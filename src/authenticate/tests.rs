@@ -18,6 +18,7 @@ fn keys(auth: Auth, guard_pages: bool) -> Keys {
         anybody: Arc::new(Principal::anybody()),
         auth,
         guard_pages,
+        origins: vec![HeaderValue::from_static("https://chat.example")],
     }
 }
 
@@ -118,6 +119,7 @@ fn without_keys_only_this_machine_is_answered_and_no_foreign_page() {
         Err(AuthError::ForeignOrigin)
     );
     assert_eq!(origin("null"), Err(AuthError::ForeignOrigin));
+    assert_eq!(origin("https://chat.example"), Ok(None));
     let content = |kind| post(&[("host", "localhost"), ("content-type", kind)]);
     assert_eq!(content("multipart/form-data; boundary=x"), Ok(None));
     assert_eq!(content("text/plain"), Err(AuthError::ContentType));

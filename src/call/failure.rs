@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 
 use crate::{
     caps::{Cap, Caps},
-    route::health::DownReason,
+    route::health::{DownReason, Verdict},
     wire::openai::error::{self, ErrorBody},
 };
 
@@ -242,6 +242,30 @@ impl Failure {
         unanswered && self.may_have_been_processed()
     }
 
+    /// What it says of the backend's health. That the time of the whole request is over is the
+    /// fault of a backend only where it had all of that time: where it was the `first` one asked.
+    #[must_use]
+    pub fn verdict(&self, first: bool) -> Verdict {
+        match self.class {
+            Class::Busy { retry_after } => {
+                let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                Verdict::Busy(retry_after.map(ms))
+            }
+            Class::Refused(reason) => Verdict::Refused(reason),
+            Class::TimedOut(Phase::Whole) if !first => Verdict::Neither,
+            // 408, 409 and 425 are about one request
+            Class::Transient if self.status.is_some_and(|s| s.is_client_error()) => {
+                Verdict::Neither
+            }
+            Class::Unreachable
+            | Class::Dropped
+            | Class::Transient
+            | Class::TimedOut(_)
+            | Class::Nonsense => Verdict::Failed,
+            Class::ContextTooLong | Class::Incapable(_) | Class::Rejected => Verdict::Neither,
+        }
+    }
+
     /// May the backend have worked on the request, without telling us an outcome?
     #[must_use]
     pub fn may_have_been_processed(&self) -> bool {
@@ -316,11 +340,9 @@ fn words(body: &ErrorBody) -> String {
 
 /// The status that an error without one stands for.
 fn implied_status(body: &ErrorBody) -> StatusCode {
-    let number = body
-        .code
-        .as_deref()
-        .and_then(|code| code.parse::<u16>().ok());
-    if let Some(status) = number.filter(|n| (400..600).contains(n)) {
+    let code = body.code.as_deref().and_then(|code| code.parse().ok());
+    let mut numbers = [body.status, code].into_iter().flatten();
+    if let Some(status) = numbers.find(|number| (400..600).contains(number)) {
         return StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     }
     let kind = [body.kind.as_deref(), body.code.as_deref()];

@@ -1,6 +1,6 @@
 //! `tollgate serve`, `demo` and `simulate`: the commands that go on running.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
@@ -10,9 +10,14 @@ use tokio::{
 
 use super::{CliError, ServeArgs, source, zero};
 use crate::{
-    config::{Checked, Config, load::Overrides},
+    catalog,
+    config::{
+        Config,
+        load::{self, Overrides, ProcessEnvironment, Reading},
+    },
     serve::{Gateway, Listeners, random_key},
     simulate::{self, Simulator},
+    state::loads::{Loaded, Origin},
 };
 
 /// Runs the gateway until it is told to stop.
@@ -25,17 +30,20 @@ pub(super) fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
     let runtime = runtime()?;
     let code = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let (config, listeners) = match source::file(&args.config) {
+        let (loaded, listeners) = match source::file(&args.config) {
             Some(path) => {
-                let config = announced(source::from_file(&path, overrides)?);
-                tracing::info!(file = %path.display(), "configuration loaded");
+                let loaded = from_file(path, overrides)?;
+                let config = &loaded.config;
                 let listeners = Listeners::open(&config.server, &config.admin).await?;
-                (config, listeners)
+                (loaded, listeners)
             }
-            None => zero::start(overrides).await?,
+            None => {
+                let (config, listeners) = zero::start(overrides).await?;
+                (config.into(), listeners)
+            }
         };
-        let admin_key = admin_key(&config)?;
-        let gateway = Gateway::start(config, &admin_key, listeners)?;
+        let admin_key = admin_key(&loaded.config)?;
+        let gateway = Gateway::start(loaded, &admin_key, listeners)?;
         tracing::info!(
             clients = %gateway.client_address,
             admin = %gateway.admin_address,
@@ -58,7 +66,9 @@ pub(super) fn simulate(listen: SocketAddr) -> Result<ExitCode, CliError> {
             .await
             .map_err(|error| CliError::Failed(format!("{error}: {}", cause(&error))))?;
         tracing::info!(address = %simulator.addr(), "simulating providers");
-        signals.stop().await;
+        while signals.next().await != Wish::Stop {
+            tracing::info!("the simulator has no configuration to reload");
+        }
         simulator.stop().await;
         Ok(ExitCode::SUCCESS)
     })
@@ -76,12 +86,20 @@ pub(super) fn runtime() -> Result<Runtime, CliError> {
     runtime.map_err(|error| CliError::Failed(format!("the threads can't be started: {error}")))
 }
 
-/// Shows the warnings of a configuration.
-fn announced(checked: Checked) -> Config {
+/// Reads the file, and shows its warnings.
+fn from_file(path: PathBuf, overrides: Overrides) -> Result<Loaded, CliError> {
+    let Reading { seen, outcome, .. } =
+        load::watched(&path, &ProcessEnvironment, catalog::builtin(), overrides);
+    let checked = outcome.map_err(CliError::Config)?;
     for warning in &checked.warnings {
         tracing::warn!(%warning, "configuration");
     }
-    checked.config
+    tracing::info!(file = %path.display(), "configuration loaded");
+    Ok(Loaded {
+        config: checked.config,
+        origin: Origin::File { path, overrides },
+        seen,
+    })
 }
 
 /// The admin key of the configuration, or a new one, which is printed once.
@@ -111,9 +129,12 @@ impl Signals {
         })
     }
 
-    /// Waits for the first signal, ends gracefully, and at once on a second one.
+    /// Reloads at each SIGHUP until the first other signal, then ends gracefully, and at once on a
+    /// second one.
     pub(super) async fn until_stopped(&mut self, gateway: Gateway) -> Result<ExitCode, CliError> {
-        self.stop().await;
+        while self.next().await != Wish::Stop {
+            gateway.reload();
+        }
         tracing::info!("stopping: no longer ready, open requests are finished");
         tokio::select! {
             () = gateway.stop() => {
@@ -128,14 +149,21 @@ impl Signals {
     }
 
     async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => {
-                    tracing::error!("reload on SIGHUP: not supported yet; restart to load a new configuration");
-                }
-            }
+        while self.next().await != Wish::Stop {}
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.hang_up.recv() => Wish::Reload,
         }
     }
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Stop,
+    Reload,
 }

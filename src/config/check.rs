@@ -61,6 +61,7 @@ pub(super) fn check(
     let admin = server::admin(raw.admin.unwrap_or_default(), &server, &mut findings);
     let store = server::store(raw.store.unwrap_or_default(), &mut findings);
     let retries = server::retries(&raw.retries.unwrap_or_default());
+    let breaker = server::breaker(&raw.breaker.unwrap_or_default(), &mut findings);
     let providers = providers::check(raw.providers.unwrap_or_default(), catalog, &mut findings);
 
     let routes = raw.routes.unwrap_or_default();
@@ -97,6 +98,7 @@ pub(super) fn check(
         routes,
         keys,
         retries,
+        breaker,
         limits,
     };
     Ok(Checked {

@@ -13,6 +13,9 @@ use std::{
 
 use serde::Deserialize;
 
+mod seen;
+
+pub use self::seen::{Reading, Seen, watched};
 pub use super::vars::Environment;
 use super::{
     check::{self, Catalog, Checked},
@@ -119,12 +122,14 @@ pub fn read(path: &FilePath, env: &dyn Environment) -> Result<(Source, Raw), Mis
     let name = path.display().to_string();
     match bounded(path, MAX_FILE) {
         Ok(text) => read_str(&name, &text, env),
-        Err(error) => {
-            let message = format!("cannot be read: {}", reason(&error));
-            let mistake = Mistake::new(Mark::default(), &Path::root(), message);
-            Err(Mistakes::in_file(&name, vec![mistake]))
-        }
+        Err(error) => Err(unreadable(&name, &error)),
     }
+}
+
+fn unreadable(name: &str, error: &io::Error) -> Mistakes {
+    let message = format!("cannot be read: {}", reason(error));
+    let mistake = Mistake::new(Mark::default(), &Path::root(), message);
+    Mistakes::in_file(name, vec![mistake])
 }
 
 /// Reads a text as far as its form goes.

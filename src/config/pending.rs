@@ -8,11 +8,10 @@ use super::mistake::{Path, Step};
 
 /// Keys, and values of keys (`path: value`), by path: `[]` is any item of a list and `*` any key
 /// of a mapping.
-const PENDING: [&str; 22] = [
+const PENDING: [&str; 21] = [
     "auth.jwt",
     "auth.mode: jwt",
     "auth.mode[]: jwt",
-    "breaker",
     "calibration",
     "keys[].budget",
     "keys[].expires",

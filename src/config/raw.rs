@@ -44,6 +44,8 @@ pub struct Raw {
     pub keys: Option<Vec<Key>>,
     /// How often and how long a failed attempt is repeated.
     pub retries: Option<Retries>,
+    /// When a backend that fails is left alone.
+    pub breaker: Option<Breaker>,
     /// Limits of the whole gateway; providers, models, routes and keys take the same block.
     pub limits: Option<Limits>,
 }
@@ -455,4 +457,19 @@ pub struct Retries {
     /// May a request be repeated that was sent and may have been processed?
     #[schemars(extend("default" = true))]
     pub after_send: Option<bool>,
+}
+
+/// When a backend that fails is left alone.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    /// So many failures within `window` open it, if at least a tenth of its calls failed.
+    #[schemars(range(min = 1, max = 100), extend("default" = 5))]
+    pub failures: Option<u32>,
+    /// How far back failures count.
+    #[schemars(extend("default" = "30s"))]
+    pub window: Option<TimeSpan>,
+    /// How long the backend is left alone; doubled each time it fails again, up to 5 minutes.
+    #[schemars(extend("default" = "15s"))]
+    pub open: Option<TimeSpan>,
 }

@@ -83,6 +83,11 @@ impl Tags {
         self.list.get(name).map(|value| &**value)
     }
 
+    /// Names with their values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.list.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// No tag?
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -176,10 +176,7 @@ fn clients_are_told_whether_to_come_back() {
         retry_after_ms: 1_500,
     };
     assert_eq!(advice(routed(healthy)), (Some(true), Some(1_500)));
-    assert_eq!(
-        advice(called(Class::Unreachable, None)),
-        (Some(false), None)
-    );
+    assert_eq!(advice(called(Class::Dropped, None)), (Some(false), None));
     assert_eq!(
         advice(called(Class::TimedOut(Phase::Whole), None)),
         (Some(false), None)
@@ -198,6 +195,7 @@ fn the_backends_own_refusal_is_passed_on_with_ids_hidden() {
         kind: Some("invalid_request_error".into()),
         param: Some("temperature".into()),
         code: None,
+        status: None,
     });
     let error = GatewayError::from(CallError::Rejected {
         status: StatusCode::UNPROCESSABLE_ENTITY,

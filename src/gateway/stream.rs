@@ -129,6 +129,7 @@ impl StreamBody {
                     CallError::Failed {
                         status: None,
                         detail: "no stream came",
+                        sent: true,
                     },
                 ),
                 Err(error) => self.close(account, error),
@@ -158,6 +159,7 @@ impl StreamBody {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
                 Poll::Ready(Some(Err(failure))) => {
+                    account.broke(&failure);
                     account.close(200, cut(&failure), failure.detail);
                     let event = self.error_event(&broken(failure));
                     Poll::Ready(Some(Ok(event)))
@@ -174,6 +176,7 @@ impl StreamBody {
                 Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
                 Poll::Ready(Some(Err(failure))) => {
                     // half a JSON answer: only the broken transfer can say so
+                    account.broke(&failure);
                     account.close(200, cut(&failure), failure.detail);
                     self.state = State::Ended;
                     Poll::Ready(Some(Err(Broken)))

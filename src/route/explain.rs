@@ -121,8 +121,8 @@ pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) 
             .as_ref()
             .err()
             .map(|e| format!("{e}{}", refusals(config, e.refused()))),
-        candidates: candidates.iter().map(|c| candidate(config, c)).collect(),
-        refused: refused.iter().map(|r| refusal_view(config, r)).collect(),
+        candidates: candidate_views(config, candidates),
+        refused: refused_views(config, refused),
         baseline: route.and_then(|route| {
             let baseline = config.models.get(route.baseline?)?;
             Some(BaselineView {
@@ -223,12 +223,42 @@ pub fn why(refusal: Refusal) -> String {
         Refusal::Full { left_ms } => {
             format!("is at its limit for another {} s", left_ms.div_ceil(1_000))
         }
-        Refusal::Unhealthy(Standing::Cooling { left_ms, .. }) => {
+        Refusal::Unhealthy(standing) => why_not(standing).unwrap_or_else(|| "is up".to_owned()),
+    }
+}
+
+/// Why a backend that stands so is not asked, as the rest of a sentence that begins with its name;
+/// `None`: it is.
+#[must_use]
+pub fn why_not(standing: Standing) -> Option<String> {
+    Some(match standing {
+        Standing::Up => return None,
+        Standing::Trial => "is tried by the next request".to_owned(),
+        Standing::Cooling { left_ms, .. } => {
             format!("is busy for another {} s", left_ms.div_ceil(1_000))
         }
-        Refusal::Unhealthy(Standing::Down(reason)) => reason.as_str().to_owned(),
-        Refusal::Unhealthy(Standing::Up) => "is up".to_owned(),
-    }
+        Standing::Down(reason) => reason.as_str().to_owned(),
+        Standing::Open { failures, left_ms } => {
+            let until = match left_ms.div_ceil(1_000) {
+                0 => "while one request tries it".to_owned(),
+                seconds => format!("for another {seconds} s"),
+            };
+            format!("is left alone after {failures} failures, {until}")
+        }
+        Standing::Drained => "is drained by the operator".to_owned(),
+    })
+}
+
+/// Those who may be asked, in order.
+#[must_use]
+pub fn candidate_views<'a>(config: &'a Config, candidates: &[Candidate]) -> Vec<CandidateView<'a>> {
+    candidates.iter().map(|c| candidate(config, c)).collect()
+}
+
+/// Those who are not asked, and why.
+#[must_use]
+pub fn refused_views<'a>(config: &'a Config, refused: &[Refused]) -> Vec<RefusedView<'a>> {
+    refused.iter().map(|r| refusal_view(config, r)).collect()
 }
 
 fn candidate<'a>(config: &'a Config, candidate: &Candidate) -> CandidateView<'a> {

@@ -1,13 +1,20 @@
 //! What is known of a backend while it runs; outlives a change of the configuration.
 
-use super::{Facts, health::Health};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::{
+    Facts,
+    health::{Health, Standing},
+};
 use crate::learn::{Learned, Lengths};
 
-/// One backend's state; shared, without a lock.
+/// One backend's state; shared by all requests.
 #[derive(Debug, Default)]
 pub struct Live {
     pub health: Health,
     pub learned: Learned,
+    /// Does the operator want no new calls to it?
+    drained: AtomicBool,
 }
 
 impl Live {
@@ -16,11 +23,32 @@ impl Live {
     #[must_use]
     pub fn facts(&self, lengths: &Lengths, now_ms: u64, estimate: u64) -> Facts {
         Facts {
-            standing: self.health.standing(now_ms),
+            standing: self.standing(now_ms),
             prompt_tokens: self.learned.prompt_tokens(estimate),
             output_tokens: lengths.output_tokens(),
             first_token_us: self.learned.first_token_us(),
             full_ms: None,
         }
+    }
+
+    /// How it stands at `now_ms`.
+    #[must_use]
+    pub fn standing(&self, now_ms: u64) -> Standing {
+        if self.is_drained() {
+            Standing::Drained
+        } else {
+            self.health.standing(now_ms)
+        }
+    }
+
+    /// From now on it gets no new calls, or again.
+    pub fn drain(&self, drained: bool) {
+        self.drained.store(drained, Relaxed);
+    }
+
+    /// Does the operator want no new calls to it?
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Relaxed)
     }
 }

@@ -37,10 +37,12 @@ pub(super) fn fit(
         return Err(Refusal::NotNamed);
     };
     if let Some(models) = &question.narrow.models {
+        let wild = named.name.strip_suffix('*').filter(|_| named.wildcard);
         let is = |asked: &String| {
             **asked == *named.name
                 || **asked == *backend.name
-                || named.aliases.iter().any(|a| **a == **asked)
+                || named.aliases.iter().any(|alias| **alias == **asked)
+                || wild.is_some_and(|prefix| asked.starts_with(prefix))
         };
         models
             .iter()

@@ -359,6 +359,66 @@ fn whoever_is_not_healthy_is_left_out_while_somebody_is() {
 }
 
 #[test]
+fn whoever_failed_too_often_is_asked_only_where_nobody_else_is_up() {
+    let config = config(THREE);
+    let case = Case::new(&config, "auto");
+    let open = Standing::Open {
+        failures: 5,
+        left_ms: 11_500,
+    };
+    let plan = case
+        .plan_with(&|backend| if backend == 0 { open } else { Standing::Up })
+        .unwrap();
+    assert_eq!(plan.candidates.len(), 2);
+    assert_eq!(plan.refused[0].why.label(), "breaker_open");
+    assert_eq!(
+        explain::why(plan.refused[0].why),
+        "is left alone after 5 failures, for another 12 s"
+    );
+    let last = Case::new(&config, "shop/dear")
+        .plan_with(&|_| open)
+        .unwrap();
+    assert_eq!(
+        (last.candidates.len(), last.reason),
+        (1, Reason::LastResort)
+    );
+}
+
+#[test]
+fn whoever_is_to_be_tried_keeps_the_place_that_its_cost_gives_it() {
+    let config = config(THREE);
+    let case = Case::new(&config, "auto");
+    let standing = |backend: usize| match backend {
+        0 => Standing::Trial,
+        _ => Standing::Up,
+    };
+    let plan = case.plan_with(&standing).unwrap();
+    assert_eq!((plan.candidates.len(), plan.candidates[0].backend), (3, 0));
+    assert_eq!(plan.reason, Reason::Cheapest);
+}
+
+#[test]
+fn what_the_operator_drained_is_not_asked_even_as_a_last_resort() {
+    let config = config(THREE);
+    let case = Case::new(&config, "auto");
+    let standing = |backend: usize| match backend {
+        0 => Standing::Drained,
+        _ => Standing::Down(DownReason::KeyRefused),
+    };
+    let plan = case.plan_with(&standing).unwrap();
+    assert!(plan.candidates.iter().all(|c| c.backend != 0));
+    assert_eq!(plan.refused[0].why.label(), "drained");
+    let nobody = case.plan_with(&|_| Standing::Drained).unwrap_err();
+    assert!(matches!(
+        nobody,
+        RouteError::NoneHealthy {
+            retry_after_ms: DRAINED_MS,
+            ..
+        }
+    ));
+}
+
+#[test]
 fn a_backend_that_said_when_to_come_back_is_not_asked_before() {
     let config = config(THREE);
     let case = Case::new(&config, "auto");

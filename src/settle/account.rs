@@ -8,6 +8,7 @@ use tokio::time::{Duration, Instant};
 use super::{
     Outcome, UNKNOWN,
     book::{Ended, NO_KEY},
+    decisions::{Decisions, Draft, Thought},
     figures::Figures,
     holds::{Holds, Levels},
     ledger::{Sink, Unrecorded},
@@ -16,11 +17,11 @@ use super::{
 use crate::{
     admit::{limits::Denied, table::Table},
     authenticate::Principal,
-    call::Means,
+    call::{Means, failure::Failure},
     caps::Cap,
-    config::{Backend, Tags},
+    config::{Backend, Config, Tags},
     money::Usd,
-    route::{Candidate, Plan, Refused, names::Target},
+    route::{Candidate, Plan, Refused, RouteError, names::Target},
     understand::{Ask, Endpoint},
 };
 
@@ -51,6 +52,7 @@ pub struct Account {
     pub(super) route: Option<Arc<str>>,
     /// The model that was named, where it was none of a route.
     pub(super) named: Option<Arc<str>>,
+    pub(super) draft: Draft,
     pub(super) stream: bool,
     pub(super) reasoning: bool,
     pub(super) estimated_prompt: u64,
@@ -58,6 +60,8 @@ pub struct Account {
     pub(super) attempts: u32,
     /// The backend that is being called or has answered.
     pub(super) serving: Option<Candidate>,
+    /// When the call to it began, on the clock of health.
+    pub(super) began_ms: u64,
     /// Is `serving` counted as in flight?
     pub(super) inflight: bool,
     /// When the call under way began.
@@ -94,12 +98,14 @@ impl Account {
             asked: String::new(),
             route: None,
             named: None,
+            draft: Draft::default(),
             stream: false,
             reasoning: false,
             estimated_prompt: 0,
             choices: 1,
             attempts: 0,
             serving: None,
+            began_ms: 0,
             inflight: false,
             began: None,
             waited: Duration::ZERO,
@@ -112,6 +118,13 @@ impl Account {
             limits,
             closed: false,
         }
+    }
+
+    /// The decision is kept there in the end.
+    #[must_use]
+    pub fn kept_in(mut self, decisions: &Arc<Decisions>) -> Self {
+        self.draft.kept_in = Some(Arc::clone(decisions));
+        self
     }
 
     /// The caller is known.
@@ -239,6 +252,7 @@ impl Account {
     /// It is known what the name means that the client asked for.
     pub fn aims(&mut self, target: Option<Target>) {
         let config = &self.means.config;
+        self.draft.model = target.and_then(|target| name_of(config, target));
         match target {
             None => {}
             Some(Target::Route(route)) => {
@@ -264,10 +278,24 @@ impl Account {
             .with_label_values(&[route, model, plan.reason.label()])
             .inc();
         self.refused(&plan.refused);
+        self.draft.thought = Some(Thought::Planned(plan.clone()));
+    }
+
+    /// Nobody can be asked.
+    pub fn unplanned(&mut self, error: &RouteError) {
+        self.refused(error.refused());
+        let why = match error {
+            // the whole message repeats what the client wrote
+            RouteError::UnknownModel(_) => "the model does not exist".to_owned(),
+            RouteError::NotAllowed(_) => "this key may not use the model".to_owned(),
+            error => error.to_string(),
+        };
+        let refused = error.refused().to_vec();
+        self.draft.thought = Some(Thought::Nobody { why, refused });
     }
 
     /// Backends that were not put on the list.
-    pub fn refused(&self, refused: &[Refused]) {
+    fn refused(&self, refused: &[Refused]) {
         let route = self.route.as_deref().unwrap_or_default();
         for refusal in refused {
             let backend = self
@@ -319,6 +347,13 @@ impl Account {
         millis(self.opening.started.elapsed())
     }
 
+    /// The answer broke off after it had begun; later requests should know.
+    pub fn broke(&self, failure: &Failure) {
+        if let Some(candidate) = self.serving {
+            self.means.broke(candidate.backend, self.began_ms, failure);
+        }
+    }
+
     /// Closes the account; only the first call counts.
     pub fn close(&mut self, status: u16, outcome: Outcome, detail: &str) {
         if std::mem::replace(&mut self.closed, true) {
@@ -337,6 +372,7 @@ impl Account {
         }
         self.count(status, outcome);
         self.log(status, outcome, detail);
+        self.keep_decision(status, outcome);
     }
 
     /// The backend is no longer being called.
@@ -387,6 +423,15 @@ fn user(raw: &str) -> Option<[u8; 8]> {
     let name: Cow<'_, str> = serde_json::from_str(raw).ok()?;
     let digest = Sha256::digest(name.as_bytes());
     digest.first_chunk().copied()
+}
+
+/// The name that a target has in the configuration.
+fn name_of(config: &Config, target: Target) -> Option<Arc<str>> {
+    match target {
+        Target::Route(route) => Some(config.routes.get(route)?.name.clone()),
+        Target::Model(model) => Some(config.models.get(model)?.name.clone()),
+        Target::Backend { backend, .. } => Some(config.backends.get(backend)?.name.clone()),
+    }
 }
 
 /// What a candidate takes of a token limit: its prompt, and the longest output.

@@ -68,6 +68,10 @@ pub struct Metrics {
     pub inflight: IntGaugeVec,
     /// backend
     pub backend_up: IntGaugeVec,
+    /// backend; 0 closed, 1 half-open, 2 open
+    pub breaker_state: IntGaugeVec,
+    /// result
+    pub reloads: IntCounterVec,
     pub ledger_pending: IntGauge,
     pub ledger_written: IntCounter,
     pub ledger_lost: IntCounter,
@@ -162,11 +166,22 @@ impl Metrics {
             client_retries: to.plain("client_retries_total", "Requests that a client says it repeats.")?,
             inflight: to.gauge("inflight_requests", "Calls that are under way.", &["backend"])?,
             backend_up: to.gauge("backend_up", "1 if the backend is asked, 0 if it is left alone.", &["backend"])?,
+            breaker_state: to.gauge("breaker_state", "0 while the backend is asked, 1 while one call tries it, 2 while it is left alone.", &["backend"])?,
+            reloads: to.counter("config_reloads_total", "Times that the configuration was read again.", &["result"])?,
             ledger_pending: to.level("ledger_pending_rows", "Rows that are settled and not in the ledger yet.")?,
             ledger_written: to.plain("ledger_written_total", "Rows that were written to the ledger.")?,
             ledger_lost: to.plain("ledger_lost_total", "Rows that found room neither in the ledger nor beside it.")?,
             registry,
         })
+    }
+
+    /// A backend left the configuration: how it stands is not to be shown any more. What was
+    /// counted of it stays.
+    pub fn forget_backend(&self, name: &str) {
+        for gauges in [&self.backend_up, &self.breaker_state] {
+            // one that was never shown can't be taken away, and need not be
+            let _ = gauges.remove_label_values(&[name]);
+        }
     }
 
     /// The text of `/metrics`.

@@ -22,6 +22,7 @@ impl Watch for Account {
     fn begin(&mut self, candidate: &Candidate) {
         self.attempts += 1;
         self.serving = Some(*candidate);
+        self.began_ms = self.means.now_ms();
         self.inflight = true;
         self.began = Some(Instant::now());
         self.metrics

@@ -214,6 +214,7 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
             CallError::Failed {
                 status: None,
                 detail: "",
+                sent: true,
             }
             .into(),
         ),

@@ -43,10 +43,10 @@ pub(crate) const HOUSE: [Floor; 5] = [
         ],
         stairs: true,
     },
-    // stairs: the gateway walks through the state and answers with the errors
+    // stairs: the gateway walks through the state and answers with the errors; a reload replaces it
     Floor {
         name: "hallway",
-        rooms: &["error", "state", "offer", "explaining", "gateway"],
+        rooms: &["error", "state", "offer", "explaining", "gateway", "reload"],
         stairs: true,
     },
     // stairs: commands start servers, servers open doors

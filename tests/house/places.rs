@@ -12,7 +12,7 @@ pub(crate) struct Ban {
     pub(crate) instead: &'static str,
 }
 
-pub(crate) const BANS: [Ban; 14] = [
+pub(crate) const BANS: [Ban; 15] = [
     Ban {
         what: "axum",
         paths: &["axum", "tower_http"],
@@ -72,8 +72,14 @@ pub(crate) const BANS: [Ban; 14] = [
     Ban {
         what: "a rate limiter",
         paths: &["governor"],
-        places: &["src/admit/rate.rs", "src/accept/admin.rs"],
+        places: &["src/admit/rate.rs", "src/accept/admin/"],
         instead: "limits of requests belong to `admit::rate`",
+    },
+    Ban {
+        what: "what tells of changed files",
+        paths: &["notify"],
+        places: &["src/reload/"],
+        instead: "look at the world of the moment (`App::world`), which is always the latest",
     },
     Ban {
         what: "a clock",
@@ -84,6 +90,7 @@ pub(crate) const BANS: [Ban; 14] = [
             "src/settle/",
             "src/state.rs",
             "src/gateway/",
+            "src/reload/",
             "src/accept/",
             "src/serve.rs",
             "src/simulate/",

@@ -25,6 +25,7 @@ mod limits;
 mod metrics;
 mod models;
 mod narrow;
+mod operate;
 mod program;
 mod stream;
 mod support;

@@ -138,6 +138,17 @@ fn an_error_inside_a_success_is_treated_as_its_status() {
 }
 
 #[test]
+fn a_status_beside_the_code_says_whose_fault_it_is() {
+    for json in [
+        r#"{"error":{"code":"content_filter","message":"filtered","status":400}}"#,
+        r#"{"type":"error","error":{"type":"bad_request","message":"odd","http_code":"400"}}"#,
+    ] {
+        let failure = Failure::from_error(error::read(json.as_bytes()).unwrap(), Caps::default());
+        assert_eq!(failure.class, Class::Rejected, "{json}");
+    }
+}
+
+#[test]
 fn a_wait_is_read_from_each_spelling() {
     let wait = |name: &'static str, value: &'static str| {
         let mut headers = HeaderMap::new();
@@ -152,5 +163,55 @@ fn a_wait_is_read_from_each_spelling() {
     );
     for odd in ["", "-1", "soon", "1e3", "Wed, 21 Oct 2026 07:28:00 GMT"] {
         assert_eq!(wait("retry-after", odd), None, "{odd}");
+    }
+}
+
+#[test]
+fn only_what_is_the_backends_fault_speaks_against_it() {
+    let verdict = |class| Failure::without_answer(class, "").verdict(true);
+    for class in [
+        Class::Unreachable,
+        Class::Dropped,
+        Class::Transient,
+        Class::Nonsense,
+        Class::TimedOut(Phase::Connect),
+        Class::TimedOut(Phase::FirstByte),
+        Class::TimedOut(Phase::Idle),
+        Class::TimedOut(Phase::Whole),
+    ] {
+        assert_eq!(verdict(class), Verdict::Failed, "{class:?}");
+    }
+    for class in [
+        Class::Rejected,
+        Class::ContextTooLong,
+        Class::Incapable(Cap::Tools),
+    ] {
+        assert_eq!(verdict(class), Verdict::Neither, "{class:?}");
+    }
+    let wait = Some(Duration::from_secs(2));
+    assert_eq!(
+        verdict(Class::Busy { retry_after: wait }),
+        Verdict::Busy(Some(2_000))
+    );
+    assert_eq!(
+        verdict(Class::Refused(DownReason::KeyRefused)),
+        Verdict::Refused(DownReason::KeyRefused)
+    );
+}
+
+#[test]
+fn a_request_out_of_time_speaks_only_against_who_had_all_of_it() {
+    let late = Failure::timed_out(Phase::Whole);
+    assert_eq!(late.verdict(true), Verdict::Failed);
+    assert_eq!(late.verdict(false), Verdict::Neither);
+}
+
+#[test]
+fn a_conflict_is_about_one_request() {
+    for status in [408, 409, 425] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let failure = Failure::from_answer(status, &HeaderMap::new(), b"", Caps::default());
+        assert_eq!(failure.class, Class::Transient);
+        assert_eq!(failure.verdict(true), Verdict::Neither);
     }
 }

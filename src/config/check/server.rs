@@ -1,4 +1,4 @@
-//! Addresses, time limits, who is let in, and retries.
+//! Addresses, time limits, who is let in, retries and the breaker.
 //!
 //! Given the written sections, it fills in defaults and finds combinations that cannot work or
 //! would serve strangers unasked.
@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::Findings;
 use crate::config::{
-    Admin, Auth, Key, Ledger, Limits, OnFailure, Retries, Server, Store,
+    Admin, Auth, Breaker, Key, Ledger, Limits, OnFailure, Retries, Server, Store,
     mistake::Path,
     raw::{self, AuthKind, AuthMode, TimeSpan},
 };
@@ -162,6 +162,23 @@ pub(super) fn retries(raw: &raw::Retries) -> Retries {
         max_wait: time(raw.max_wait, default.max_wait),
         after_send: raw.after_send.unwrap_or(default.after_send),
     }
+}
+
+/// `breaker:` with its defaults.
+pub(super) fn breaker(raw: &raw::Breaker, findings: &mut Findings<'_>) -> Breaker {
+    let default = Breaker::default();
+    let breaker = Breaker {
+        failures: raw.failures.unwrap_or(default.failures),
+        window: time(raw.window, default.window),
+        open: time(raw.open, default.open),
+    };
+    let path = Path::root().key("breaker");
+    for (key, value) in [("window", breaker.window), ("open", breaker.open)] {
+        if value.is_zero() {
+            findings.mistake(&path.key(key), "must be more than 0");
+        }
+    }
+    breaker
 }
 
 fn time(written: Option<TimeSpan>, default: Duration) -> Duration {

@@ -14,6 +14,8 @@ pub struct ErrorBody {
     pub param: Option<String>,
     /// A number is given as its digits.
     pub code: Option<String>,
+    /// The status that the error says it stands for, where it says so beside its code.
+    pub status: Option<u16>,
 }
 
 /// The body that clients get: OpenAI's error object.
@@ -101,6 +103,8 @@ fn members(object: &Map<String, Value>) -> ErrorBody {
             .find_map(|name| object.get(*name)?.as_str().map(str::to_owned)),
         param: first(&["param"]),
         code: first(&["code", "error_code", "status_code"]),
+        // Azure has a number, MiniMax a text
+        status: first(&["status", "http_code"]).and_then(|status| status.parse().ok()),
     }
 }
 

@@ -58,7 +58,11 @@ impl Gateway {
             .await
             .unwrap();
         let key = SecretString::from(ADMIN_KEY);
-        let running = serve::Gateway::start(config, &key, listeners).unwrap();
+        Self::of(serve::Gateway::start(config, &key, listeners).unwrap())
+    }
+
+    /// One that was started otherwise.
+    pub(crate) fn of(running: serve::Gateway) -> Self {
         Self {
             client: running.client_address,
             admin: running.admin_address,

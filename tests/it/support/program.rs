@@ -114,6 +114,11 @@ impl Program {
         lines.map(parse).collect()
     }
 
+    /// Changes the configuration file.
+    pub(crate) fn rewrite(&self, yaml: &str) {
+        std::fs::write(self.folder.path().join("tollgate.yaml"), yaml).unwrap();
+    }
+
     /// Sends a signal by name: `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());

@@ -8,11 +8,12 @@ use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::respond::{self, Shared};
+use super::refusal::Refusal;
 use crate::{
-    error::{GatewayError, Public},
+    accept::respond::{self, Shared},
+    state::App,
     store::{
-        self, Dimension, Page, Question,
+        self, Page, Question,
         report::{self, Answer, AskedError},
     },
 };
@@ -45,33 +46,34 @@ enum Format {
     Csv,
 }
 
-pub(super) async fn answer(State(app): State<Shared>, request: Request) -> Response {
-    let Some(path) = app.store.as_ref().map(|store| store.path().to_owned()) else {
-        return refuse(StatusCode::NOT_FOUND, "no_ledger", "no ledger is kept");
-    };
+pub(super) async fn spend(State(app): State<Shared>, request: Request) -> Response {
     let (mut head, _) = request.into_parts();
-    let asked = match Query::<Asked>::from_request_parts(&mut head, &app).await {
-        Ok(Query(asked)) => asked,
-        Err(error) => return wrong(&error.body_text()),
+    let query = Query::<Asked>::from_request_parts(&mut head, &app).await;
+    let Ok(Query(asked)) = query else {
+        let known = "known are by, since, until, after, and format=json or csv";
+        return Refusal::Query(known).respond();
     };
-    let question = match question(&asked, Timestamp::now()) {
-        Ok(question) => question,
-        Err(error) => return wrong(&error.to_string()),
-    };
-    let by = question.by.clone();
-    let next = (question.until_ms, question.skip);
-    let read = tokio::task::spawn_blocking(move || store::spend(&path, &question)).await;
-    match read {
-        Ok(Ok(page)) => show(asked.format, &by, &page, next),
+    match read(&app, &asked).await {
+        Ok(answer) => answer,
+        Err(refusal) => refusal.respond(),
+    }
+}
+
+async fn read(app: &App, asked: &Asked) -> Result<Response, Refusal> {
+    let store = app.store.as_ref().ok_or(Refusal::NoLedger)?;
+    let path = store.path().to_owned();
+    let question = question(asked, Timestamp::now())?;
+    let format = asked.format;
+    let read = tokio::task::spawn_blocking(move || {
+        store::spend(&path, &question).map(|page| show(format, &question, &page))
+    });
+    match read.await {
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
             tracing::error!(%error, "the ledger can't be read");
-            refuse(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "ledger_unavailable",
-                "the ledger can't be read now",
-            )
+            Err(Refusal::Unreadable)
         }
-        Err(_) => respond::error(&GatewayError::Internal),
+        Err(_) => Err(Refusal::Unreadable),
     }
 }
 
@@ -102,22 +104,19 @@ fn cursor(text: &str) -> Option<(i64, u64)> {
     Some((until.parse().ok()?, skip.parse().ok()?))
 }
 
-fn show(
-    format: Format,
-    by: &[Dimension],
-    page: &Page,
-    (until, skip): (Option<i64>, u64),
-) -> Response {
+fn show(format: Format, question: &Question, page: &Page) -> Response {
+    let (by, lines) = (&question.by, &page.lines);
+    let until = question.until_ms.unwrap_or(i64::MAX);
     let next = page
         .more
-        .then(|| format!("{}.{}", until.unwrap_or(i64::MAX), skip + MOST_LINES));
+        .then(|| format!("{until}.{}", question.skip.saturating_add(MOST_LINES)));
     match format {
         Format::Json => {
-            let answer = Answer::of(by, &page.lines, next);
+            let answer = Answer::of(by, lines, next);
             respond::json(StatusCode::OK, answer.to_json())
         }
         Format::Csv => {
-            let mut response = respond::json(StatusCode::OK, report::csv(by, &page.lines));
+            let mut response = respond::json(StatusCode::OK, report::csv(by, lines));
             let headers = response.headers_mut();
             let kind = HeaderValue::from_static("text/csv; charset=utf-8");
             headers.insert(CONTENT_TYPE, kind);
@@ -127,21 +126,4 @@ fn show(
             response
         }
     }
-}
-
-fn wrong(message: &str) -> Response {
-    refuse(StatusCode::BAD_REQUEST, "invalid_query", message)
-}
-
-fn refuse(status: StatusCode, code: &'static str, message: &str) -> Response {
-    let public = Public {
-        status,
-        kind: "invalid_request_error".into(),
-        code: Some(code.into()),
-        param: None,
-        message: message.to_owned(),
-        retry_after_ms: None,
-        should_retry: None,
-    };
-    respond::json(status, public.to_json())
 }

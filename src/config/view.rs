@@ -1,0 +1,440 @@
+//! The configuration that is in effect, for the operator to read, and how two of them differ.
+//!
+//! Written by hand, member by member: nothing is shown because it happens to be there. A secret
+//! is shown as set or not, never itself, nor its digest or length. The values of headers count as
+//! secrets.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Admin, Auth, Backend, Breaker, Config, Domain, Key, Ledger, Limits, Model, Objective,
+    OnFailure, OnUncertain, OutputLimitField, Price, Provider, Quality, Retries, Route, Server,
+    Store,
+};
+use crate::catalog::{Card, Protocol, SelfHosted};
+
+/// What stands in place of a secret.
+const SECRET: &str = "***";
+
+/// How something differs between two configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    Added,
+    Removed,
+    Changed,
+}
+
+/// One thing that differs: `keys.team-a`, `server.request_timeout`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    pub path: String,
+    pub difference: Difference,
+}
+
+/// The whole configuration as JSON: the sections of the file, and what is listed there by name as
+/// objects by name.
+#[must_use]
+pub fn view(config: &Config) -> Value {
+    let Config {
+        server,
+        admin,
+        store,
+        auth,
+        providers,
+        backends,
+        models,
+        routes,
+        keys,
+        retries,
+        breaker,
+        limits,
+    } = config;
+    json!({
+        "server": view_server(server),
+        "admin": view_admin(admin),
+        "store": view_store(store),
+        "auth": { "mode": match auth { Auth::Keys => "keys", Auth::Open => "none" } },
+        "providers": by_name(providers, |p| &p.name, view_provider),
+        "backends": by_name(backends, |b| &b.name, |b| view_backend(config, b)),
+        "models": by_name(models, |m| &m.name, |m| view_model(config, m)),
+        "routes": by_name(routes, |r| &r.name, |r| view_route(config, r)),
+        "keys": by_name(keys, |k| &k.id, view_key),
+        "retries": view_retries(retries),
+        "breaker": view_breaker(*breaker),
+        "limits": view_limits(*limits),
+    })
+}
+
+/// The routes alone, by name.
+#[must_use]
+pub fn routes(config: &Config) -> Value {
+    by_name(&config.routes, |r| &r.name, |r| view_route(config, r))
+}
+
+/// What differs, by path; secrets are compared and not shown.
+#[must_use]
+pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
+    let mut found = BTreeMap::new();
+    compare(&view(old), &view(new), &mut found);
+    let mut note = |path: String| {
+        found.entry(path).or_insert(Difference::Changed);
+    };
+    if !same(old.admin.key.as_ref(), new.admin.key.as_ref()) {
+        note("admin.key".to_owned());
+    }
+    for provider in &new.providers {
+        let before = old.providers.iter().find(|p| p.name == provider.name);
+        if before.is_some_and(|before| !same_access(before, provider)) {
+            note(format!("providers.{}", provider.name));
+        }
+    }
+    for key in &new.keys {
+        let before = old.keys.iter().find(|k| k.id == key.id);
+        if before.is_some_and(|before| before.sha256 != key.sha256) {
+            note(format!("keys.{}", key.id));
+        }
+    }
+    for backend in &new.backends {
+        let before = old.backends.iter().find(|b| b.name == backend.name);
+        if before.is_some_and(|before| before.price != backend.price) {
+            note(format!("backends.{}", backend.name));
+        }
+    }
+    let changes = found.into_iter();
+    changes
+        .map(|(path, difference)| Change { path, difference })
+        .collect()
+}
+
+/// Are two providers called at the same addresses, with the same credentials?
+#[must_use]
+pub fn same_access(a: &Provider, b: &Provider) -> bool {
+    a.base_urls == b.base_urls
+        && a.headers == b.headers
+        && same(a.api_key.as_ref(), b.api_key.as_ref())
+}
+
+fn same(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+    a.map(ExposeSecret::expose_secret) == b.map(ExposeSecret::expose_secret)
+}
+
+/// Compares the members of the members: sections, then what they hold.
+fn compare(old: &Value, new: &Value, found: &mut BTreeMap<String, Difference>) {
+    let empty = Map::new();
+    let members = |value: &Value| value.as_object().cloned().unwrap_or_else(|| empty.clone());
+    for (section, new) in members(new) {
+        let (old, new) = (members(&old[&section]), members(&new));
+        for (name, value) in &new {
+            let difference = match old.get(name) {
+                None => Difference::Added,
+                Some(before) if before != value => Difference::Changed,
+                Some(_) => continue,
+            };
+            found.insert(format!("{section}.{name}"), difference);
+        }
+        for name in old.keys().filter(|name| !new.contains_key(*name)) {
+            found.insert(format!("{section}.{name}"), Difference::Removed);
+        }
+    }
+}
+
+fn by_name<T>(items: &[T], name: fn(&T) -> &str, view: impl Fn(&T) -> Value) -> Value {
+    let members = items.iter().map(|item| (name(item).to_owned(), view(item)));
+    Value::Object(members.collect())
+}
+
+fn view_server(server: &Server) -> Value {
+    let Server {
+        listen,
+        max_body,
+        max_buffered_answer,
+        connect_timeout,
+        first_byte_timeout,
+        idle_timeout,
+        request_timeout,
+        keep_alive,
+        sse_keep_alive,
+        drain_delay,
+        drain_timeout,
+        cors_origins,
+    } = server;
+    let origins = cors_origins.iter().map(|origin| origin.to_str().ok());
+    json!({
+        "listen": listen.to_string(),
+        "max_body": max_body,
+        "max_buffered_answer": max_buffered_answer,
+        "connect_timeout": time(*connect_timeout),
+        "first_byte_timeout": first_byte_timeout.map(time),
+        "idle_timeout": time(*idle_timeout),
+        "request_timeout": time(*request_timeout),
+        "keep_alive": time(*keep_alive),
+        "sse_keep_alive": time(*sse_keep_alive),
+        "drain_delay": time(*drain_delay),
+        "drain_timeout": time(*drain_timeout),
+        "cors_origins": origins.collect::<Vec<_>>(),
+    })
+}
+
+fn view_admin(admin: &Admin) -> Value {
+    let Admin { listen, key } = admin;
+    json!({ "listen": listen.to_string(), "key": hidden(key.as_ref()) })
+}
+
+fn view_store(store: &Store) -> Value {
+    let Store {
+        ledger,
+        stated: _,
+        on_failure,
+    } = store;
+    json!({
+        "ledger": match ledger {
+            Ledger::None => "none".to_owned(),
+            Ledger::Sqlite(path) => format!("sqlite:{}", path.display()),
+        },
+        "on_failure": match on_failure {
+            OnFailure::Serve => "serve",
+            OnFailure::Refuse => "refuse",
+        },
+    })
+}
+
+fn view_provider(provider: &Provider) -> Value {
+    let Provider {
+        name: _,
+        protocol,
+        base_urls,
+        api_key,
+        headers,
+        region,
+        adapter: _,
+        boundary: _,
+        output_limit_field,
+        limits,
+    } = provider;
+    let urls = base_urls.iter().map(ToString::to_string);
+    let headers = headers.iter().map(|(name, _)| (name.as_str(), SECRET));
+    json!({
+        "protocol": match protocol {
+            Protocol::OpenAi => "openai",
+            Protocol::Anthropic => "anthropic",
+            Protocol::Gemini => "gemini",
+            Protocol::Azure => "azure",
+            Protocol::Bedrock => "bedrock",
+        },
+        "base_urls": urls.collect::<Vec<_>>(),
+        "api_key": hidden(api_key.as_ref()),
+        "headers": headers.collect::<BTreeMap<_, _>>(),
+        "region": region.as_deref(),
+        "output_limit": match output_limit_field {
+            OutputLimitField::AsSent => "as_sent",
+            OutputLimitField::MaxTokens => "max_tokens",
+            OutputLimitField::MaxCompletionTokens => "max_completion_tokens",
+        },
+        "limits": view_limits(*limits),
+    })
+}
+
+fn view_backend(config: &Config, backend: &Backend) -> Value {
+    let Backend {
+        name: _,
+        provider,
+        upstream_model,
+        price,
+        context,
+        max_output,
+        caps,
+        caps_are_all,
+        quality,
+    } = backend;
+    let provider = config.providers.get(*provider).map(|p| &*p.name);
+    let caps = caps.map(|caps| {
+        caps.iter()
+            .map(crate::caps::Cap::as_str)
+            .collect::<Vec<_>>()
+    });
+    json!({
+        "provider": provider,
+        "model": **upstream_model,
+        "price": view_price(price),
+        "context": context,
+        "max_output": max_output,
+        "caps": caps,
+        "caps_are_all": caps_are_all,
+        "quality": view_quality(quality),
+    })
+}
+
+fn view_price(price: &Price) -> Value {
+    match price {
+        Price::Unpriced => json!({ "kind": "unpriced" }),
+        Price::Free => json!({ "kind": "free" }),
+        Price::SelfHosted(SelfHosted {
+            gpu_hour,
+            gpus,
+            prefill_tps,
+            decode_tps,
+        }) => json!({
+            "kind": "self_hosted",
+            "gpu_hour": gpu_hour,
+            "gpus": gpus,
+            "prefill_tps": prefill_tps,
+            "decode_tps": decode_tps,
+        }),
+        Price::Cards(cards) => json!({
+            "kind": "cards",
+            "cards": cards.iter().map(view_card).collect::<Vec<_>>(),
+        }),
+    }
+}
+
+/// The rates that people look for; which card applies when is the catalogue's to say.
+fn view_card(card: &Card) -> Value {
+    json!({
+        "tier": *card.tier,
+        "input": card.rates.input,
+        "output": card.rates.output,
+        "cache_read": card.rates.cache_read,
+        "cache_write": card.rates.cache_write,
+        "over": card.over,
+        "source": *card.source,
+    })
+}
+
+fn view_quality(quality: &Quality) -> Value {
+    let Quality { default, by_domain } = quality;
+    let domains = Domain::ALL.iter().zip(by_domain);
+    let mut view: Map<String, Value> = domains
+        .filter_map(|((_, name), chance)| Some(((*name).to_owned(), fraction((*chance)?))))
+        .collect();
+    if let Some(default) = default {
+        view.insert("default".to_owned(), fraction(*default));
+    }
+    Value::Object(view)
+}
+
+fn view_model(config: &Config, model: &Model) -> Value {
+    let Model {
+        name: _,
+        wildcard: _,
+        aliases,
+        backends,
+        limits,
+    } = model;
+    let backends = backends
+        .iter()
+        .filter_map(|index| config.backends.get(*index));
+    json!({
+        "aliases": aliases.iter().map(|alias| &**alias).collect::<Vec<_>>(),
+        "backends": backends.map(|backend| &*backend.name).collect::<Vec<_>>(),
+        "limits": view_limits(*limits),
+    })
+}
+
+fn view_route(config: &Config, route: &Route) -> Value {
+    let Route {
+        name: _,
+        candidates,
+        objective,
+        min_quality,
+        on_uncertain,
+        fallback,
+        baseline,
+        limits,
+    } = route;
+    let model = |index: usize| config.models.get(index).map(|model| &*model.name);
+    let candidates = candidates.iter().filter_map(|index| model(*index));
+    json!({
+        "candidates": candidates.collect::<Vec<_>>(),
+        "objective": match objective {
+            Objective::Cost => "cost",
+            Objective::Latency => "latency",
+            Objective::Quality => "quality",
+            Objective::Order => "order",
+        },
+        "min_quality": min_quality.map(fraction),
+        "on_uncertain": match on_uncertain {
+            OnUncertain::Strongest => "strongest",
+            OnUncertain::Cheapest => "cheapest",
+        },
+        "fallback": fallback,
+        "baseline": baseline.and_then(model),
+        "limits": view_limits(*limits),
+    })
+}
+
+fn view_key(key: &Key) -> Value {
+    let Key {
+        id: _,
+        sha256: _,
+        models,
+        limits,
+        tags,
+    } = key;
+    let models = models
+        .as_ref()
+        .map(|models| models.iter().map(|model| &**model));
+    json!({
+        "key": SECRET,
+        "models": models.map(Iterator::collect::<Vec<_>>),
+        "limits": view_limits(*limits),
+        "tags": tags.as_ref().map(|tags| tags.iter().collect::<BTreeMap<_, _>>()),
+    })
+}
+
+fn view_retries(retries: &Retries) -> Value {
+    let Retries {
+        attempts,
+        budget_permille,
+        max_wait,
+        after_send,
+    } = retries;
+    json!({
+        "attempts": attempts,
+        "budget": f64::from(*budget_permille) / 1_000.0,
+        "max_wait": time(*max_wait),
+        "after_send": after_send,
+    })
+}
+
+fn view_breaker(breaker: Breaker) -> Value {
+    let Breaker {
+        failures,
+        window,
+        open,
+    } = breaker;
+    json!({ "failures": failures, "window": time(window), "open": time(open) })
+}
+
+fn view_limits(limits: Limits) -> Value {
+    let Limits {
+        rpm,
+        tpm,
+        max_concurrent,
+    } = limits;
+    json!({ "rpm": rpm, "tpm": tpm, "max_concurrent": max_concurrent })
+}
+
+fn hidden(secret: Option<&SecretString>) -> Option<&'static str> {
+    secret.map(|_| SECRET)
+}
+
+/// A share or a chance, given in 1/10,000.
+fn fraction(of_10_000: u16) -> Value {
+    (f64::from(of_10_000) / 10_000.0).into()
+}
+
+/// A duration as it is written in a file.
+fn time(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

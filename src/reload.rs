@@ -1,0 +1,157 @@
+//! Reads the configuration again and puts it into effect: all of it, or, where it has a mistake,
+//! nothing.
+//!
+//! The new world replaces the old one in one step. Requests under way keep the world that they
+//! began with; what was learned, how backends stand, what was taken of limits and the connections
+//! to backends live on. `watch` notices changes by itself. Nothing here decides what a
+//! configuration means.
+
+pub mod watch;
+
+use std::sync::{Arc, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::{
+    catalog,
+    config::{
+        Admin, Checked, Config, Mistakes, Server,
+        load::{self, Overrides, ProcessEnvironment, Reading},
+        view,
+    },
+    state::{
+        App, World,
+        loads::{Attempt, Cause, Origin, Report},
+    },
+};
+
+/// Mistakes that the log shows one by one.
+const MOST_LOGGED: usize = 20;
+
+/// Why nothing was put into effect.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error("tollgate was started without a configuration file: there is nothing to read again")]
+    Nothing,
+    #[error("the configuration has {} mistakes; the one before stays in effect", .0.as_slice().len())]
+    Mistakes(Mistakes),
+    #[error("reading the configuration broke off; the one before stays in effect")]
+    BrokeOff,
+}
+
+/// Reads the configuration again, whether or not it changed.
+///
+/// # Errors
+/// If there is no file, or it has a mistake; nothing changes then.
+pub async fn reload(app: &Arc<App>, cause: Cause) -> Result<Report, ReloadError> {
+    let app = Arc::clone(app);
+    // files are read, and a large one takes a while to check
+    let reading = tokio::task::spawn_blocking(move || read_again(&app, cause, false));
+    match reading.await {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) | Err(_) => Err(ReloadError::BrokeOff),
+    }
+}
+
+/// Reads it again, or only where it changed since; `None`: it did not.
+fn read_again(app: &App, cause: Cause, only_changed: bool) -> Option<Result<Report, ReloadError>> {
+    let Origin::File { path, overrides } = &app.origin else {
+        return Some(Err(ReloadError::Nothing));
+    };
+    let mut seen = app.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    if only_changed && !seen.is_stale() {
+        return None;
+    }
+    let running = Arc::clone(&app.world().config);
+    // checked as it will run: a file that names another address must not open this one
+    let in_use = Overrides {
+        listen: Some(running.server.listen),
+        admin_listen: Some(running.admin.listen),
+        ..*overrides
+    };
+    let reading = load::watched(path, &ProcessEnvironment, catalog::builtin(), in_use);
+    let needs_restart = needs_restart(&running, &reading, *overrides);
+    let Reading {
+        seen: now, outcome, ..
+    } = reading;
+    *seen = now;
+    let outcome = outcome.map(|checked| put_into_effect(app, checked, needs_restart));
+    app.note(Attempt {
+        at: Timestamp::now(),
+        cause,
+        outcome: outcome
+            .clone()
+            .map_err(|mistakes| mistakes.as_slice().to_vec()),
+    });
+    tell(app, cause, &outcome);
+    Some(outcome.map_err(ReloadError::Mistakes))
+}
+
+/// What the file says of addresses that are listened on already.
+fn needs_restart(running: &Config, reading: &Reading, overrides: Overrides) -> Vec<&'static str> {
+    let server = reading.listen.unwrap_or(Server::default().listen);
+    let admin = reading.admin_listen.unwrap_or(Admin::default().listen);
+    let mut named = Vec::new();
+    if overrides.listen.is_none() && server != running.server.listen {
+        named.push("server.listen");
+    }
+    if overrides.admin_listen.is_none() && admin != running.admin.listen {
+        named.push("admin.listen");
+    }
+    named
+}
+
+fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static str>) -> Report {
+    let Checked {
+        mut config,
+        warnings,
+    } = checked;
+    let old = app.world();
+    if config.admin.key.is_none() {
+        // the one that was made or written at the start goes on
+        config.admin.key.clone_from(&old.config.admin.key);
+    }
+    let changed = view::changes(&old.config, &config);
+    if config.store != old.config.store {
+        // rows of requests under way are on their way to the one that is open
+        config.store = old.config.store.clone();
+        needs_restart.push("store");
+    }
+    let new = World::of(config, Some(&old));
+    let kept = |name: &str| new.config.backends.iter().any(|b| &*b.name == name);
+    let gone = old.config.backends.iter().filter(|b| !kept(&b.name));
+    let gone: Vec<Arc<str>> = gone.map(|backend| backend.name.clone()).collect();
+    app.replace(new);
+    gone.iter()
+        .for_each(|name| app.metrics.forget_backend(name));
+    Report {
+        changed,
+        needs_restart,
+        warnings,
+    }
+}
+
+/// Says in log and metrics what came of it.
+fn tell(app: &App, cause: Cause, outcome: &Result<Report, Mistakes>) {
+    let result = if outcome.is_ok() { "ok" } else { "failed" };
+    app.metrics.reloads.with_label_values(&[result]).inc();
+    match outcome {
+        Ok(report) => {
+            let changed: Vec<&str> = report.changed.iter().map(|c| &*c.path).collect();
+            tracing::info!(?cause, ?changed, "configuration reloaded");
+            for path in &report.needs_restart {
+                tracing::warn!(path, "changed in the file, and needs a restart");
+            }
+            for warning in &report.warnings {
+                tracing::warn!(%warning, "configuration");
+            }
+        }
+        Err(mistakes) => {
+            let number = mistakes.as_slice().len();
+            tracing::error!(?cause, mistakes = number, "configuration not reloaded");
+            for mistake in mistakes.into_iter().take(MOST_LOGGED) {
+                tracing::error!(%mistake, "configuration");
+            }
+        }
+    }
+}

@@ -15,7 +15,7 @@ use http::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Config, Tags};
 
 /// The header in which Anthropic's clients send their key.
 const X_API_KEY: &str = "x-api-key";
@@ -27,6 +27,8 @@ pub struct Principal {
     pub id: Option<Arc<str>>,
     /// Model names, or patterns with one trailing `*`; `None`: every model.
     models: Option<Vec<Arc<str>>>,
+    /// What spend is told apart by, whatever a request says.
+    pub tags: Option<Arc<Tags>>,
 }
 
 /// The keys that are accepted, by digest.
@@ -64,6 +66,7 @@ impl Principal {
         Self {
             id: None,
             models: None,
+            tags: None,
         }
     }
 
@@ -73,6 +76,7 @@ impl Principal {
         Self {
             id: Some(id),
             models,
+            tags: None,
         }
     }
 
@@ -96,7 +100,8 @@ impl Keys {
     pub fn of(config: &Config) -> Self {
         let by_digest = DashMap::with_capacity(config.keys.len());
         for key in &config.keys {
-            let principal = Principal::new(key.id.clone(), key.models.clone());
+            let mut principal = Principal::new(key.id.clone(), key.models.clone());
+            principal.tags.clone_from(&key.tags);
             by_digest.insert(key.sha256, Arc::new(principal));
         }
         let guard_pages = config.auth == Auth::Open && config.server.listen.ip().is_loopback();

@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod health;
 mod models;
+mod report;
 mod run;
 mod source;
 mod table;
@@ -104,6 +105,19 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what was spent, from the ledger
+    Report {
+        #[command(flatten)]
+        config: ConfigArg,
+        /// From when on: 30d, 12h, 2026-11-25 or 2026-11-25T10:00:00Z
+        #[arg(long, value_name = "TIME", default_value = "30d")]
+        since: String,
+        /// Told apart by key, model, provider, backend, route, day, tag:NAME
+        #[arg(long, value_name = "LIST", default_value = "backend")]
+        by: String,
+        #[arg(long, value_enum, default_value = "table")]
+        format: report::Format,
+    },
     /// Run the provider simulator alone
     Simulate {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4199")]
@@ -122,13 +136,12 @@ enum Command {
 }
 
 /// Commands that a later version will have.
-const NOT_YET: [&str; 8] = [
+const NOT_YET: [&str; 7] = [
     "prices",
     "price",
     "predict",
     "evaluate",
     "calibrate",
-    "report",
     "keys",
     "import",
 ];
@@ -208,6 +221,12 @@ impl Cli {
                 file,
             } => explain::run(&config, key.as_deref(), json, &file, out),
             Command::Models { config, json } => models::run(&config, json, out),
+            Command::Report {
+                config,
+                since,
+                by,
+                format,
+            } => report::run(&config, (&since, &by), format, out),
             Command::Simulate { listen } => run::simulate(listen),
             Command::Schema => {
                 writeln!(out, "{}", config::schema().trim_end())?;

@@ -7,6 +7,7 @@
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -26,6 +27,7 @@ mod pending;
 pub mod raw;
 mod schema;
 mod shape;
+pub mod tags;
 pub mod text;
 mod vars;
 pub mod view;
@@ -36,6 +38,10 @@ pub use mistake::{Mistake, Mistakes, Note};
 pub use raw::Raw;
 pub use schema::schema;
 pub use shape::to_json;
+pub use tags::Tags;
+
+/// The source of a price card that the configuration writes.
+pub const STATED: &str = "configuration";
 
 /// Everything that `serve` runs on. Indices (`usize`) point into the vectors of this struct.
 #[derive(Debug)]
@@ -44,6 +50,8 @@ pub struct Config {
     pub server: Server,
     /// The operator's address.
     pub admin: Admin,
+    /// Where spend is recorded.
+    pub store: Store,
     /// Who may call.
     pub auth: Auth,
     /// Accounts and addresses.
@@ -102,6 +110,33 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Without one, one is made at start and printed.
     pub key: Option<SecretString>,
+}
+
+/// `store:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    pub ledger: Ledger,
+    /// Was the ledger written down? One that nobody asked for may be done without.
+    pub stated: bool,
+    pub on_failure: OnFailure,
+}
+
+/// Where the ledger is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ledger {
+    /// Nowhere.
+    None,
+    /// In a SQLite database; a relative path begins at the folder that the program runs in.
+    Sqlite(PathBuf),
+}
+
+/// What is done while the ledger can't be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Requests are served; rows wait in a bounded file.
+    Serve,
+    /// Requests are refused.
+    Refuse,
 }
 
 /// `auth:`.
@@ -293,6 +328,7 @@ pub struct Key {
     /// Model names or patterns with one trailing `*`; `None`: every model.
     pub models: Option<Vec<Arc<str>>>,
     pub limits: Limits,
+    pub tags: Option<Arc<Tags>>,
 }
 
 /// `retries:`.
@@ -344,6 +380,16 @@ impl Default for Admin {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4101)),
             key: None,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            ledger: Ledger::Sqlite("tollgate.db".into()),
+            stated: false,
+            on_failure: OnFailure::Serve,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     authenticate::AuthError,
     call::CallError,
     route::RouteError,
-    settle::Outcome,
+    settle::{Outcome, ledger::Unrecorded},
     understand::AskError,
     wire::{
         json::ObjectError,
@@ -50,6 +50,8 @@ pub enum GatewayError {
     /// With what is to be said of each backend that was refused.
     #[error("{error}{detail}")]
     Route { error: RouteError, detail: String },
+    #[error(transparent)]
+    Unrecorded(#[from] Unrecorded),
     #[error(transparent)]
     Limited(#[from] Denied),
     #[error(transparent)]
@@ -134,6 +136,13 @@ impl GatewayError {
             Self::Body(error) => body(*error, message),
             Self::Ask(error) => ask(error, message),
             Self::Route { error, .. } => route(error, message),
+            Self::Unrecorded(_) => Public::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                SERVER,
+                "overloaded",
+                message,
+            )
+            .after(1_000),
             Self::Limited(denied) => limited(denied, message),
             Self::Call(error) => call(error, message),
             Self::UnknownPath(path) => unknown_path(path, &message),
@@ -173,7 +182,7 @@ impl GatewayError {
                 Outcome::ClientError
             }
             Self::Limited(_) | Self::Call(CallError::Limited(_)) => Outcome::RateLimited,
-            Self::Body(BodyError::NoRoom) => Outcome::Refused,
+            Self::Body(BodyError::NoRoom) | Self::Unrecorded(_) => Outcome::Refused,
             Self::Body(_) => Outcome::ClientError,
             Self::Route { error, .. } => match error {
                 RouteError::UnknownModel(_) | RouteError::NotAllowed(_) => Outcome::ClientError,

@@ -70,9 +70,10 @@ where
 {
     let world = app.world();
     let opening = Opening {
-        request_id: incoming.request_id.clone(),
+        request_id: incoming.request_id.as_str().into(),
         endpoint: incoming.endpoint,
         started: incoming.started,
+        ledger: app.sink(),
     };
     let mut account = Account::open(
         Arc::clone(&app.metrics),
@@ -108,6 +109,7 @@ where
     } = incoming;
     let principal = world.keys.identify(&method, authority.as_ref(), &headers)?;
     account.caller(&principal);
+    account.recordable()?;
     account.enter()?;
     account.wait();
     let (body, held) = body.await?;

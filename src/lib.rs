@@ -40,6 +40,8 @@ pub mod call;
 
 pub mod settle;
 
+pub mod store;
+
 // Floor 3: the hallway.
 pub mod error;
 

@@ -19,6 +19,10 @@ const RATE_DIGITS: u32 = 6;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Usd(i64);
 
+/// A sum of many amounts, in whole pico-dollars: no number of them overflows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Total(i128);
+
 /// A price of one unit in whole pico-dollars: `"0.27"` USD per 1M tokens is 270,000 a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate(i64);
@@ -77,8 +81,8 @@ fn parse_scaled(text: &str, digits: u32) -> Result<i64, MoneyError> {
 }
 
 /// Writes a whole number of 10^-`digits` as a plain decimal without trailing zeros.
-fn write_scaled(f: &mut fmt::Formatter<'_>, value: i64, digits: u32) -> fmt::Result {
-    let scale = 10_u64.pow(digits);
+fn write_scaled(f: &mut fmt::Formatter<'_>, value: i128, digits: u32) -> fmt::Result {
+    let scale = 10_u128.pow(digits);
     let magnitude = value.unsigned_abs();
     let sign = if value < 0 { "-" } else { "" };
     let (whole, fraction) = (magnitude / scale, magnitude % scale);
@@ -150,6 +154,20 @@ impl Usd {
     }
 }
 
+impl Total {
+    /// From whole pico-dollars.
+    #[must_use]
+    pub const fn from_pico(pico: i128) -> Self {
+        Self(pico)
+    }
+
+    /// Whole pico-dollars.
+    #[must_use]
+    pub const fn pico(self) -> i128 {
+        self.0
+    }
+}
+
 impl Rate {
     /// A declared zero.
     pub const ZERO: Self = Self(0);
@@ -194,6 +212,13 @@ impl FromStr for Rate {
 impl fmt::Display for Usd {
     /// The exact amount in dollars, without exponent or trailing zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_scaled(f, self.0.into(), USD_DIGITS)
+    }
+}
+
+impl fmt::Display for Total {
+    /// The exact sum in dollars, as a single amount is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_scaled(f, self.0, USD_DIGITS)
     }
 }
@@ -201,12 +226,19 @@ impl fmt::Display for Usd {
 impl fmt::Display for Rate {
     /// Dollars per 1,000,000 units, as in the price list.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, self.0, RATE_DIGITS)
+        write_scaled(f, self.0.into(), RATE_DIGITS)
     }
 }
 
 /// Serialises as the decimal string: a JSON number would be read as a binary float.
 impl Serialize for Usd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Serialises as the decimal string.
+impl Serialize for Total {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -286,6 +318,8 @@ mod tests {
         ] {
             assert_eq!(Usd::from_pico(pico).to_string(), text);
         }
+        let beyond = Total::from_pico(i128::from(i64::MAX) * 1_000);
+        assert_eq!(beyond.to_string(), "9223372036.854775807");
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn needs_restart(running: &Config, reading: &Reading, overrides: Overrides) -> V
     named
 }
 
-fn put_into_effect(app: &App, checked: Checked, needs_restart: Vec<&'static str>) -> Report {
+fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static str>) -> Report {
     let Checked {
         mut config,
         warnings,
@@ -112,6 +112,11 @@ fn put_into_effect(app: &App, checked: Checked, needs_restart: Vec<&'static str>
         config.admin.key.clone_from(&old.config.admin.key);
     }
     let changed = view::changes(&old.config, &config);
+    if config.store != old.config.store {
+        // rows of requests under way are on their way to the one that is open
+        config.store = old.config.store.clone();
+        needs_restart.push("store");
+    }
     let new = World::of(config, Some(&old));
     let kept = |name: &str| new.config.backends.iter().any(|b| &*b.name == name);
     let gone = old.config.backends.iter().filter(|b| !kept(&b.name));

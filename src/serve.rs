@@ -1,6 +1,6 @@
 //! Starts a gateway and ends it gracefully. `tollgate serve`, the demo and the tests run this.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -8,13 +8,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accept::{admin_router, router::router, server::Door},
-    config::{Admin, Server},
+    config::{self, Admin, Ledger, Server},
     reload::{self, ReloadError},
     settle::metrics::Metrics,
     state::{
         App, World,
         loads::{Cause, Loaded},
     },
+    store::{Store, StoreError},
 };
 
 /// The commit that was built, for `build_info`.
@@ -22,6 +23,9 @@ const COMMIT: &str = match option_env!("TOLLGATE_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
+
+/// How long the last rows of the ledger may take to be written.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a gateway could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +38,8 @@ pub enum StartError {
     },
     #[error("metrics can't be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Ledger(#[from] StoreError),
 }
 
 /// Both listeners, open but not served yet: who connects waits.
@@ -86,7 +92,8 @@ impl Gateway {
     /// The admin key holds until the file names another one.
     ///
     /// # Errors
-    /// If the metrics can't be registered.
+    /// If the metrics can't be registered, or the ledger that the configuration names can't be
+    /// kept.
     pub fn start(
         loaded: impl Into<Loaded>,
         admin_key: &SecretString,
@@ -98,8 +105,11 @@ impl Gateway {
             seen,
         } = loaded.into();
         config.admin.key = Some(admin_key.clone());
+        let metrics = Arc::new(Metrics::new(COMMIT)?);
+        let store = store(&config.store, &metrics)?;
         let world = World::of(config, None);
-        let app = Arc::new(App::new(world, Metrics::new(COMMIT)?, origin, seen));
+        let app = App::new(world, metrics, origin, seen);
+        let app = Arc::new(app.with_store(store));
         let close = CancellationToken::new();
         let doors = TaskTracker::new();
         let routers = [
@@ -138,13 +148,32 @@ impl Gateway {
     }
 
     /// Ends it: not ready at once, accepting for `drain_delay` more, then open requests get
-    /// `drain_timeout`.
+    /// `drain_timeout`, then the last rows of the ledger are written.
     pub async fn stop(self) {
         self.app.drain();
         let delay = self.app.world().config.server.drain_delay;
         tokio::time::sleep(delay).await;
         self.close.cancel();
         self.doors.wait().await;
+        if let Some(store) = &self.app.store {
+            store.stop(LEDGER_PATIENCE).await;
+        }
+    }
+}
+
+/// The ledger of a configuration. One that nobody asked for is done without where the folder can't
+/// be written in.
+fn store(stated: &config::Store, metrics: &Arc<Metrics>) -> Result<Option<Store>, StartError> {
+    let Ledger::Sqlite(path) = &stated.ledger else {
+        return Ok(None);
+    };
+    match Store::open(path, stated.on_failure, Arc::clone(metrics)) {
+        Ok(store) => Ok(Some(store)),
+        Err(error) if !stated.stated && error.is_no_place() => {
+            tracing::warn!(%error, "no ledger is kept; `store.ledger` says where one may stand");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -2,14 +2,17 @@
 //!
 //! It is opened before anything is known of a request, travels with it into the body of a stream,
 //! and is closed at the end, at an error, or when it is dropped because the client left. `account`
-//! is its life, `watch` takes note of what happens while backends are called, `book` is what the
-//! closing leaves behind: usage and its price, metrics, what is learned of a backend, one line in
-//! the log, one of the latest `decisions`.
+//! is its life, `watch` takes note of what happens while backends are called, `book` is what each
+//! call leaves behind (usage and its price, metrics, its row in the `ledger`) and what the closing
+//! does: lessons about a backend, one line in the log, one of the latest `decisions`. `figures`
+//! says whose figures count.
 
 mod account;
 mod book;
 pub mod decisions;
+mod figures;
 mod holds;
+pub mod ledger;
 pub mod metrics;
 mod watch;
 

@@ -24,7 +24,8 @@ use crate::{
     config::{Config, load::Seen, view},
     learn::Lengths,
     route::{Facts, health::Standing, live::Live, names::Names},
-    settle::{decisions::Decisions, metrics::Metrics},
+    settle::{decisions::Decisions, ledger::Sink, metrics::Metrics},
+    store::Store,
 };
 
 /// What one configuration means, ready to serve. Replaced as a whole.
@@ -47,6 +48,8 @@ pub struct App {
     pub seen: Mutex<Seen>,
     loads: ArcSwap<Loads>,
     pub metrics: Arc<Metrics>,
+    /// What keeps the rows of the ledger; `None`: nothing does.
+    pub store: Option<Arc<Store>>,
     pub decisions: Arc<Decisions>,
     /// Memory for request bodies.
     pub room: Room,
@@ -173,7 +176,7 @@ fn kept<'a, T: Default>(
 impl App {
     /// A program that serves one world, which came from there.
     #[must_use]
-    pub fn new(world: World, metrics: Metrics, origin: Origin, seen: Seen) -> Self {
+    pub fn new(world: World, metrics: Arc<Metrics>, origin: Origin, seen: Seen) -> Self {
         Self {
             world: ArcSwap::from_pointee(world),
             origin,
@@ -182,13 +185,30 @@ impl App {
                 loaded_at: Timestamp::now(),
                 last: None,
             }),
-            metrics: Arc::new(metrics),
+            metrics,
+            store: None,
             decisions: Arc::default(),
             room: Room::default(),
             draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
             ids: RequestIds::new(),
         }
+    }
+
+    /// The same with a ledger. It stays the same until the program ends.
+    #[must_use]
+    pub fn with_store(self, store: Option<Store>) -> Self {
+        Self {
+            store: store.map(Arc::new),
+            ..self
+        }
+    }
+
+    /// Where the rows of requests go.
+    #[must_use]
+    pub fn sink(&self) -> Option<Arc<dyn Sink>> {
+        let store = self.store.as_ref().map(Arc::clone)?;
+        Some(store)
     }
 
     /// The world as it is now; a request keeps the one it began with.
@@ -247,9 +267,11 @@ struct RequestIds {
 
 impl RequestIds {
     fn new() -> Self {
-        // without randomness two processes might share ids, which only makes logs harder to read
+        // an id of two requests would lose the second one's rows in the ledger, so without
+        // randomness the clock must tell processes apart
+        let clock = || Timestamp::now().as_nanosecond();
         Self {
-            process: getrandom::u64().unwrap_or_default(),
+            process: getrandom::u64().unwrap_or_else(|_| clock().unsigned_abs() as u64),
             last: AtomicU64::new(0),
         }
     }

@@ -28,6 +28,8 @@ impl Process {
     pub(crate) fn tollgate(arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let started = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            // the ledger is kept as usual, but not in the repository
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
             .args(arguments)
             .env_remove("TOLLGATE_LOG")
             .env_remove("TOLLGATE_CONFIG")

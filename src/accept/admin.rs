@@ -4,6 +4,7 @@ mod control;
 mod explain;
 pub(super) mod guard;
 mod refusal;
+mod spend;
 mod views;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// Paths that the operator will find in a later version.
-const NOT_YET: [&str; 3] = ["/admin/v1/spend", "/admin/v1/keys", "/admin/v1/keys/{*id}"];
+const NOT_YET: [&str; 2] = ["/admin/v1/keys", "/admin/v1/keys/{*id}"];
 
 /// Every path for the operator.
 pub fn router(app: Arc<App>) -> Router {
@@ -40,6 +41,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/admin/v1/backends", get(views::backends))
         .route("/admin/v1/models", get(views::models))
         .route("/admin/v1/decisions", get(views::decisions))
+        .route("/admin/v1/spend", get(spend::spend))
         .route("/admin/v1/reload", post(control::reload))
         .route("/admin/v1/backends/{*name}", post(control::backend));
     let paths = NOT_YET

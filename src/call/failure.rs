@@ -231,6 +231,17 @@ impl Failure {
         }
     }
 
+    /// Is it to be taken that the backend bills it? It is where the request was sent and no answer
+    /// says what became of it; a status that refuses is an answer.
+    #[must_use]
+    pub fn may_be_billed(&self) -> bool {
+        // 504 is how a proxy says that a backend which has the request did not answer
+        let unanswered = self
+            .status
+            .is_none_or(|status| status == StatusCode::GATEWAY_TIMEOUT);
+        unanswered && self.may_have_been_processed()
+    }
+
     /// What it says of the backend's health. That the time of the whole request is over is the
     /// fault of a backend only where it had all of that time: where it was the `first` one asked.
     #[must_use]

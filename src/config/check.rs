@@ -59,6 +59,7 @@ pub(super) fn check(
     let limits = server::limits(raw.limits);
     let server = server::server(raw.server.unwrap_or_default(), &mut findings);
     let admin = server::admin(raw.admin.unwrap_or_default(), &server, &mut findings);
+    let store = server::store(raw.store.unwrap_or_default(), &mut findings);
     let retries = server::retries(&raw.retries.unwrap_or_default());
     let breaker = server::breaker(&raw.breaker.unwrap_or_default(), &mut findings);
     let providers = providers::check(raw.providers.unwrap_or_default(), catalog, &mut findings);
@@ -89,6 +90,7 @@ pub(super) fn check(
     let config = Config {
         server,
         admin,
+        store,
         auth,
         providers,
         backends,

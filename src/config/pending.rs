@@ -8,7 +8,7 @@ use super::mistake::{Path, Step};
 
 /// Keys, and values of keys (`path: value`), by path: `[]` is any item of a list and `*` any key
 /// of a mapping.
-const PENDING: [&str; 22] = [
+const PENDING: [&str; 21] = [
     "auth.jwt",
     "auth.mode: jwt",
     "auth.mode[]: jwt",
@@ -18,7 +18,6 @@ const PENDING: [&str; 22] = [
     "keys[].expose",
     "keys[].may",
     "keys[].policy",
-    "keys[].tags",
     "metrics",
     "providers.*.api_keys",
     "providers.*.ca_file",
@@ -30,7 +29,7 @@ const PENDING: [&str; 22] = [
     "routes[].affinity: conversation",
     "scores",
     "server.tls",
-    "store",
+    "store.shared",
 ];
 
 /// The message for all of them; people look for exactly this text.

@@ -15,8 +15,8 @@ use serde::Deserialize;
 mod value;
 
 pub use value::{
-    Address, ByteSize, ClientKey, DigestText, Fraction, HeaderText, HttpUrl, Money, Name, Origin,
-    Pattern, PriceText, SecretText, TimeSpan, UpstreamModel,
+    Address, ByteSize, ClientKey, DigestText, Fraction, HeaderText, HttpUrl, LedgerText, Money,
+    Name, Origin, Pattern, PriceText, SecretText, TagValue, TimeSpan, UpstreamModel,
 };
 
 /// tollgate's configuration. Values may hold `${VAR}`, `${VAR:-default}` and `${file:/path}`.
@@ -28,6 +28,8 @@ pub struct Raw {
     pub server: Option<Server>,
     /// The operator's address: metrics, health, admin API and console.
     pub admin: Option<Admin>,
+    /// Where spend is recorded.
+    pub store: Option<Store>,
     /// How clients prove who they are.
     pub auth: Option<Auth>,
     /// Accounts and addresses by name. A name from the catalogue needs only its `api_key`.
@@ -99,6 +101,28 @@ pub struct Admin {
     pub listen: Option<Address>,
     /// The operator's key. Without one, one is made at start and printed.
     pub key: Option<SecretText>,
+}
+
+/// Where spend is recorded.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite:PATH`, or `none`. One row for every call to a backend.
+    #[schemars(extend("default" = "sqlite:tollgate.db"))]
+    pub ledger: Option<LedgerText>,
+    /// While the ledger can't be written: `serve` keeps rows in a bounded file beside it, `refuse`
+    /// refuses requests.
+    #[schemars(extend("default" = "serve"))]
+    pub on_failure: Option<OnFailure>,
+}
+
+/// What is done while the ledger can't be written.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum OnFailure {
+    Serve,
+    Refuse,
 }
 
 /// How clients prove who they are.
@@ -396,6 +420,10 @@ pub struct Key {
     pub models: Option<Vec<Pattern>>,
     /// Requests and tokens a minute, and requests at once.
     pub limits: Option<Limits>,
+    /// What its spend is told apart by in the ledger, at most 10.
+    #[serde(default)]
+    #[schemars(schema_with = "value::tags")]
+    pub tags: Option<BTreeMap<String, TagValue>>,
 }
 
 /// What may be asked for in a minute and at once; absent is unlimited.

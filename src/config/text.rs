@@ -7,9 +7,11 @@
 mod read;
 
 pub use read::{
-    address, duration, header_name, header_value, money, origin, price, sha256, size, url,
+    address, duration, header_name, header_value, ledger, money, origin, price, sha256, size, url,
 };
-use read::{client_key, name, pattern, provider_name, secret, upstream_model};
+use read::{client_key, name, pattern, provider_name, secret, tag_name, tag_value, upstream_model};
+
+use super::tags::TagError;
 
 /// A kind of text, found by its name in the schema.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +27,7 @@ pub struct Format {
 }
 
 /// Every format that the schema uses.
-pub const FORMATS: [Format; 16] = [
+pub const FORMATS: [Format; 19] = [
     Format::new("time-span", "a duration such as 5s", |t| {
         duration(t).map(drop)
     }),
@@ -69,6 +71,14 @@ pub const FORMATS: [Format; 16] = [
         "a secret of at least 20 characters",
         client_key,
     ),
+    // hidden: the address of a server would hold its password
+    Format::hidden(
+        "ledger-address",
+        "an address such as sqlite:tollgate.db",
+        |t| ledger(t).map(drop),
+    ),
+    Format::new("tag-name", "the name of a tag", tag_name),
+    Format::new("tag-value", "the value of a tag", tag_value),
     Format::hidden("sha256-hex", "64 hexadecimal digits", |t| {
         sha256(t).map(drop)
     }),
@@ -124,6 +134,12 @@ pub enum TextError {
     Secret,
     #[error("must have at least 20 characters")]
     ShortKey,
+    #[error("a ledger is `none` or `sqlite:` and the path of a file")]
+    Ledger,
+    #[error("not supported yet")]
+    NotYet,
+    #[error(transparent)]
+    Tag(TagError),
     #[error("a SHA-256 digest has 64 hexadecimal digits")]
     Sha256,
 }

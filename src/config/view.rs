@@ -11,8 +11,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Admin, Auth, Backend, Breaker, Config, Domain, Key, Limits, Model, Objective, OnUncertain,
-    OutputLimitField, Price, Provider, Quality, Retries, Route, Server,
+    Admin, Auth, Backend, Breaker, Config, Domain, Key, Ledger, Limits, Model, Objective,
+    OnFailure, OnUncertain, OutputLimitField, Price, Provider, Quality, Retries, Route, Server,
+    Store,
 };
 use crate::catalog::{Card, Protocol, SelfHosted};
 
@@ -42,6 +43,7 @@ pub fn view(config: &Config) -> Value {
     let Config {
         server,
         admin,
+        store,
         auth,
         providers,
         backends,
@@ -55,6 +57,7 @@ pub fn view(config: &Config) -> Value {
     json!({
         "server": view_server(server),
         "admin": view_admin(admin),
+        "store": view_store(store),
         "auth": { "mode": match auth { Auth::Keys => "keys", Auth::Open => "none" } },
         "providers": by_name(providers, |p| &p.name, view_provider),
         "backends": by_name(backends, |b| &b.name, |b| view_backend(config, b)),
@@ -180,6 +183,24 @@ fn view_server(server: &Server) -> Value {
 fn view_admin(admin: &Admin) -> Value {
     let Admin { listen, key } = admin;
     json!({ "listen": listen.to_string(), "key": hidden(key.as_ref()) })
+}
+
+fn view_store(store: &Store) -> Value {
+    let Store {
+        ledger,
+        stated: _,
+        on_failure,
+    } = store;
+    json!({
+        "ledger": match ledger {
+            Ledger::None => "none".to_owned(),
+            Ledger::Sqlite(path) => format!("sqlite:{}", path.display()),
+        },
+        "on_failure": match on_failure {
+            OnFailure::Serve => "serve",
+            OnFailure::Refuse => "refuse",
+        },
+    })
 }
 
 fn view_provider(provider: &Provider) -> Value {
@@ -352,6 +373,7 @@ fn view_key(key: &Key) -> Value {
         sha256: _,
         models,
         limits,
+        tags,
     } = key;
     let models = models
         .as_ref()
@@ -360,6 +382,7 @@ fn view_key(key: &Key) -> Value {
         "key": SECRET,
         "models": models.map(Iterator::collect::<Vec<_>>),
         "limits": view_limits(*limits),
+        "tags": tags.as_ref().map(|tags| tags.iter().collect::<BTreeMap<_, _>>()),
     })
 }
 

@@ -6,7 +6,7 @@ use super::Question;
 use crate::{
     caps::Cap,
     catalog::{self, Boundary, price::Asked},
-    config::{Backend, Config, Price},
+    config::{Backend, Config, Price, STATED},
     learn::PRIOR_OUTPUT,
     money::Usd,
     usage::Usage,
@@ -35,19 +35,58 @@ pub(super) fn expected(
     of(question.config, backend, &usage, &asked)
 }
 
+/// The price of a usage, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Priced<'a> {
+    /// `None`: unpriced.
+    pub cost: Option<Usd>,
+    /// The source of the card that it was taken from.
+    pub card: Option<&'a str>,
+    /// Does the operator say so, and not the catalogue?
+    pub stated: bool,
+}
+
 /// The list price of a usage on a backend; `None`: unpriced.
 #[must_use]
 pub fn of(config: &Config, backend: &Backend, usage: &Usage, asked: &Asked<'_>) -> Option<Usd> {
+    priced(config, backend, usage, asked).cost
+}
+
+/// The list price of a usage on a backend, and where it is from.
+#[must_use]
+pub fn priced<'a>(
+    config: &Config,
+    backend: &'a Backend,
+    usage: &Usage,
+    asked: &Asked<'_>,
+) -> Priced<'a> {
+    let stated = |cost: Option<Usd>, card| Priced {
+        cost,
+        card: Some(card),
+        stated: true,
+    };
     match &backend.price {
-        Price::Unpriced => None,
-        Price::Free => Some(Usd::ZERO),
+        Price::Unpriced => Priced {
+            cost: None,
+            card: None,
+            stated: false,
+        },
+        Price::Free => stated(Some(Usd::ZERO), "free"),
         Price::SelfHosted(hosted) => {
-            catalog::price::cost_self_hosted(hosted, usage.prompt_total(), usage.output_total())
+            let (prompt, output) = (usage.prompt_total(), usage.output_total());
+            let cost = catalog::price::cost_self_hosted(hosted, prompt, output);
+            stated(cost, "self_hosted")
         }
         Price::Cards(cards) => {
             let provider = config.providers.get(backend.provider);
             let boundary = provider.map_or(Boundary::Over, |p| p.boundary);
-            catalog::price::cost(cards, asked, usage, boundary, catalog::builtin().shared()).cost
+            let shared = catalog::builtin().shared();
+            let priced = catalog::price::cost(cards, asked, usage, boundary, shared);
+            Priced {
+                cost: priced.cost,
+                card: priced.card.map(|card| &*card.source),
+                stated: priced.card.is_some_and(|card| *card.source == *STATED),
+            }
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The life of an account: opened, told what becomes known, closed.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+use sha2::{Digest, Sha256};
 use tokio::time::{Duration, Instant};
 
 use super::{
     Outcome, UNKNOWN,
-    book::NO_KEY,
+    book::{Ended, NO_KEY},
     decisions::{Decisions, Draft, Thought},
+    figures::Figures,
     holds::{Holds, Levels},
+    ledger::{Sink, Unrecorded},
     metrics::Metrics,
 };
 use crate::{
@@ -16,19 +19,20 @@ use crate::{
     authenticate::Principal,
     call::{Means, failure::Failure},
     caps::Cap,
-    config::{Backend, Config},
+    config::{Backend, Config, Tags},
     money::Usd,
     route::{Candidate, Plan, Refused, RouteError, names::Target},
     understand::{Ask, Endpoint},
-    usage::Usage,
 };
 
 /// Who is asked for, as far as it is known when a request is opened.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    pub request_id: String,
+    pub request_id: Arc<str>,
     pub endpoint: Endpoint,
     pub started: Instant,
+    /// Who takes the rows; `None`: nobody.
+    pub ledger: Option<Arc<dyn Sink>>,
 }
 
 /// The account of one request.
@@ -38,6 +42,11 @@ pub struct Account {
     pub(super) means: Arc<Means>,
     pub(super) opening: Opening,
     pub(super) key: Option<Arc<str>>,
+    key_tags: Option<Arc<Tags>>,
+    /// The key's tags and the request's, for the ledger.
+    pub(super) tags: Option<Arc<str>>,
+    /// The beginning of the digest of the request's `user`, for the ledger.
+    pub(super) user: Option<[u8; 8]>,
     /// The model as the client wrote it: for the log only.
     pub(super) asked: String,
     pub(super) route: Option<Arc<str>>,
@@ -55,13 +64,14 @@ pub struct Account {
     pub(super) began_ms: u64,
     /// Is `serving` counted as in flight?
     pub(super) inflight: bool,
+    /// When the call under way began.
+    pub(super) began: Option<Instant>,
     pub(super) waited: Duration,
     pub(super) waiting_since: Option<Instant>,
     pub(super) first_event: Option<Instant>,
     pub(super) output_bytes: u64,
-    pub(super) usage: Option<Usage>,
-    pub(super) inconsistent: bool,
-    pub(super) cost: Option<Usd>,
+    /// What is known of the usage of the call under way.
+    pub(super) figures: Option<Figures>,
     pub(super) complete: bool,
     pub(super) holds: Holds,
     limits: Arc<Table>,
@@ -82,6 +92,9 @@ impl Account {
             means,
             opening,
             key: None,
+            key_tags: None,
+            tags: None,
+            user: None,
             asked: String::new(),
             route: None,
             named: None,
@@ -94,13 +107,12 @@ impl Account {
             serving: None,
             began_ms: 0,
             inflight: false,
+            began: None,
             waited: Duration::ZERO,
             waiting_since: None,
             first_event: None,
             output_bytes: 0,
-            usage: None,
-            inconsistent: false,
-            cost: None,
+            figures: None,
             complete: false,
             holds: Holds::default(),
             limits,
@@ -118,6 +130,21 @@ impl Account {
     /// The caller is known.
     pub fn caller(&mut self, principal: &Principal) {
         self.key.clone_from(&principal.id);
+        self.key_tags.clone_from(&principal.tags);
+        self.tags = self.key_tags.as_ref().map(|tags| Arc::clone(tags.json()));
+    }
+
+    /// May it be served now, although its rows could get lost?
+    ///
+    /// # Errors
+    /// If the ledger can't be written and nothing is to be served without it.
+    pub fn recordable(&self) -> Result<(), Unrecorded> {
+        let accepts = self
+            .opening
+            .ledger
+            .as_ref()
+            .is_none_or(|ledger| ledger.accepts());
+        if accepts { Ok(()) } else { Err(Unrecorded) }
     }
 
     /// Takes one request of the gateway's limits and the caller's, before anything is read.
@@ -213,6 +240,13 @@ impl Account {
         self.reasoning = ask.needs.caps.has(Cap::Reasoning);
         self.estimated_prompt = ask.needs.prompt_tokens;
         self.choices = ask.needs.choices;
+        if self.opening.ledger.is_some() {
+            self.user = ask.body.get("user").and_then(user);
+            if let Some(sent) = ask.narrow.tags.as_ref().filter(|tags| !tags.is_empty()) {
+                let both = self.key_tags.as_ref().map(|own| own.with_others(sent));
+                self.tags = Some(Arc::clone(both.as_ref().unwrap_or(sent).json()));
+            }
+        }
     }
 
     /// It is known what the name means that the client asked for.
@@ -303,7 +337,8 @@ impl Account {
     /// The exact price of the answer, once its usage has come and if it is priced.
     #[must_use]
     pub fn cost(&self) -> Option<Usd> {
-        self.usage.and(self.cost)
+        let reported = self.figures.as_ref().filter(|figures| !figures.estimated);
+        reported.and_then(|figures| figures.cost)
     }
 
     /// Milliseconds since the request came.
@@ -324,15 +359,17 @@ impl Account {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        if self.inflight {
-            let labels = [self.backend_name(), outcome.of_attempt()];
-            self.metrics.attempts.with_label_values(&labels).inc();
-        }
-        self.leave();
-        if self.first_event.is_some() {
-            self.bill();
-        }
         self.holds.settle(self.used_tokens(), self.means.now_ms());
+        if self.inflight {
+            self.leave();
+            self.learn();
+            self.book(Ended {
+                result: outcome.of_attempt(),
+                status: self.first_event.map(|_| 200),
+                // it was sent, as far as anybody knows
+                billed: true,
+            });
+        }
         self.count(status, outcome);
         self.log(status, outcome, detail);
         self.keep_decision(status, outcome);
@@ -379,6 +416,13 @@ impl Drop for Account {
         // 499 is what nginx writes where the client left; nobody receives it
         self.close(499, Outcome::Cancelled, "the client left");
     }
+}
+
+/// The beginning of the SHA-256 of a member `user`, if it is a text: enough to tell users apart.
+fn user(raw: &str) -> Option<[u8; 8]> {
+    let name: Cow<'_, str> = serde_json::from_str(raw).ok()?;
+    let digest = Sha256::digest(name.as_bytes());
+    digest.first_chunk().copied()
 }
 
 /// The name that a target has in the configuration.

@@ -1,19 +1,20 @@
 //! What a closed account leaves behind: money and tokens, metrics, lessons, a line in the log.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    Outcome,
+    Outcome, UNKNOWN,
     account::{Account, millis},
+    figures::{Asked, Figures},
+    ledger::Row,
 };
-use crate::{
-    money::Usd,
-    route::{Candidate, cost},
-    usage::Usage,
-};
+use crate::{config::Backend, route::Candidate, usage::Usage};
 
 /// The label of callers without a key.
 pub(super) const NO_KEY: &str = "none";
@@ -25,29 +26,43 @@ const MAX_ASKED: usize = 128;
 /// Characters of a reason that are logged.
 const MAX_DETAIL: usize = 512;
 
+/// How the call under way came to its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    /// The label of the result.
+    pub(super) result: &'static str,
+    /// What the backend answered.
+    pub(super) status: Option<u16>,
+    /// Is it to be taken that the backend bills it, even if nothing came?
+    pub(super) billed: bool,
+}
+
 impl Account {
-    /// Books what was used: as reported, or else estimated from what was delivered.
-    pub(super) fn bill(&mut self) {
+    /// Books the call under way: its metrics, and its row in the ledger. Both say the same.
+    pub(super) fn book(&mut self, ended: Ended) {
         let Some((candidate, backend)) = self.backend() else {
             return;
         };
         let (name, key) = (&*backend.name, self.key.as_deref().unwrap_or(NO_KEY));
         let metrics = &self.metrics;
-        let usage = self.usage.unwrap_or_else(|| {
-            metrics.estimated.with_label_values(&[name]).inc();
-            let output = self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN);
-            Usage {
-                input: candidate.prompt_tokens,
-                output,
-                ..Usage::default()
+        metrics
+            .attempts
+            .with_label_values(&[name, ended.result])
+            .inc();
+        let figures = match (&self.figures, self.first_event) {
+            (Some(reported), _) => reported.clone(),
+            (None, None) if !ended.billed => Figures::unused(Timestamp::now()),
+            (None, _) => {
+                let usage = Usage {
+                    input: candidate.prompt_tokens,
+                    output: self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN),
+                    ..Usage::default()
+                };
+                metrics.estimated.with_label_values(&[name]).inc();
+                Figures::estimated(&self.asks_price(backend), usage)
             }
-        });
-        let cost = if self.usage.is_some() {
-            self.cost
-        } else {
-            self.price(&usage, cost::STANDARD)
         };
-        for (kind, tokens) in by_type(&usage)
+        for (kind, tokens) in by_type(&figures.usage)
             .into_iter()
             .filter(|(_, tokens)| *tokens > 0)
         {
@@ -56,24 +71,64 @@ impl Account {
                 .with_label_values(&[name, key, kind])
                 .inc_by(tokens);
         }
-        match cost.map(|cost| u64::try_from(cost.pico())) {
+        match figures.cost.map(|cost| u64::try_from(cost.pico())) {
             Some(Ok(pico)) => metrics.cost.with_label_values(&[name, key]).inc_by(pico),
             Some(Err(_)) | None => metrics.unpriced.with_label_values(&[name]).inc(),
         }
-        if self.inconsistent {
+        if figures.inconsistent {
             metrics.inconsistent.with_label_values(&[name]).inc();
         }
-        if let Some(usage) = self.usage {
-            self.learn(&candidate, &usage);
+        if let Some(ledger) = &self.opening.ledger {
+            ledger.record(self.row(&candidate, backend, &figures, ended));
         }
-        self.cost = cost;
+        self.figures = Some(figures);
+    }
+
+    fn row(
+        &self,
+        candidate: &Candidate,
+        backend: &Backend,
+        figures: &Figures,
+        ended: Ended,
+    ) -> Row {
+        let model = self.means.config.models.get(candidate.model);
+        let began = self.began.unwrap_or(self.opening.started);
+        Row {
+            request_id: Arc::clone(&self.opening.request_id),
+            attempt: self.attempts,
+            completed_ms: figures.at.as_millisecond(),
+            key: self.key.clone(),
+            tags: self.tags.clone(),
+            user: self.user,
+            endpoint: self.opening.endpoint.as_str(),
+            route: self.route.clone(),
+            model: model.map_or_else(|| UNKNOWN.into(), |model| Arc::clone(&model.name)),
+            backend: Arc::clone(&backend.name),
+            card: figures.card.clone(),
+            usage: figures.usage,
+            tier: figures.tier,
+            cost: figures.cost,
+            basis: figures.basis,
+            list_cost: figures.listed,
+            reported_cost: figures.reported,
+            raw_usage: figures.raw.clone(),
+            latency_ms: millis(began.elapsed()),
+            first_token_ms: self
+                .first_event
+                .map(|moment| millis(moment.saturating_duration_since(began))),
+            status: ended.status,
+            outcome: ended.result,
+        }
     }
 
     /// Tokens that the request used, as far as they are known: reported, or estimated from what was
     /// delivered.
     pub(super) fn used_tokens(&self) -> u64 {
-        match (self.usage, self.first_event, self.serving) {
-            (Some(usage), _, _) => usage.prompt_total().saturating_add(usage.output_total()),
+        match (&self.figures, self.first_event, self.serving) {
+            (Some(figures), _, _) => {
+                let usage = &figures.usage;
+                usage.prompt_total().saturating_add(usage.output_total())
+            }
             (None, Some(_), Some(candidate)) => {
                 let output = self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN);
                 candidate.prompt_tokens.saturating_add(output)
@@ -83,7 +138,11 @@ impl Account {
     }
 
     /// What a reported usage teaches.
-    fn learn(&self, candidate: &Candidate, usage: &Usage) {
+    pub(super) fn learn(&self) {
+        let (Some(candidate), Some(figures)) = (&self.serving, &self.figures) else {
+            return;
+        };
+        let usage = &figures.usage;
         if let Some(live) = self.means.live.get(candidate.backend) {
             live.learned
                 .observe_prompt(self.estimated_prompt, usage.prompt_total());
@@ -110,10 +169,11 @@ impl Account {
             .duration
             .with_label_values(&[endpoint, backend])
             .observe(seconds);
-        if let (true, Some(first), Some(usage)) =
-            (self.stream && self.complete, self.first_event, self.usage)
+        let reported = self.figures.as_ref().filter(|figures| !figures.estimated);
+        if let (true, Some(first), Some(figures)) =
+            (self.stream && self.complete, self.first_event, reported)
         {
-            let intervals = u32::try_from(usage.output_total())
+            let intervals = u32::try_from(figures.usage.output_total())
                 .unwrap_or(u32::MAX)
                 .saturating_sub(1);
             if intervals > 0 {
@@ -127,12 +187,13 @@ impl Account {
     }
 
     pub(super) fn log(&self, status: u16, outcome: Outcome, detail: &str) {
-        let usage = self.usage.unwrap_or_default();
+        let figures = self.figures.as_ref();
+        let usage = figures.map(|figures| figures.usage).unwrap_or_default();
         let since =
             |moment: Instant| millis(moment.saturating_duration_since(self.opening.started));
         tracing::info!(
             target: "tollgate::access",
-            request_id = self.opening.request_id,
+            request_id = &*self.opening.request_id,
             endpoint = self.opening.endpoint.as_str(),
             key = self.key.as_deref().unwrap_or(NO_KEY),
             asked = %Shown(&self.asked, MAX_ASKED),
@@ -147,17 +208,22 @@ impl Account {
             prompt_tokens = usage.prompt_total(),
             output_tokens = usage.output_total(),
             estimated_prompt_tokens = self.estimated_prompt,
-            cost_usd = self.cost.map(|cost| cost.to_string()),
+            cost_usd = figures.and_then(|figures| figures.cost).map(|cost| cost.to_string()),
+            cost_basis = figures.map(|figures| figures.basis.as_str()),
             first_token_ms = self.first_event.map(since),
             duration_ms = self.elapsed_ms(),
             "request"
         );
     }
 
-    pub(super) fn price(&self, usage: &Usage, tier: &str) -> Option<Usd> {
-        let (_, backend) = self.backend()?;
-        let asked = cost::asked_at(Timestamp::now(), tier, self.reasoning);
-        cost::of(&self.means.config, backend, usage, &asked)
+    /// What a price of the call under way depends on, beside its usage.
+    pub(super) fn asks_price<'a>(&'a self, backend: &'a Backend) -> Asked<'a> {
+        Asked {
+            config: &self.means.config,
+            backend,
+            at: Timestamp::now(),
+            reasoning: self.reasoning,
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl Account {
         };
         decisions.keep(Decision {
             at: Timestamp::now(),
-            request_id: self.opening.request_id.clone(),
+            request_id: self.opening.request_id.to_string(),
             key: self.key.clone(),
             route: self.route.clone(),
             model: self.draft.model.clone(),
@@ -80,7 +80,7 @@ impl Account {
             config: Arc::clone(&self.means.config),
             thought,
             attempts: self.attempts,
-            cost: self.cost,
+            cost: self.figures.as_ref().and_then(|figures| figures.cost),
             outcome: outcome.as_str(),
             status,
         });

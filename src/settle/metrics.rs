@@ -2,7 +2,7 @@
 //! and words of this program, never what a client sent.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
     core::{Collector, Desc},
     proto::{self, MetricFamily},
@@ -72,6 +72,9 @@ pub struct Metrics {
     pub breaker_state: IntGaugeVec,
     /// result
     pub reloads: IntCounterVec,
+    pub ledger_pending: IntGauge,
+    pub ledger_written: IntCounter,
+    pub ledger_lost: IntCounter,
 }
 
 /// A counter of pico-dollars that is shown in dollars: the sum is exact, and a float is made of it
@@ -165,6 +168,9 @@ impl Metrics {
             backend_up: to.gauge("backend_up", "1 if the backend is asked, 0 if it is left alone.", &["backend"])?,
             breaker_state: to.gauge("breaker_state", "0 while the backend is asked, 1 while one call tries it, 2 while it is left alone.", &["backend"])?,
             reloads: to.counter("config_reloads_total", "Times that the configuration was read again.", &["result"])?,
+            ledger_pending: to.level("ledger_pending_rows", "Rows that are settled and not in the ledger yet.")?,
+            ledger_written: to.plain("ledger_written_total", "Rows that were written to the ledger.")?,
+            ledger_lost: to.plain("ledger_lost_total", "Rows that found room neither in the ledger nor beside it.")?,
             registry,
         })
     }
@@ -206,6 +212,12 @@ impl Families<'_> {
         let counter = IntCounter::new(name, help)?;
         self.0.register(Box::new(counter.clone()))?;
         Ok(counter)
+    }
+
+    fn level(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let level = IntGauge::new(name, help)?;
+        self.0.register(Box::new(level.clone()))?;
+        Ok(level)
     }
 
     fn gauge(

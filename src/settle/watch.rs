@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::account::Account;
+use super::{account::Account, book::Ended, figures::Figures};
 use crate::{
     admit::limits::Denied,
     call::{
@@ -24,6 +24,7 @@ impl Watch for Account {
         self.serving = Some(*candidate);
         self.began_ms = self.means.now_ms();
         self.inflight = true;
+        self.began = Some(Instant::now());
         self.metrics
             .inflight
             .with_label_values(&[self.backend_name()])
@@ -33,17 +34,19 @@ impl Watch for Account {
 
     fn failed(&mut self, _: &Candidate, failure: &Failure) {
         self.resume();
-        self.leave();
         let now = self.now_ms();
         self.holds.settle_call(0, now);
+        if self.inflight {
+            self.leave();
+            self.book(Ended {
+                result: failure.result(),
+                status: failure.status.map(|status| status.as_u16()),
+                billed: failure.may_be_billed(),
+            });
+        }
         // nothing of it was delivered, so nothing of it belongs to the answer
-        (self.usage, self.cost, self.output_bytes) = (None, None, 0);
-        (self.first_event, self.inconsistent) = (None, false);
+        (self.figures, self.first_event, self.output_bytes) = (None, None, 0);
         let name = self.backend_name();
-        self.metrics
-            .attempts
-            .with_label_values(&[name, failure.result()])
-            .inc();
         let miss = match failure.class {
             Class::Incapable(cap) => Some(cap.as_str()),
             Class::ContextTooLong => Some("context"),
@@ -56,7 +59,7 @@ impl Watch for Account {
                 .inc();
         }
         tracing::warn!(
-            request_id = self.opening.request_id,
+            request_id = &*self.opening.request_id,
             backend = name,
             attempt = self.attempts,
             result = failure.result(),
@@ -103,29 +106,28 @@ impl Watch for Account {
 
     fn usage(&mut self, raw: &str, service_tier: Option<&str>) -> String {
         let config: &Config = &self.means.config;
-        let provider = self
+        let found = self
             .backend()
-            .and_then(|(_, backend)| config.providers.get(backend.provider));
-        let Some(provider) = provider else {
+            .and_then(|(_, backend)| Some((backend, config.providers.get(backend.provider)?)));
+        let Some((backend, provider)) = found else {
             return call::as_json(None);
         };
         let reading = usage::read(provider.adapter, raw);
         if reading.usage.prompt_total() == 0
             && reading.usage.output_total() == 0
-            && self.usage.is_some()
+            && let Some(figures) = &self.figures
         {
             // xAI sends an empty one after the real one
-            return call::as_json(self.cost);
+            return call::as_json(figures.cost);
         }
         let served = service_tier
             .map(|tier| tier.trim_matches('"'))
             .and_then(usage::tier);
         let tier = reading.service_tier.or(served).unwrap_or(cost::STANDARD);
-        let price = self.price(&reading.usage, tier);
-        self.usage = Some(reading.usage);
-        self.inconsistent = !reading.flags.is_empty();
-        self.cost = price;
-        call::as_json(price)
+        let figures = Figures::reported(&self.asks_price(backend), &reading, tier, raw);
+        let cost = figures.cost;
+        self.figures = Some(figures);
+        call::as_json(cost)
     }
 
     fn complete(&mut self) {

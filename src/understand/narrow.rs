@@ -4,7 +4,10 @@
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use crate::wire::json::{Object, ObjectError};
+use crate::{
+    config::{Tags, tags::TagError},
+    wire::json::{Object, ObjectError},
+};
 
 /// Candidates that one request may name.
 const MAX_NAMES: usize = 64;
@@ -18,6 +21,8 @@ pub struct Narrow {
     pub models: Option<Vec<String>>,
     /// Only providers in these regions.
     pub regions: Option<Vec<String>>,
+    /// What its spend is told apart by; narrows nothing.
+    pub tags: Option<Tags>,
 }
 
 /// Why the narrowing of a request can't be followed.
@@ -36,6 +41,8 @@ pub enum NarrowError {
         name: &'static str,
         expected: &'static str,
     },
+    #[error("`{name}`: {error}")]
+    Tags { name: &'static str, error: TagError },
     #[error("`{name}` is not supported yet")]
     NotYet { name: &'static str },
     #[error("`{header}` and `tollgate.{member}` are both given and differ; send one of them")]
@@ -60,13 +67,14 @@ const HEADERS: [&str; 5] = [
     "x-tollgate-max-cost",
     "x-tollgate-objective",
     "x-tollgate-regions",
-    "x-tollgate-tags",
+    TAGS,
 ];
+/// May stand several times, like any header that is a list.
+const TAGS: &str = "x-tollgate-tags";
 /// Spellings, as header and as member, of what a later version will follow.
-const NOT_YET: [(&str, &str); 3] = [
+const NOT_YET: [(&str, &str); 2] = [
     ("x-tollgate-max-cost", "max_cost"),
     ("x-tollgate-objective", "objective"),
-    ("x-tollgate-tags", "tags"),
 ];
 
 impl NarrowError {
@@ -74,7 +82,7 @@ impl NarrowError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Object(_) | Self::Value { .. } => "invalid_type",
+            Self::Object(_) | Self::Value { .. } | Self::Tags { .. } => "invalid_type",
             Self::Duplicate(_) => "invalid_json",
             Self::Unknown { .. } | Self::UnknownHeader { .. } => "unknown_parameter",
             Self::NotYet { .. } => "unsupported_parameter",
@@ -106,6 +114,7 @@ impl Narrow {
                 in_body.regions,
                 ("x-tollgate-regions", "regions"),
             )?,
+            tags: same(in_headers.tags, in_body.tags, (TAGS, "tags"))?,
         })
     }
 
@@ -122,6 +131,7 @@ impl Narrow {
                     narrow.regions =
                         Some(names(text.split(',').map(str::trim), "x-tollgate-regions")?);
                 }
+                TAGS => narrow.tags = Some(tags_of_header(headers)?),
                 other => return Err(refuse_header(other)),
             }
         }
@@ -142,6 +152,7 @@ impl Narrow {
                 "min_quality" => narrow.min_quality = Some(quality(&plain(&value))?),
                 "models" => narrow.models = Some(list(&value, "tollgate.models")?),
                 "regions" => narrow.regions = Some(list(&value, "tollgate.regions")?),
+                "tags" => narrow.tags = Some(tags_of_object(&object)?),
                 other => {
                     return Err(match NOT_YET.iter().find(|(_, member)| *member == other) {
                         Some((_, name)) => NarrowError::NotYet { name },
@@ -152,6 +163,40 @@ impl Narrow {
         }
         Ok(narrow)
     }
+}
+
+fn tags_of_header(headers: &HeaderMap) -> Result<Tags, NarrowError> {
+    let lines = headers.get_all(TAGS).iter();
+    let lines: Vec<_> = lines
+        .map(|line| line.to_str().unwrap_or_default())
+        .collect();
+    let wrong = |error| NarrowError::Tags { name: TAGS, error };
+    Tags::from_header(&lines.join(",")).map_err(wrong)
+}
+
+/// The member `tags` of the object `tollgate`.
+fn tags_of_object(tollgate: &Object) -> Result<Tags, NarrowError> {
+    let name = "tollgate.tags";
+    let raw = tollgate.get("tags").unwrap_or_default().to_owned();
+    let tags = Object::parse(raw.into()).map_err(|error| match error {
+        ObjectError::Duplicate(key) => NarrowError::Duplicate(format!("tags.{key}")),
+        ObjectError::Syntax(_) => NarrowError::Value {
+            name,
+            expected: "an object of texts",
+        },
+    })?;
+    let texts = tags
+        .iter()
+        .map(|(tag, raw)| match serde_json::from_str::<String>(raw) {
+            Ok(text) => Ok((tag, text)),
+            Err(_) => Err(NarrowError::Value {
+                name,
+                expected: "an object of texts",
+            }),
+        });
+    let texts: Vec<(&str, String)> = texts.collect::<Result<_, _>>()?;
+    let pairs = texts.iter().map(|(tag, text)| (*tag, text.as_str()));
+    Tags::of(pairs).map_err(|error| NarrowError::Tags { name, error })
 }
 
 fn refuse_header(name: &str) -> NarrowError {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Tags;
 
 fn ask(body: &str) -> Result<Ask, AskError> {
     read(
@@ -194,6 +195,7 @@ fn narrowing_is_read_from_header_and_body_and_taken_out_of_the_body() {
         min_quality: Some(7000),
         models: Some(vec!["a".into(), "b".into()]),
         regions: Some(vec!["eu".into()]),
+        tags: None,
     };
     assert_eq!(ask.narrow, want);
     assert_eq!(ask.body.get("tollgate"), None);
@@ -220,6 +222,20 @@ fn header_and_body_may_agree_but_not_differ() {
 }
 
 #[test]
+fn tags_are_read_from_header_and_body_and_must_agree() {
+    let tags = |pairs: &[(&str, &str)]| Tags::of(pairs.iter().copied()).unwrap();
+    let member = r#","tollgate":{"tags":{"run":"7","feature":"chat"}}"#;
+    let want = Some(tags(&[("feature", "chat"), ("run", "7")]));
+    assert_eq!(with(member).unwrap().narrow.tags, want);
+    let both = header("x-tollgate-tags", "feature=chat, run=7", member);
+    assert_eq!(both.unwrap().narrow.tags, want);
+    let error = header("x-tollgate-tags", "run=7", member).unwrap_err();
+    assert!(error.to_string().contains("differ"), "{error}");
+    let empty = with(r#","tollgate":{"tags":{}}"#).unwrap();
+    assert_eq!(empty.narrow.tags, Some(tags(&[])));
+}
+
+#[test]
 fn unknown_and_future_narrowing_is_refused_by_name() {
     for (members, says) in [
         (
@@ -227,8 +243,16 @@ fn unknown_and_future_narrowing_is_refused_by_name() {
             "unknown member `tollgate.min_qualty`",
         ),
         (
-            r#","tollgate":{"tags":{"a":"b"}}"#,
-            "`tags` is not supported yet",
+            r#","tollgate":{"tags":{"a":1}}"#,
+            "`tollgate.tags` must be an object of texts",
+        ),
+        (
+            r#","tollgate":{"tags":{"a":"b","a":"c"}}"#,
+            "duplicate key `tollgate.tags.a`",
+        ),
+        (
+            r#","tollgate":{"tags":{"":"b"}}"#,
+            "`tollgate.tags`: the name of a tag",
         ),
         (
             r#","tollgate":{"max_cost":"1"}"#,
@@ -248,6 +272,10 @@ fn unknown_and_future_narrowing_is_refused_by_name() {
     }
     for (name, says) in [
         ("x-tollgate-objective", "not supported yet"),
+        (
+            "x-tollgate-tags",
+            "tags are written as `name=value,name=value`",
+        ),
         (
             "x-tollgate-whatever",
             "unknown header `x-tollgate-whatever`",

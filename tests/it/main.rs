@@ -20,6 +20,7 @@ mod errors;
 mod failures;
 mod hostile;
 mod large;
+mod ledger;
 mod limits;
 mod metrics;
 mod models;

@@ -4,7 +4,10 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::{accept::respond, config::Mistakes, error::Public, reload::ReloadError};
+use crate::{
+    accept::respond, config::Mistakes, error::Public, reload::ReloadError,
+    store::report::AskedError,
+};
 
 /// Why the operator gets no answer.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +18,12 @@ pub(super) enum Refusal {
     Query(&'static str),
     #[error("there is no backend `{0}`; `GET /admin/v1/backends` lists them")]
     UnknownBackend(String),
+    #[error("the query can't be understood: {0}")]
+    Asked(#[from] AskedError),
+    #[error("no ledger is kept: `store.ledger` is `none`, or its folder can't be written in")]
+    NoLedger,
+    #[error("the ledger can't be read now")]
+    Unreadable,
     #[error(transparent)]
     Reload(#[from] ReloadError),
 }
@@ -53,6 +62,17 @@ impl Refusal {
                 StatusCode::BAD_REQUEST,
                 "invalid_request_error",
                 "unknown_parameter",
+            ),
+            Self::Asked(_) => (
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                "invalid_query",
+            ),
+            Self::NoLedger => (StatusCode::NOT_FOUND, "invalid_request_error", "no_ledger"),
+            Self::Unreadable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "server_error",
+                "ledger_unavailable",
             ),
             Self::UnknownBackend(_) => (
                 StatusCode::NOT_FOUND,

@@ -10,7 +10,7 @@ use crate::{
     caps::{Cap, Caps},
     catalog::{self, Card, Rates},
     config::{
-        Backend, Domain, Price, Provider, Quality,
+        Backend, Domain, Price, Provider, Quality, STATED,
         mistake::Path,
         raw::{self, Capability, Fraction},
     },
@@ -198,7 +198,7 @@ fn card(raw: &raw::Rates) -> Card {
         output_image: rate(raw.output_image),
         ..Rates::default()
     };
-    Card::flat(rates, "configuration")
+    Card::flat(rates, STATED)
 }
 
 fn same_facts(a: &Backend, b: &Backend) -> bool {

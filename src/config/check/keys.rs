@@ -1,12 +1,15 @@
 //! Keys of clients: only digests go on from here.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::{Findings, models::Models, server::limits};
-use crate::config::{Admin, Key, mistake::Path, pattern_matches, raw};
+use crate::config::{Admin, Key, Tags, mistake::Path, pattern_matches, raw};
 
 /// More keys than this belong in a store.
 const MAX_KEYS: usize = 10_000;
@@ -43,7 +46,9 @@ pub(super) fn check(
         if let Some(patterns) = &raw.models {
             warn_unmatched(patterns, models, &path.key("models"), findings);
         }
+        let tags = tags(raw.tags.as_ref(), &path.key("tags"), findings);
         checked.push(Key {
+            tags,
             id: raw.id.0.into(),
             sha256,
             models: raw
@@ -76,6 +81,21 @@ fn digest(raw: &raw::Key, path: &Path, findings: &mut Findings<'_>) -> Option<[u
         }
         (None, None) => {
             findings.mistake_with(path, "has no secret", "write `key` or `sha256`");
+            None
+        }
+    }
+}
+
+fn tags(
+    written: Option<&BTreeMap<String, raw::TagValue>>,
+    path: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Arc<Tags>> {
+    let pairs = written?.iter().map(|(name, value)| (&**name, &*value.0));
+    match Tags::of(pairs) {
+        Ok(tags) => (!tags.is_empty()).then(|| Arc::new(tags)),
+        Err(error) => {
+            findings.mistake(path, error.to_string());
             None
         }
     }

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::Findings;
 use crate::config::{
-    Admin, Auth, Breaker, Key, Limits, Retries, Server,
+    Admin, Auth, Breaker, Key, Ledger, Limits, OnFailure, Retries, Server, Store,
     mistake::Path,
     raw::{self, AuthKind, AuthMode, TimeSpan},
 };
@@ -80,6 +80,25 @@ pub(super) fn admin(raw: raw::Admin, server: &Server, findings: &mut Findings<'_
         );
     }
     admin
+}
+
+/// `store:` with its defaults.
+pub(super) fn store(raw: raw::Store, findings: &mut Findings<'_>) -> Store {
+    let default = Store::default();
+    let store = Store {
+        stated: raw.ledger.is_some(),
+        ledger: raw.ledger.map_or(default.ledger, |ledger| ledger.0),
+        on_failure: match raw.on_failure {
+            None => default.on_failure,
+            Some(raw::OnFailure::Serve) => OnFailure::Serve,
+            Some(raw::OnFailure::Refuse) => OnFailure::Refuse,
+        },
+    };
+    if store.ledger == Ledger::None && store.on_failure == OnFailure::Refuse {
+        let path = Path::root().key("store").key("on_failure");
+        findings.mistake(&path, "there is no ledger that could fail");
+    }
+    store
 }
 
 /// Who may call.

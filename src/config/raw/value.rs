@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Provider;
 use crate::{
-    config::text,
+    config::{Ledger, text},
     money::{Rate, Usd},
 };
 
@@ -66,6 +66,10 @@ written! {
     SecretText(SecretString), "secret-text", hidden("secret-text");
     /// A client's secret.
     ClientKey(SecretString), "client-key", hidden("client-key");
+    /// Where the ledger is kept.
+    LedgerText(Ledger), "ledger-address", text::ledger;
+    /// The value of a tag.
+    TagValue(String), "tag-value", checked("tag-value");
     /// A SHA-256 digest.
     DigestText([u8; 32]), "sha256-hex", text::sha256;
 }
@@ -176,6 +180,11 @@ pub(super) fn providers(generator: &mut SchemaGenerator) -> Schema {
 /// A mapping from names of headers.
 pub(super) fn headers(generator: &mut SchemaGenerator) -> Schema {
     mapping("header-name", &generator.subschema_for::<HeaderText>())
+}
+
+/// A mapping from names of tags.
+pub(super) fn tags(generator: &mut SchemaGenerator) -> Schema {
+    mapping("tag-name", &generator.subschema_for::<TagValue>())
 }
 
 fn mapping(key_format: &str, values: &Schema) -> Schema {

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::TextError;
-use crate::money::{MoneyError, Rate, Usd};
+use crate::{
+    config::{Ledger, tags},
+    money::{MoneyError, Rate, Usd},
+};
 
 /// The longest duration that makes sense anywhere: 30 days.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -199,6 +202,37 @@ pub fn sha256(text: &str) -> Result<[u8; 32], TextError> {
         *byte = pair.iter().fold(0, |byte, digit| byte << 4 | digit);
     }
     Ok(digest)
+}
+
+/// Reads where the ledger is kept: `none`, or `sqlite:` and a path.
+///
+/// # Errors
+/// Another kind, or no path.
+pub fn ledger(text: &str) -> Result<Ledger, TextError> {
+    let known = |kind: &str| text.split(':').next() == Some(kind);
+    if text == "none" {
+        return Ok(Ledger::None);
+    }
+    if known("postgres") || known("postgresql") {
+        return Err(TextError::NotYet);
+    }
+    let path = text.strip_prefix("sqlite:").ok_or(TextError::Ledger)?;
+    // `sqlite://path` is how others write it; `:memory:` and `?options` would be no ledger
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let is_file = !path.is_empty() && !path.ends_with('/') && !path.starts_with(':');
+    if is_file && !path.contains(['?', '\0']) {
+        Ok(Ledger::Sqlite(path.into()))
+    } else {
+        Err(TextError::Ledger)
+    }
+}
+
+pub(super) fn tag_name(text: &str) -> Result<(), TextError> {
+    tags::check_name(text).map_err(TextError::Tag)
+}
+
+pub(super) fn tag_value(text: &str) -> Result<(), TextError> {
+    tags::check_value(text).map_err(TextError::Tag)
 }
 
 pub(super) fn provider_name(text: &str) -> Result<(), TextError> {

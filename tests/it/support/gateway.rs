@@ -7,7 +7,10 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tollgate::{
     catalog,
-    config::load::{self, Environment, Overrides},
+    config::{
+        Ledger,
+        load::{self, Environment, Overrides},
+    },
     serve,
 };
 
@@ -44,9 +47,13 @@ impl Gateway {
         };
         let checked =
             load::from_str_with("it.yaml", yaml, &variables, catalog::builtin(), overrides);
-        let config = checked
+        let mut config = checked
             .unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"))
             .config;
+        // the default would be one file for all tests, in the repository
+        if !config.store.stated {
+            config.store.ledger = Ledger::None;
+        }
         let listeners = serve::Listeners::open(&config.server, &config.admin)
             .await
             .unwrap();

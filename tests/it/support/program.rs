@@ -49,10 +49,23 @@ fn written(yaml: &str) -> (TempDir, PathBuf) {
 impl Program {
     /// Starts on ports that the system picks and waits until it listens.
     pub(crate) async fn start(yaml: &str) -> Self {
-        let (folder, file) = written(yaml);
+        Self::start_in(written(yaml).0).await
+    }
+
+    /// Starts once more in the folder of one that has ended.
+    pub(crate) async fn start_again(mut self) -> Self {
+        self.child.wait().unwrap();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Self::start_in(folder).await
+    }
+
+    async fn start_in(folder: TempDir) -> Self {
+        let file = folder.path().join("tollgate.yaml");
         let log = File::create(folder.path().join("log")).unwrap();
         let mut command = command();
         command
+            // where the ledger stands, unless it is written otherwise
+            .current_dir(folder.path())
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--admin-listen", "127.0.0.1:0", "--log-format", "json"])
             .arg("--config")
@@ -78,6 +91,11 @@ impl Program {
         program.client = address("clients");
         program.admin = address("admin");
         program
+    }
+
+    /// A file of the folder that it runs in.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Everything on standard error.

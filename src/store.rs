@@ -1,0 +1,234 @@
+//! The store: keeps one row for each call to a backend, and reads back what was spent.
+//!
+//! Rows come from settled accounts and are written by a thread of their own, in batches, so that no
+//! request ever waits for a disk. While the database can't be written they wait in a bounded file
+//! beside it; what fits nowhere is counted and said. `docs/ledger.md` has what is promised.
+
+mod read;
+mod record;
+pub mod report;
+mod schema;
+mod spill;
+mod writer;
+
+use std::{
+    fs::Metadata,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+pub use self::{
+    read::{Dimension, Line, Page, Question, ReadError, spend},
+    schema::OpenError,
+};
+use self::{
+    spill::Spill,
+    writer::{Message, Writer},
+};
+use crate::{
+    config::OnFailure,
+    settle::{
+        ledger::{Row, Sink},
+        metrics::Metrics,
+    },
+};
+
+/// Rows that may wait for the thread that writes them: at 5,000 requests a second, 13 seconds.
+const QUEUE: usize = 65_536;
+/// How long locks of others are waited for at the start, when nobody waits for an answer yet.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+/// Lost rows are said at most this often.
+const SAID_EVERY_MS: u64 = 10_000;
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the thread that writes the ledger can't be started: {0}")]
+    Thread(std::io::Error),
+}
+
+impl StoreError {
+    /// Is it only that nothing can be written at that place?
+    #[must_use]
+    pub fn is_no_place(&self) -> bool {
+        matches!(self, Self::Open(error) if error.is_no_place())
+    }
+}
+
+/// The ledger of a running gateway.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    rows: SyncSender<Message>,
+    board: Arc<Board>,
+    on_failure: OnFailure,
+}
+
+impl Store {
+    /// Opens the ledger, makes it if there is none, and starts to write. A database that is locked
+    /// or whose disk is full is no hindrance: it is tried again and again.
+    ///
+    /// # Errors
+    /// If the file can't be a ledger, a newer program made it, or nothing can be made there.
+    pub fn open(
+        path: &Path,
+        on_failure: OnFailure,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        let board = Arc::new(Board::new(metrics));
+        let spill = Spill::new(spill::path_of(path), spill::MOST_BYTES);
+        let mut writer = Writer::new(path.to_owned(), spill, Arc::clone(&board));
+        writer.start(START_PATIENCE)?;
+        let (rows, receiver) = sync_channel(QUEUE);
+        std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || writer.run(&receiver))
+            .map_err(StoreError::Thread)?;
+        Ok(Self {
+            path: path.to_owned(),
+            rows,
+            board,
+            on_failure,
+        })
+    }
+
+    /// The file of the ledger.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what is there and ends; waits for it at most so long.
+    pub async fn stop(&self, patience: Duration) {
+        let end = async {
+            let (done, written) = oneshot::channel();
+            let mut message = Message::Stop(done);
+            while let Err(TrySendError::Full(back)) = self.rows.try_send(message) {
+                message = back;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // an error means that the thread has ended already
+            drop(written.await);
+        };
+        if tokio::time::timeout(patience, end).await.is_err() {
+            let pending = self.board.metrics.ledger_pending.get();
+            tracing::error!(pending, "the ledger could not be written in time");
+        }
+    }
+}
+
+impl Sink for Store {
+    fn record(&self, row: Row) {
+        self.board.accepted(1);
+        if self.board.is_closed() {
+            return self.board.lost(1, "the ledger is closed");
+        }
+        match self.rows.try_send(Message::Row(Box::new(row))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.board.lost(1, "the queue is full"),
+            Err(TrySendError::Disconnected(_)) => {
+                self.board.close();
+                self.board
+                    .lost(1, "the thread that writes the ledger has ended");
+            }
+        }
+    }
+
+    fn accepts(&self) -> bool {
+        self.on_failure == OnFailure::Serve || self.board.is_healthy()
+    }
+}
+
+/// What is known of the ledger on both sides of the queue.
+#[derive(Debug)]
+struct Board {
+    metrics: Arc<Metrics>,
+    healthy: AtomicBool,
+    /// No row is taken any more.
+    closed: AtomicBool,
+    began: Instant,
+    /// When lost rows may be said again, in milliseconds since `began`.
+    silent_until: AtomicU64,
+}
+
+impl Board {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            // so that the first failure is a turn, and is said
+            healthy: AtomicBool::new(true),
+            closed: AtomicBool::new(false),
+            began: Instant::now(),
+            silent_until: AtomicU64::new(0),
+        }
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.healthy.load(Relaxed) && !self.is_closed()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Relaxed);
+    }
+
+    /// The database can be written, or can't; was it otherwise before?
+    fn turn(&self, healthy: bool) -> bool {
+        self.healthy.swap(healthy, Relaxed) != healthy
+    }
+
+    /// Rows wait from now on.
+    fn accepted(&self, rows: u64) {
+        self.metrics.ledger_pending.add(signed(rows));
+    }
+
+    /// Rows are in the database; some of them were there before.
+    fn settled(&self, rows: u64, new: u64) {
+        self.metrics.ledger_pending.sub(signed(rows));
+        self.metrics.ledger_written.inc_by(new);
+    }
+
+    /// Rows are gone.
+    fn lost(&self, rows: u64, why: &str) {
+        self.metrics.ledger_pending.sub(signed(rows));
+        self.metrics.ledger_lost.inc_by(rows);
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let until = self.silent_until.load(Relaxed);
+        let say = |until| {
+            let next = now.saturating_add(SAID_EVERY_MS);
+            self.silent_until
+                .compare_exchange(until, next, Relaxed, Relaxed)
+                .is_ok()
+        };
+        if now >= until && say(until) {
+            let total = self.metrics.ledger_lost.get();
+            tracing::error!(rows, total, why, "rows of the ledger are lost");
+        }
+    }
+}
+
+fn signed(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// Is an open file still the one that a path leads to?
+fn is_still_at(open: &Metadata, path: &Path) -> bool {
+    let at = std::fs::metadata(path);
+    at.is_ok_and(|at| (at.dev(), at.ino()) == (open.dev(), open.ino()))
+}
+
+#[cfg(test)]
+mod tests;

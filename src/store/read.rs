@@ -1,0 +1,207 @@
+//! Reads sums of the ledger through a connection of its own, which can change nothing.
+//!
+//! The writer is never waited for and never waits: readers see the rows that were committed before
+//! they began. Sums are whole numbers; money is added up in two parts, so that no sum of amounts is
+//! too large for the database.
+
+use std::{borrow::Cow, path::Path};
+
+use rusqlite::{Connection, Row, ToSql, params_from_iter};
+
+use super::schema::{self, OpenError};
+use crate::money::Total;
+
+/// Types of tokens, as in the metric.
+pub(super) const TOKEN_TYPES: [&str; 7] = [
+    "input",
+    "cache_read",
+    "cache_write",
+    "output",
+    "reasoning",
+    "audio_in",
+    "audio_out",
+];
+/// The columns that each type adds up.
+const TOKEN_COLUMNS: [&str; 7] = [
+    "input + input_image",
+    "cache_read + cache_read_audio",
+    "cache_write + cache_write_1h",
+    "output + output_image",
+    "reasoning",
+    "input_audio",
+    "output_audio",
+];
+/// Amounts are cut here for adding up.
+const MILLION: i64 = 1_000_000;
+
+/// What spend is told apart by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dimension {
+    Key,
+    Model,
+    Provider,
+    Backend,
+    Route,
+    /// In UTC.
+    Day,
+    Tag(String),
+}
+
+/// What is to be added up.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    pub by: Vec<Dimension>,
+    /// Milliseconds since 1970, included.
+    pub since_ms: Option<i64>,
+    /// Milliseconds since 1970, not included.
+    pub until_ms: Option<i64>,
+    /// Lines to leave out at the beginning.
+    pub skip: u64,
+    /// The most lines that are wanted; `None`: all.
+    pub most: Option<u64>,
+}
+
+/// The sums of one group of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The values of the dimensions.
+    pub by: Vec<Option<String>>,
+    pub requests: u64,
+    pub attempts: u64,
+    /// In the order of [`TOKEN_TYPES`].
+    pub tokens: [u64; 7],
+    pub cost: Total,
+    /// Calls that no price applied to: they are not in `cost`.
+    pub unpriced: u64,
+}
+
+/// Lines, and whether there are more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    pub lines: Vec<Line>,
+    pub more: bool,
+}
+
+/// Why nothing can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the ledger can't be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl Dimension {
+    /// The name in questions and answers.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        match self {
+            Self::Key => "key".into(),
+            Self::Model => "model".into(),
+            Self::Provider => "provider".into(),
+            Self::Backend => "backend".into(),
+            Self::Route => "route".into(),
+            Self::Day => "day".into(),
+            Self::Tag(name) => format!("tag:{name}").into(),
+        }
+    }
+
+    /// The SQL of its value; `?` stands for the name of a tag.
+    fn sql(&self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Model => "model",
+            // names of providers hold no slash
+            Self::Provider => "substr(backend, 1, instr(backend, '/') - 1)",
+            Self::Backend => "backend",
+            Self::Route => "route",
+            Self::Day => "date(completed_ms / 1000, 'unixepoch')",
+            Self::Tag(_) => "(SELECT value FROM json_each(attempts.tags) WHERE key = ?)",
+        }
+    }
+}
+
+/// Adds up what a ledger holds: by day in the order of days, else what cost most comes first.
+///
+/// # Errors
+/// If there is no ledger at that path, or it can't be read.
+pub fn spend(path: &Path, question: &Question) -> Result<Page, ReadError> {
+    let db = schema::open_to_read(path)?;
+    Ok(add_up(&db, question)?)
+}
+
+fn add_up(db: &Connection, question: &Question) -> rusqlite::Result<Page> {
+    let since = question.since_ms.unwrap_or(i64::MIN);
+    let until = question.until_ms.unwrap_or(i64::MAX);
+    // one more than wanted tells whether there are more
+    let most = question
+        .most
+        .map_or(-1, |most| signed(most).saturating_add(1));
+    let skip = signed(question.skip);
+    let mut parameters: Vec<&dyn ToSql> = Vec::new();
+    for dimension in &question.by {
+        if let Dimension::Tag(name) = dimension {
+            parameters.push(name);
+        }
+    }
+    parameters.extend([&since as &dyn ToSql, &until, &most, &skip]);
+    let mut statement = db.prepare(&sql(&question.by))?;
+    let width = question.by.len();
+    let lines = statement.query_map(params_from_iter(parameters), |row| line(row, width))?;
+    let mut lines: Vec<Line> = lines.collect::<rusqlite::Result<_>>()?;
+    let wanted = question
+        .most
+        .and_then(|most| usize::try_from(most).ok())
+        .unwrap_or(usize::MAX);
+    let more = lines.len() > wanted;
+    lines.truncate(wanted);
+    Ok(Page { lines, more })
+}
+
+fn sql(by: &[Dimension]) -> String {
+    let mut columns: Vec<String> = by.iter().map(|d| d.sql().to_owned()).collect();
+    columns.push("count(DISTINCT request_id)".into());
+    columns.push("count(*)".into());
+    columns.extend(TOKEN_COLUMNS.map(|tokens| format!("coalesce(sum({tokens}), 0)")));
+    columns.push(format!("coalesce(sum(cost / {MILLION}), 0)"));
+    columns.push(format!("coalesce(sum(cost % {MILLION}), 0)"));
+    columns.push("count(*) - count(cost)".into());
+    let places: Vec<String> = (1..=by.len()).map(|place| place.to_string()).collect();
+    let group = match places.as_slice() {
+        [] => String::new(),
+        places => format!("GROUP BY {} ", places.join(", ")),
+    };
+    let by_day = by.iter().position(|d| *d == Dimension::Day);
+    let first = by_day.map_or("total(cost) DESC".to_owned(), |at| (at + 1).to_string());
+    let order: Vec<String> = [first].into_iter().chain(places).collect();
+    format!(
+        "SELECT {} FROM attempts WHERE completed_ms >= ? AND completed_ms < ? \
+         {group}ORDER BY {} LIMIT ? OFFSET ?",
+        columns.join(", "),
+        order.join(", ")
+    )
+}
+
+fn line(row: &Row<'_>, width: usize) -> rusqlite::Result<Line> {
+    let count = |at: usize| row.get::<_, i64>(width + at).map(i64::unsigned_abs);
+    let mut tokens = [0; 7];
+    for (at, sum) in tokens.iter_mut().enumerate() {
+        *sum = count(2 + at)?;
+    }
+    let (millions, rest): (i64, i64) = (row.get(width + 9)?, row.get(width + 10)?);
+    let pico = i128::from(millions) * i128::from(MILLION) + i128::from(rest);
+    Ok(Line {
+        by: (0..width)
+            .map(|at| row.get(at))
+            .collect::<rusqlite::Result<_>>()?,
+        requests: count(0)?,
+        attempts: count(1)?,
+        tokens,
+        cost: Total::from_pico(pico),
+        unpriced: count(11)?,
+    })
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

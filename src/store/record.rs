@@ -1,0 +1,250 @@
+//! A row as the database takes it, and as a line of the spill file.
+//!
+//! One list of columns serves both, so they cannot disagree. A line names its columns, so that one
+//! which an older program wrote can be read after the tables have changed.
+
+use std::sync::LazyLock;
+
+use rusqlite::{ToSql, types::Value};
+use serde_json::{Map, Value as Json};
+
+use crate::{money::Usd, settle::ledger::Row, usage::Usage};
+
+/// Every column of `attempts`.
+pub(super) const COLUMNS: [&str; 38] = [
+    "request_id",
+    "attempt",
+    "completed_ms",
+    "key",
+    "tags",
+    "user",
+    "endpoint",
+    "route",
+    "model",
+    "backend",
+    "card",
+    "tier",
+    "input",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "input_audio",
+    "cache_read_audio",
+    "input_image",
+    "output",
+    "reasoning",
+    "output_audio",
+    "output_image",
+    "searches",
+    "requests",
+    "milliseconds",
+    "chars",
+    "images",
+    "pages",
+    "cost",
+    "basis",
+    "list_cost",
+    "reported_cost",
+    "raw_usage",
+    "latency_ms",
+    "first_token_ms",
+    "status",
+    "outcome",
+];
+/// The one that holds a number in place of a text that many rows share.
+const CARD: &str = "card";
+
+/// Keeps a row, unless it is there already.
+pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let value = |(index, column): (usize, &&str)| match *column {
+        CARD => format!("(SELECT id FROM cards WHERE source = ?{})", index + 1),
+        _ => format!("?{}", index + 1),
+    };
+    let values: Vec<String> = COLUMNS.iter().enumerate().map(value).collect();
+    format!(
+        "INSERT INTO attempts ({}) VALUES ({}) ON CONFLICT (request_id, attempt) DO NOTHING",
+        COLUMNS.join(", "),
+        values.join(", ")
+    )
+});
+
+/// The values of a row, in the order of [`COLUMNS`].
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Record(Vec<Value>);
+
+impl Record {
+    /// What to bind, in order.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &dyn ToSql> {
+        self.0.iter().map(|value| value as &dyn ToSql)
+    }
+
+    /// Where its price comes from.
+    pub(super) fn card(&self) -> Option<&str> {
+        let at = COLUMNS.iter().position(|column| *column == CARD)?;
+        match self.0.get(at)? {
+            Value::Text(source) => Some(source),
+            _ => None,
+        }
+    }
+
+    /// As one line of JSON, with its end.
+    pub(super) fn to_line(&self) -> String {
+        let members = COLUMNS.iter().zip(&self.0).filter_map(|(column, value)| {
+            let json = match value {
+                Value::Integer(number) => Json::from(*number),
+                Value::Text(text) => Json::from(text.as_str()),
+                Value::Null | Value::Real(_) | Value::Blob(_) => return None,
+            };
+            Some(((*column).to_owned(), json))
+        });
+        let mut line = Json::Object(members.collect()).to_string();
+        line.push('\n');
+        line
+    }
+
+    /// From such a line; `None`: it is none, or not a whole one.
+    pub(super) fn from_line(line: &[u8]) -> Option<Self> {
+        let members: Map<String, Json> = serde_json::from_slice(line).ok()?;
+        let value = |column: &&str| match members.get(*column) {
+            None | Some(Json::Null) => Some(Value::Null),
+            Some(Json::String(text)) => Some(Value::Text(text.clone())),
+            Some(Json::Number(number)) => number.as_i64().map(Value::Integer),
+            Some(Json::Bool(_) | Json::Array(_) | Json::Object(_)) => None,
+        };
+        let values = COLUMNS.iter().map(value);
+        values.collect::<Option<_>>().map(Self)
+    }
+}
+
+impl From<&Row> for Record {
+    fn from(row: &Row) -> Self {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let maybe = |text: Option<&str>| text.map_or(Value::Null, |t| Value::Text(t.to_owned()));
+        let money = |usd: Option<Usd>| usd.map_or(Value::Null, |usd| Value::Integer(usd.pico()));
+        let hex = |bytes: [u8; 8]| format!("{:016x}", u64::from_be_bytes(bytes));
+        let mut values = Vec::with_capacity(COLUMNS.len());
+        values.extend([
+            text(&row.request_id),
+            Value::Integer(row.attempt.into()),
+            Value::Integer(row.completed_ms),
+            maybe(row.key.as_deref()),
+            maybe(row.tags.as_deref()),
+            row.user.map_or(Value::Null, |user| Value::Text(hex(user))),
+            text(row.endpoint),
+            maybe(row.route.as_deref()),
+            text(&row.model),
+            text(&row.backend),
+            maybe(row.card.as_deref()),
+            text(row.tier),
+        ]);
+        values.extend(counts(&row.usage).map(whole));
+        values.extend([
+            money(row.cost),
+            text(row.basis.as_str()),
+            money(row.list_cost),
+            money(row.reported_cost),
+            maybe(row.raw_usage.as_deref()),
+            whole(row.latency_ms),
+            row.first_token_ms.map_or(Value::Null, whole),
+            row.status
+                .map_or(Value::Null, |status| Value::Integer(status.into())),
+            text(row.outcome),
+        ]);
+        Self(values)
+    }
+}
+
+/// The quantities in the order of their columns.
+fn counts(usage: &Usage) -> [u64; 17] {
+    [
+        usage.input,
+        usage.cache_read,
+        usage.cache_write,
+        usage.cache_write_1h,
+        usage.input_audio,
+        usage.cache_read_audio,
+        usage.input_image,
+        usage.output,
+        usage.reasoning,
+        usage.output_audio,
+        usage.output_image,
+        usage.searches,
+        usage.requests,
+        usage.milliseconds,
+        usage.chars,
+        usage.images,
+        usage.pages,
+    ]
+}
+
+/// SQLite's numbers have a sign; no count that is believed comes near the difference.
+fn whole(count: u64) -> Value {
+    Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::settle::ledger::Basis;
+
+    /// A row as an ordinary request leaves it.
+    pub(in crate::store) fn row(request: u64, attempt: u32) -> Row {
+        Row {
+            request_id: format!("req_{request:024x}").into(),
+            attempt,
+            completed_ms: 1_795_000_000_000 + i64::try_from(request).unwrap(),
+            key: Some("team-a".into()),
+            tags: Some(r#"{"feature":"chat","team":"a"}"#.into()),
+            user: Some([7; 8]),
+            endpoint: "chat_completions",
+            route: Some("auto".into()),
+            model: "qwen3-32b".into(),
+            backend: "deepinfra/Qwen/Qwen3-32B".into(),
+            card: Some("https://example.com/a/long/address/of/a/list/of/prices".into()),
+            usage: Usage {
+                input: 1_234,
+                output: 345,
+                reasoning: 99,
+                ..Usage::default()
+            },
+            tier: "standard",
+            cost: Some(Usd::from_pico(219_999_999)),
+            basis: Basis::Exact,
+            list_cost: Some(Usd::from_pico(219_999_999)),
+            reported_cost: None,
+            raw_usage: None,
+            latency_ms: 1_234,
+            first_token_ms: Some(99),
+            status: Some(200),
+            outcome: "ok",
+        }
+    }
+
+    #[test]
+    fn every_row_has_a_value_for_every_column() {
+        assert_eq!(Record::from(&row(1, 1)).0.len(), COLUMNS.len());
+    }
+
+    #[test]
+    fn a_line_says_what_the_row_says() {
+        let mut odd = row(2, 3);
+        odd.raw_usage = Some("{\"a\":\"\n\u{2028}\"}".into());
+        (odd.key, odd.cost, odd.status) = (None, None, None);
+        for row in [row(1, 1), odd] {
+            let record = Record::from(&row);
+            let line = record.to_line();
+            assert_eq!(line.matches('\n').count(), 1);
+            assert_eq!(Record::from_line(line.trim_end().as_bytes()), Some(record));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_whole_line_is_none() {
+        let line = Record::from(&row(1, 1)).to_line();
+        for cut in [0, 1, line.len() / 2, line.len() - 2] {
+            assert_eq!(Record::from_line(&line.as_bytes()[..cut]), None, "{cut}");
+        }
+        assert_eq!(Record::from_line(b"{\"attempt\":1.5}"), None);
+        assert_eq!(Record::from_line(b"[]"), None);
+    }
+}

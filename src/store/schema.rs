@@ -1,0 +1,289 @@
+//! The database file: how it is opened, and how an older one is brought up to date.
+//!
+//! Changes of the schema only go forward, each once, under the lock of its transaction. A database
+//! that a newer program made, or that is none of ours, is left as it is and refused.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+/// The changes, in the order in which they were made; a database knows how many it has seen.
+const CHANGES: [&str; 1] = ["
+    CREATE TABLE cards (
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL UNIQUE
+    ) STRICT;
+    CREATE TABLE attempts (
+        request_id TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        completed_ms INTEGER NOT NULL,
+        key TEXT,
+        tags TEXT,
+        user TEXT,
+        endpoint TEXT NOT NULL,
+        route TEXT,
+        model TEXT NOT NULL,
+        backend TEXT NOT NULL,
+        card INTEGER REFERENCES cards (id),
+        tier TEXT NOT NULL,
+        input INTEGER NOT NULL DEFAULT 0,
+        cache_read INTEGER NOT NULL DEFAULT 0,
+        cache_write INTEGER NOT NULL DEFAULT 0,
+        cache_write_1h INTEGER NOT NULL DEFAULT 0,
+        input_audio INTEGER NOT NULL DEFAULT 0,
+        cache_read_audio INTEGER NOT NULL DEFAULT 0,
+        input_image INTEGER NOT NULL DEFAULT 0,
+        output INTEGER NOT NULL DEFAULT 0,
+        reasoning INTEGER NOT NULL DEFAULT 0,
+        output_audio INTEGER NOT NULL DEFAULT 0,
+        output_image INTEGER NOT NULL DEFAULT 0,
+        searches INTEGER NOT NULL DEFAULT 0,
+        requests INTEGER NOT NULL DEFAULT 0,
+        milliseconds INTEGER NOT NULL DEFAULT 0,
+        chars INTEGER NOT NULL DEFAULT 0,
+        images INTEGER NOT NULL DEFAULT 0,
+        pages INTEGER NOT NULL DEFAULT 0,
+        cost INTEGER,
+        basis TEXT NOT NULL,
+        list_cost INTEGER,
+        reported_cost INTEGER,
+        raw_usage TEXT,
+        latency_ms INTEGER NOT NULL,
+        first_token_ms INTEGER,
+        status INTEGER,
+        outcome TEXT NOT NULL,
+        PRIMARY KEY (request_id, attempt)
+    ) STRICT;
+    CREATE INDEX attempts_by_time ON attempts (completed_ms);
+"];
+/// How many changes this program knows.
+const VERSION: i64 = CHANGES.len() as i64;
+/// Marks the file as a ledger of this program: `tolg`.
+const APPLICATION: i64 = 0x746f_6c67;
+/// Bytes of the write-ahead log that are kept after it was emptied.
+const LOG_KEPT: i64 = 64 << 20;
+
+/// Why a database can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "the ledger {path} was made by a newer tollgate (version {found} of its tables, this \
+         program knows {VERSION}): start that one, or keep the ledger elsewhere"
+    )]
+    Newer { path: PathBuf, found: i64 },
+    #[error("{path} is a database, but no ledger of tollgate: keep the ledger elsewhere")]
+    Foreign { path: PathBuf },
+    #[error("the ledger {path} can't be opened: {source}")]
+    Sqlite {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
+}
+
+impl OpenError {
+    /// Can nothing be written there, now or later: the folder is missing or not ours to write in?
+    #[must_use]
+    pub fn is_no_place(&self) -> bool {
+        let codes = [
+            ErrorCode::CannotOpen,
+            ErrorCode::ReadOnly,
+            ErrorCode::PermissionDenied,
+        ];
+        self.code().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// May it pass by itself: locked, no space, a disk that stumbles?
+    pub(super) fn may_pass(&self) -> bool {
+        let codes = [
+            ErrorCode::DatabaseBusy,
+            ErrorCode::DatabaseLocked,
+            ErrorCode::DiskFull,
+            ErrorCode::SystemIoFailure,
+            ErrorCode::OutOfMemory,
+        ];
+        self.code().is_some_and(|code| codes.contains(&code))
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Sqlite { source, .. } => source.sqlite_error_code(),
+            Self::Newer { .. } | Self::Foreign { .. } => None,
+        }
+    }
+}
+
+/// Opens a ledger for writing, makes it if there is none, and proves that it can be written.
+/// Locks of others are waited for as long as `patience`.
+pub(super) fn open(path: &Path, patience: Duration) -> Result<Connection, OpenError> {
+    let failed = |source| OpenError::Sqlite {
+        path: path.to_owned(),
+        source,
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut db = Connection::open_with_flags(path, flags).map_err(failed)?;
+    db.busy_timeout(patience).map_err(failed)?;
+    let (found, ours) = identity(&db).map_err(failed)?;
+    if found > VERSION && ours {
+        let path = path.to_owned();
+        return Err(OpenError::Newer { path, found });
+    }
+    if !ours && !is_empty(&db).map_err(failed)? {
+        let path = path.to_owned();
+        return Err(OpenError::Foreign { path });
+    }
+    prepare(&mut db).map_err(failed)?;
+    Ok(db)
+}
+
+/// Opens a ledger for reading only; nothing is made or changed.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |source| OpenError::Sqlite {
+        path: path.to_owned(),
+        source,
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(failed)?;
+    db.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    match identity(&db).map_err(failed)? {
+        (found, true) if found > VERSION => Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+        }),
+        (_, true) => Ok(db),
+        (_, false) => Err(OpenError::Foreign {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// How many changes it has seen, and whether it is a ledger of ours.
+fn identity(db: &Connection) -> rusqlite::Result<(i64, bool)> {
+    let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    Ok((
+        number("user_version")?,
+        number("application_id")? == APPLICATION,
+    ))
+}
+
+fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    db.query_row(tables, [], |row| row.get::<_, i64>(0))
+        .map(|count| count == 0)
+}
+
+fn prepare(db: &mut Connection) -> rusqlite::Result<()> {
+    // readers never wait for the writer, and a commit is one append to the log. A file system that
+    // can't do it answers with the mode that it keeps, which works too
+    db.query_row("PRAGMA journal_mode = WAL", [], |row| {
+        row.get::<_, String>(0)
+    })?;
+    // a killed process loses nothing that was committed; a machine that loses power loses at most
+    // what came after the last checkpoint, and never the database
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    db.query_row(
+        &format!("PRAGMA journal_size_limit = {LOG_KEPT}"),
+        [],
+        |_| Ok(()),
+    )?;
+    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // under the lock: another process may have made the changes meanwhile
+    let (seen, _) = identity(&change)?;
+    let seen = usize::try_from(seen).unwrap_or(usize::MAX);
+    for sql in CHANGES.iter().skip(seen) {
+        change.execute_batch(sql)?;
+    }
+    // written even where nothing changes, so that a disk without space is found out here
+    change.pragma_update(None, "application_id", APPLICATION)?;
+    change.pragma_update(None, "user_version", VERSION)?;
+    change.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(40);
+
+    #[test]
+    fn a_new_file_becomes_a_ledger_and_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        for _ in 0..2 {
+            let db = open(&path, SOON).unwrap();
+            assert_eq!(identity(&db).unwrap(), (VERSION, true));
+            let mode = db.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+            assert_eq!(mode.unwrap(), "wal");
+        }
+    }
+
+    #[test]
+    fn an_older_one_gets_the_changes_it_has_not_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let old = Connection::open(&path).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION)
+            .unwrap();
+        drop(old);
+        let db = open(&path, SOON).unwrap();
+        let rows = db.query_row("SELECT count(*) FROM attempts", [], |row| {
+            row.get::<_, i64>(0)
+        });
+        assert_eq!((identity(&db).unwrap().0, rows.unwrap()), (VERSION, 0));
+    }
+
+    #[test]
+    fn a_newer_one_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let db = open(&path, SOON).unwrap();
+        db.pragma_update(None, "user_version", VERSION + 1).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        for error in [open(&path, SOON).err(), open_to_read(&path).err()] {
+            let error = error.unwrap();
+            assert!(matches!(error, OpenError::Newer { .. }), "{error}");
+            assert!(!error.is_no_place() && !error.may_pass());
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn the_database_of_somebody_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs.db");
+        let theirs = Connection::open(&path).unwrap();
+        theirs.execute_batch("CREATE TABLE t (a)").unwrap();
+        assert!(matches!(open(&path, SOON), Err(OpenError::Foreign { .. })));
+        assert!(matches!(
+            open_to_read(&path),
+            Err(OpenError::Foreign { .. })
+        ));
+    }
+
+    #[test]
+    fn a_place_where_nothing_can_be_written_is_told_from_a_passing_failure() {
+        for path in ["/proc/tollgate.db", "/no/such/folder/l.db"] {
+            let error = open(Path::new(path), SOON).unwrap_err();
+            assert!(error.is_no_place() && !error.may_pass(), "{error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let db = open(&path, SOON).unwrap();
+        db.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = open(&path, SOON).unwrap_err();
+        assert!(!error.is_no_place() && error.may_pass(), "{error}");
+    }
+
+    #[test]
+    fn a_text_file_is_no_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        std::fs::write(&path, "x".repeat(5_000)).unwrap();
+        let error = open(&path, SOON).unwrap_err();
+        assert!(!error.may_pass(), "{error}");
+    }
+}

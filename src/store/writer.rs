@@ -1,0 +1,336 @@
+//! The thread that writes: rows from the queue to the database, or to the spill file, and back.
+//!
+//! A batch is what came within 50 ms, at most 500 rows, in one transaction: so a process that is
+//! killed loses what it settled in the last 100 ms at most. Any failure closes the database; it is
+//! tried again every second, and what waited is written between the batches of new rows.
+
+use std::{
+    collections::HashSet,
+    fs::Metadata,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params_from_iter};
+use tokio::sync::oneshot;
+
+use super::{
+    Board, OpenError,
+    record::{INSERT, Record},
+    schema,
+    spill::Spill,
+};
+use crate::settle::ledger::Row;
+
+/// How long a batch is gathered.
+const GATHER: Duration = Duration::from_millis(50);
+/// Rows of a batch.
+const MOST_ROWS: usize = 500;
+/// How long locks of other processes are waited for while rows come in.
+const PATIENCE: Duration = Duration::from_millis(40);
+/// How long a database that failed is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+/// Nothing waits: only a row or the end wakes the thread.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What comes through the queue.
+#[derive(Debug)]
+pub(super) enum Message {
+    Row(Box<Row>),
+    /// Write everything, say so, and end.
+    Stop(oneshot::Sender<()>),
+}
+
+/// Owns the database and the spill file.
+#[derive(Debug)]
+pub(super) struct Writer {
+    path: PathBuf,
+    database: Option<Database>,
+    /// When a database that failed is tried again.
+    again: Instant,
+    spill: Spill,
+    board: Arc<Board>,
+}
+
+/// An open database.
+#[derive(Debug)]
+struct Database {
+    connection: Connection,
+    /// The file that was opened, which may be taken away.
+    file: Metadata,
+    /// Sources of prices that are in it.
+    cards: HashSet<String>,
+}
+
+/// Why a batch is not in the database.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the file was taken away")]
+    TakenAway,
+}
+
+/// What became of a batch that was written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Written {
+    new: u64,
+    /// Rows that the tables refuse.
+    impossible: u64,
+}
+
+impl Writer {
+    pub(super) fn new(path: PathBuf, spill: Spill, board: Arc<Board>) -> Self {
+        Self {
+            path,
+            database: None,
+            again: Instant::now(),
+            spill,
+            board,
+        }
+    }
+
+    /// Opens the database for the first time and counts what an earlier process left.
+    ///
+    /// # Errors
+    /// If it is not a failure that may pass.
+    pub(super) fn start(&mut self, patience: Duration) -> Result<(), OpenError> {
+        if !self.spill.is_empty() {
+            let rows = self.spill.waiting();
+            self.board.accepted(rows);
+            tracing::info!(rows, "rows of the ledger wait to be written");
+        }
+        match self.open(patience) {
+            Err(error) if !error.may_pass() => Err(error),
+            Err(error) => {
+                self.failed(&error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Writes until it is stopped, or until nobody can send any more.
+    pub(super) fn run(mut self, rows: &Receiver<Message>) {
+        loop {
+            let mut batch = Vec::new();
+            let mut stop = None;
+            match rows.recv_timeout(self.rest()) {
+                Ok(Message::Row(row)) => {
+                    batch.push(Record::from(&*row));
+                    stop = gather(rows, &mut batch);
+                }
+                Ok(Message::Stop(done)) => stop = Some(done),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.finish(rows),
+            }
+            self.tend();
+            self.write(&batch);
+            self.write_waiting();
+            if let Some(done) = stop {
+                self.board.close();
+                self.finish(rows);
+                // nobody may be waiting any more
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+
+    /// How long nothing has to be done if no row comes.
+    fn rest(&self) -> Duration {
+        match (&self.database, self.spill.is_empty()) {
+            (None, _) => self.again.saturating_duration_since(Instant::now()),
+            (Some(_), false) => Duration::ZERO,
+            (Some(_), true) => IDLE,
+        }
+    }
+
+    /// The last rows, and as much of what waits as can be written.
+    fn finish(&mut self, rows: &Receiver<Message>) {
+        loop {
+            let mut batch = Vec::new();
+            while let Ok(message) = rows.try_recv() {
+                if let Message::Row(row) = message {
+                    batch.push(Record::from(&*row));
+                }
+                if batch.len() == MOST_ROWS {
+                    break;
+                }
+            }
+            if batch.is_empty() {
+                break;
+            }
+            self.write(&batch);
+        }
+        while self.database.is_some() && !self.spill.is_empty() {
+            self.write_waiting();
+        }
+    }
+
+    /// Tries a database again that failed.
+    pub(super) fn tend(&mut self) {
+        if self.database.is_some() || Instant::now() < self.again {
+            return;
+        }
+        if let Err(error) = self.open(PATIENCE) {
+            self.failed(&error);
+        }
+    }
+
+    fn open(&mut self, patience: Duration) -> Result<(), OpenError> {
+        let connection = schema::open(&self.path, patience)?;
+        let failed = |source| OpenError::Sqlite {
+            path: self.path.clone(),
+            source,
+        };
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        let Ok(file) = std::fs::metadata(&self.path) else {
+            // taken away at this moment: the next try makes it anew
+            self.again = Instant::now();
+            return Ok(());
+        };
+        self.database = Some(Database {
+            connection,
+            file,
+            cards: HashSet::new(),
+        });
+        if self.board.turn(true) {
+            let waiting = self.board.metrics.ledger_pending.get();
+            tracing::info!(file = %self.path.display(), waiting, "the ledger is written");
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &dyn std::error::Error) {
+        self.database = None;
+        self.again = Instant::now() + RETRY;
+        if self.board.turn(false) {
+            let file = self.path.display();
+            tracing::error!(%file, %error, "the ledger can't be written; rows wait beside it");
+        }
+    }
+
+    /// Writes a batch to the database, else to the spill file.
+    pub(super) fn write(&mut self, batch: &[Record]) {
+        if batch.is_empty() {
+            return;
+        }
+        if let Some(database) = &mut self.database {
+            match database.write(&self.path, batch) {
+                Ok(written) => return self.wrote(batch.len() as u64, written),
+                Err(error) => self.failed(&error),
+            }
+        }
+        let kept = self.spill.append(batch);
+        self.mourn();
+        let lost = batch.len().saturating_sub(kept.rows) as u64;
+        if lost > 0 {
+            let why = match kept.error {
+                None => "the spill file is full".to_owned(),
+                Some(error) => format!("the spill file can't be written: {error}"),
+            };
+            self.board.lost(lost, &why);
+        }
+    }
+
+    /// Counts what waited in a file that somebody took away.
+    fn mourn(&mut self) {
+        let gone = self.spill.gone();
+        if gone > 0 {
+            self.board.lost(gone, "the spill file was taken away");
+        }
+    }
+
+    fn wrote(&self, rows: u64, written: Written) {
+        self.board.settled(rows - written.impossible, written.new);
+        if written.impossible > 0 {
+            let why = "the tables of the ledger refuse them";
+            self.board.lost(written.impossible, why);
+        }
+    }
+
+    /// Writes a part of what waits in the spill file, if the database can be written.
+    pub(super) fn write_waiting(&mut self) {
+        let Some(database) = self.database.as_mut().filter(|_| !self.spill.is_empty()) else {
+            return;
+        };
+        let chunk = match self.spill.take() {
+            Ok(chunk) => chunk,
+            Err(error) => return self.failed(&error),
+        };
+        match database.write(&self.path, &chunk.records) {
+            Ok(written) => {
+                self.wrote(chunk.records.len() as u64, written);
+                if chunk.broken > 0 {
+                    let why = "lines of the spill file are no rows";
+                    self.board.lost(chunk.broken, why);
+                }
+                if let Err(error) = self.spill.took(&chunk) {
+                    self.failed(&error);
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+        self.mourn();
+    }
+}
+
+impl Database {
+    /// All rows of a batch, or none.
+    fn write(&mut self, path: &Path, batch: &[Record]) -> Result<Written, WriteError> {
+        // rows that are written to a file without a name are gone
+        if !super::is_still_at(&self.file, path) {
+            return Err(WriteError::TakenAway);
+        }
+        let mut written = Written::default();
+        // the lock at once, so that waiting for it is all that can go wrong between two processes
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut insert = transaction.prepare(&INSERT)?;
+            for record in batch {
+                if let Some(card) = record.card().filter(|card| !self.cards.contains(*card)) {
+                    let add = "INSERT INTO cards (source) VALUES (?1) ON CONFLICT DO NOTHING";
+                    transaction.execute(add, [card])?;
+                    self.cards.insert(card.to_owned());
+                }
+                match insert.execute(params_from_iter(record.parameters())) {
+                    Ok(rows) => written.new += rows as u64,
+                    Err(error) if is_impossible(&error) => written.impossible += 1,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(written)
+    }
+}
+
+/// Will a row never be taken, whatever the state of the disk? Only a spill file that a hand has
+/// edited has such rows.
+fn is_impossible(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
+
+/// Adds what comes while a batch is gathered; whom to tell, if this is the end.
+fn gather(rows: &Receiver<Message>, batch: &mut Vec<Record>) -> Option<oneshot::Sender<()>> {
+    let until = Instant::now() + GATHER;
+    while batch.len() < MOST_ROWS {
+        let left = until.saturating_duration_since(Instant::now());
+        match rows.recv_timeout(left) {
+            Ok(Message::Row(row)) => batch.push(Record::from(&*row)),
+            Ok(Message::Stop(done)) => return Some(done),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

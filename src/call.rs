@@ -35,7 +35,7 @@ use crate::{
     money::Usd,
     route::{
         Candidate, Plan, Reason,
-        health::{Change, DownReason, Pass, Verdict},
+        health::{Change, DownReason, Pass, Standing, Verdict},
         live::Live,
     },
     understand::Ask,
@@ -312,7 +312,11 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             max_wait: retries.max_wait,
             after_send: retries.after_send,
         };
-        let step = judge::judge(&failure, &turn);
+        let step = match judge::judge(&failure, &turn) {
+            // this failure was one too many
+            Step::SameSoon if job.gives_up(next) => Step::Next,
+            step => step,
+        };
         waited = matches!(step, Step::SameAfter(_));
         let onward = match step {
             Step::SameSoon => Some((next, pause())),
@@ -379,9 +383,7 @@ impl Job {
         let pass = match self.means.live.get(candidate.backend) {
             None => None,
             Some(live) => {
-                let insists = waited
-                    || self.plan.reason == Reason::LastResort
-                    || self.after(index, None).is_none();
+                let insists = waited || !self.has_others(index);
                 Some(
                     live.health
                         .enter(self.means.now_ms(), insists)
@@ -391,6 +393,20 @@ impl Job {
         };
         watch.enter(candidate)?;
         Ok(pass)
+    }
+
+    /// Is a candidate left alone now, and another one to be asked instead?
+    fn gives_up(&self, index: usize) -> bool {
+        let candidate = self.plan.candidates.get(index);
+        let live = candidate.and_then(|candidate| self.means.live.get(candidate.backend));
+        let standing = live.map(|live| live.standing(self.means.now_ms()));
+        let left_alone = |standing| !matches!(standing, Standing::Up | Standing::Trial);
+        standing.is_some_and(left_alone) && self.has_others(index)
+    }
+
+    /// Is there another candidate, and one that was known to be up?
+    fn has_others(&self, index: usize) -> bool {
+        self.plan.reason != Reason::LastResort && self.after(index, None).is_some()
     }
 
     /// The candidate after `index`, with a context larger than `than` where one is given.

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 use super::{
     Outcome, UNKNOWN,
     book::{Ended, NO_KEY},
-    decisions::{Decisions, Draft, Thought},
+    decisions::{Draft, Thought, name_of},
     figures::Figures,
     holds::{Holds, Levels},
     ledger::{Sink, Unrecorded},
@@ -19,9 +19,9 @@ use crate::{
     authenticate::Principal,
     call::{Means, failure::Failure},
     caps::Cap,
-    config::{Backend, Config, Tags},
+    config::{Backend, Tags},
     money::Usd,
-    route::{Candidate, Plan, Refused, RouteError, names::Target},
+    route::{Candidate, Plan, Refused, names::Target},
     understand::{Ask, Endpoint},
 };
 
@@ -118,13 +118,6 @@ impl Account {
             limits,
             closed: false,
         }
-    }
-
-    /// The decision is kept there in the end.
-    #[must_use]
-    pub fn kept_in(mut self, decisions: &Arc<Decisions>) -> Self {
-        self.draft.kept_in = Some(Arc::clone(decisions));
-        self
     }
 
     /// The caller is known.
@@ -281,21 +274,8 @@ impl Account {
         self.draft.thought = Some(Thought::Planned(plan.clone()));
     }
 
-    /// Nobody can be asked.
-    pub fn unplanned(&mut self, error: &RouteError) {
-        self.refused(error.refused());
-        let why = match error {
-            // the whole message repeats what the client wrote
-            RouteError::UnknownModel(_) => "the model does not exist".to_owned(),
-            RouteError::NotAllowed(_) => "this key may not use the model".to_owned(),
-            error => error.to_string(),
-        };
-        let refused = error.refused().to_vec();
-        self.draft.thought = Some(Thought::Nobody { why, refused });
-    }
-
     /// Backends that were not put on the list.
-    fn refused(&self, refused: &[Refused]) {
+    pub(super) fn refused(&self, refused: &[Refused]) {
         let route = self.route.as_deref().unwrap_or_default();
         for refusal in refused {
             let backend = self
@@ -423,15 +403,6 @@ fn user(raw: &str) -> Option<[u8; 8]> {
     let name: Cow<'_, str> = serde_json::from_str(raw).ok()?;
     let digest = Sha256::digest(name.as_bytes());
     digest.first_chunk().copied()
-}
-
-/// The name that a target has in the configuration.
-fn name_of(config: &Config, target: Target) -> Option<Arc<str>> {
-    match target {
-        Target::Route(route) => Some(config.routes.get(route)?.name.clone()),
-        Target::Model(model) => Some(config.models.get(model)?.name.clone()),
-        Target::Backend { backend, .. } => Some(config.backends.get(backend)?.name.clone()),
-    }
 }
 
 /// What a candidate takes of a token limit: its prompt, and the longest output.

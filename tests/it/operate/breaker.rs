@@ -87,6 +87,8 @@ async fn a_retry_does_not_go_back_to_who_has_just_been_given_up() {
         (200, "2")
     );
     assert_eq!(sim.account().at("bad", "x+fault=status:500").requests, 1);
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.values("retries_total", "kind"), ["fallback"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,21 +126,21 @@ async fn of_many_requests_exactly_one_tries_whether_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_that_fails_is_unseen_by_the_client_and_makes_the_wait_longer() {
     let sim = simulator().await;
-    const BAD: &str = "bad/x+fault=reset";
+    const BAD: &str = "bad/x+fault=status:500";
     let gateway = Setup::new(&sim)
         .model("m", &[BAD, "good/x+out=1"])
         .also("breaker: { failures: 2, open: 1s }")
         .start()
         .await;
     assert_eq!(gateway.ask("m").await.status, 200);
-    assert_eq!(sim.account().at("bad", "x+fault=reset").requests, 2);
+    assert_eq!(sim.account().at("bad", "x+fault=status:500").requests, 2);
     eventually("half-open", async || state(&gateway, BAD).await.0 == 1).await;
     let reply = gateway.ask("m").await;
     assert_eq!(
         (reply.status, reply.header("x-tollgate-attempts")),
         (200, "2")
     );
-    assert_eq!(sim.account().at("bad", "x+fault=reset").requests, 3);
+    assert_eq!(sim.account().at("bad", "x+fault=status:500").requests, 3);
     let left = backend(&gateway, BAD).await["standing"]["left_ms"].as_u64();
     assert!(
         left.is_some_and(|ms| (1_001..=2_000).contains(&ms)),

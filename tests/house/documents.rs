@@ -14,20 +14,22 @@ use crate::{
 };
 
 /// Documents that name parts of the code.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/api.md",
     "docs/errors.md",
+    "docs/ledger.md",
     "docs/metrics.md",
     "docs/simulator.md",
 ];
 
 /// Documents whose links are followed.
-const LINKED: [&str; 5] = [
+const LINKED: [&str; 6] = [
     "ARCHITECTURE.md",
     "docs/api.md",
     "docs/errors.md",
+    "docs/ledger.md",
     "docs/metrics.md",
     "docs/simulator.md",
 ];

@@ -112,7 +112,7 @@ impl Metrics {
         let cost = IntCounterVec::new(
             Opts::new(
                 "cost_usd_total",
-                "List price of what was used, in US dollars.",
+                "What calls cost, in US dollars; the sum of the rows of the ledger.",
             ),
             &["backend", "key"],
         )?;
@@ -150,8 +150,8 @@ impl Metrics {
             )?,
             tokens: to.counter("tokens_total", "Tokens used, in disjoint types.", &["backend", "key", "type"])?,
             cost,
-            unpriced: to.counter("unpriced_requests_total", "Answers that no price applies to.", &["backend"])?,
-            estimated: to.counter("estimated_usage_total", "Answers whose usage had to be estimated.", &["backend"])?,
+            unpriced: to.counter("unpriced_requests_total", "Calls that no price applies to.", &["backend"])?,
+            estimated: to.counter("estimated_usage_total", "Calls whose usage had to be estimated.", &["backend"])?,
             inconsistent: to.counter("usage_inconsistent_total", "Usage reports that contradict themselves.", &["backend"])?,
             attempts: to.counter("attempts_total", "Calls to backends.", &["backend", "result"])?,
             retries: to.counter("retries_total", "Repeated calls: of the same backend, or of the next.", &["backend", "kind"])?,

@@ -220,7 +220,8 @@ fn whole_lines(file: &mut File) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::record::tests::row, *};
+    use super::*;
+    use crate::store::record::tests::row;
 
     fn records(numbers: std::ops::Range<u64>) -> Vec<Record> {
         numbers.map(|n| Record::from(&row(n, 1))).collect()

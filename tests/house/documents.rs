@@ -14,21 +14,23 @@ use crate::{
 };
 
 /// Documents that name parts of the code.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/api.md",
     "docs/errors.md",
+    "docs/ledger.md",
     "docs/metrics.md",
     "docs/operation.md",
     "docs/simulator.md",
 ];
 
 /// Documents whose links are followed.
-const LINKED: [&str; 6] = [
+const LINKED: [&str; 7] = [
     "ARCHITECTURE.md",
     "docs/api.md",
     "docs/errors.md",
+    "docs/ledger.md",
     "docs/metrics.md",
     "docs/operation.md",
     "docs/simulator.md",

@@ -15,6 +15,7 @@ use tollgate::{
     caps::Cap,
     error::{BodyError, GatewayError, Public},
     route::{RouteError, health::DownReason},
+    settle::ledger::Unrecorded,
     understand::{self, AskError, Endpoint},
 };
 
@@ -130,7 +131,8 @@ fn before_routing() -> Vec<(&'static str, GatewayError)> {
             narrowed("{}", Some(("x-tollgate-x", "1"))),
         ),
         ("NarrowError::Value", narrowed(r#"{"min_quality":2}"#, None)),
-        ("NarrowError::NotYet", narrowed(r#"{"tags":{}}"#, None)),
+        ("NarrowError::Tags", narrowed(r#"{"tags":{"":""}}"#, None)),
+        ("NarrowError::NotYet", narrowed(r#"{"max_cost":1}"#, None)),
         (
             "NarrowError::Conflict",
             narrowed(r#"{"min_quality":0.6}"#, floor),
@@ -200,6 +202,7 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
             }
             .into(),
         ),
+        ("GatewayError::Unrecorded", Unrecorded.into()),
         ("GatewayError::Limited", denied(What::Requests).into()),
         (
             "CallError::Limited",

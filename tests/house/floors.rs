@@ -40,6 +40,7 @@ pub(crate) const HOUSE: [Floor; 5] = [
             "route",
             "call",
             "settle",
+            "store",
         ],
         stairs: true,
     },

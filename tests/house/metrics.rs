@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prometheus::{
-    IntCounter,
+    IntCounter, IntGauge,
     core::{Collector, MetricVec, MetricVecBuilder},
 };
 use tollgate::settle::metrics::Metrics;
@@ -23,6 +23,10 @@ trait Touch {
 }
 
 impl Touch for IntCounter {
+    fn touch(&self) {}
+}
+
+impl Touch for IntGauge {
     fn touch(&self) {}
 }
 
@@ -91,7 +95,8 @@ fn the_table_has_every_family_with_its_type_labels_and_buckets() {
     let touched = touch!(metrics:
         requests key_requests duration first_token overhead per_token tokens cost unpriced
         estimated inconsistent attempts retries decisions refusals capability_misses
-        rate_limited client_retries inflight backend_up breaker_state reloads);
+        rate_limited client_retries inflight backend_up breaker_state reloads
+        ledger_pending ledger_written ledger_lost);
     let tree = Tree::of_folder(root());
     let of_metrics = tree
         .files

@@ -12,7 +12,7 @@ pub(crate) struct Ban {
     pub(crate) instead: &'static str,
 }
 
-pub(crate) const BANS: [Ban; 15] = [
+pub(crate) const BANS: [Ban; 16] = [
     Ban {
         what: "axum",
         paths: &["axum", "tower_http"],
@@ -64,6 +64,12 @@ pub(crate) const BANS: [Ban; 15] = [
         instead: "the configuration is YAML, and only the catalogue is TOML",
     },
     Ban {
+        what: "the database",
+        paths: &["rusqlite"],
+        places: &["src/store/"],
+        instead: "hand a row to the `Sink` of `settle::ledger`, or ask `store::spend`",
+    },
+    Ban {
         what: "a map that is shared between threads",
         paths: &["dashmap"],
         places: &["src/authenticate.rs", "src/simulate/"],
@@ -88,6 +94,7 @@ pub(crate) const BANS: [Ban; 15] = [
             "src/admit/rate.rs",
             "src/call/",
             "src/settle/",
+            "src/store/",
             "src/state.rs",
             "src/gateway/",
             "src/reload/",
@@ -109,6 +116,7 @@ pub(crate) const BANS: [Ban; 15] = [
         paths: OUTSIDE,
         places: &[
             "src/config/load.rs",
+            "src/store/",
             "src/accept/server.rs",
             "src/serve.rs",
             "src/simulate/",
@@ -167,7 +175,7 @@ const OUTSIDE: &[&str] = &[
 
 /// What only computes: the same arguments give the same result, at once, and nothing else happens.
 /// (What is shared and learned is kept in atomics; it is given in as an argument too.)
-pub(crate) const PURE: [&str; 16] = [
+pub(crate) const PURE: [&str; 19] = [
     "src/caps.rs",
     "src/money.rs",
     "src/usage.rs",
@@ -183,6 +191,9 @@ pub(crate) const PURE: [&str; 16] = [
     "src/call/failure.rs",
     "src/call/judge.rs",
     "src/call/relay/edit.rs",
+    "src/settle/figures.rs",
+    "src/store/record.rs",
+    "src/store/report.rs",
     "src/error.rs",
 ];
 

@@ -167,7 +167,6 @@ async fn what_is_not_known_or_not_built_is_an_error_that_says_so() {
         ("Models", json!(["mid"]), "unknown_parameter"),
         ("max_cost", json!("0.1"), "unsupported_parameter"),
         ("objective", json!("cost"), "unsupported_parameter"),
-        ("tags", json!({ "a": "b" }), "unsupported_parameter"),
     ] {
         let reply = gateway
             .post(&with("auto", json!({ member: value })))
@@ -193,7 +192,6 @@ async fn what_is_not_known_or_not_built_is_an_error_that_says_so() {
         ("x-tollgate-models", "unknown_parameter"),
         ("x-tollgate-max-cost", "unsupported_parameter"),
         ("x-tollgate-objective", "unsupported_parameter"),
-        ("x-tollgate-tags", "unsupported_parameter"),
     ] {
         let reply = gateway.post(&ask("auto")).header(header, "1").send().await;
         let expected = format!("400 invalid_request_error {code} tollgate");

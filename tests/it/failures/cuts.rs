@@ -88,7 +88,10 @@ async fn an_error_that_comes_together_with_the_first_event_is_still_before_the_f
     assert_eq!((attempts("error"), attempts("ok")), (2, 1));
     // and nothing of the failed attempt is in the account of the answer
     assert_eq!(metrics.count("estimated_usage_total", &[]), 1);
-    assert!(metrics.sum("cost_usd_total", &[]) < 1.0);
+    let cost = |backend| metrics.sum("cost_usd_total", &[("backend", backend)]);
+    assert!(cost("b/spare+out=2+usage=none") < 1.0);
+    // but what a backend reports of a failed attempt is on its bill: twice a dollar and two
+    assert!((cost("raw/x") - 6.0).abs() < 1e-9, "{}", cost("raw/x"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

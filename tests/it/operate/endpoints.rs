@@ -63,11 +63,7 @@ async fn paths_of_a_later_version_say_so_and_wrong_methods_are_told() {
         let call = gateway.operator(method, path);
         call.key(key).send().await
     };
-    for path in [
-        "/admin/v1/spend",
-        "/admin/v1/keys",
-        "/admin/v1/keys/a/revoke",
-    ] {
+    for path in ["/admin/v1/keys", "/admin/v1/keys/a/revoke"] {
         let reply = call(Method::POST, path).await;
         assert_eq!(
             reply.refusal(),

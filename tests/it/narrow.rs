@@ -192,6 +192,7 @@ async fn what_is_not_known_or_not_built_is_an_error_that_says_so() {
         ("x-tollgate-models", "unknown_parameter"),
         ("x-tollgate-max-cost", "unsupported_parameter"),
         ("x-tollgate-objective", "unsupported_parameter"),
+        ("x-tollgate-tags", "invalid_type"),
     ] {
         let reply = gateway.post(&ask("auto")).header(header, "1").send().await;
         let expected = format!("400 invalid_request_error {code} tollgate");

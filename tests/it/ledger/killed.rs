@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::rows;
 use crate::support::{
-    Call, Setup,
+    Call, Setup, eventually,
     gateway::{ask, stream},
     program::{Program, command},
     simulator,
@@ -126,4 +126,24 @@ async fn a_ledger_of_a_newer_program_or_in_no_folder_is_no_start() {
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(says), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_ledger_needs_a_restart_and_the_open_one_goes_on() {
+    let sim = simulator().await;
+    let setup = Setup::new(&sim).model("m", &["a/x+out=1"]);
+    let mut program = Program::start(&setup.yaml()).await;
+    let other = setup.also("store: { ledger: none }");
+    program.rewrite(&other.yaml());
+    eventually("the change is refused", async || {
+        let log = program.log();
+        let mut lines = log.iter().filter(|line| line["path"] == "store");
+        lines.any(|line| line["message"] == "changed in the file, and needs a restart")
+    })
+    .await;
+    let call = Call::new(program.client, Method::POST, "/v1/chat/completions");
+    assert_eq!(call.json(&ask("m")).send().await.status, 200);
+    program.signal("TERM");
+    assert_eq!(program.end().await.code(), Some(0));
+    assert_eq!(rows(&program.file("tollgate.db")).len(), 1);
 }

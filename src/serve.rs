@@ -187,3 +187,27 @@ pub fn random_key(prefix: &str) -> Result<SecretString, getrandom::Error> {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(SecretString::from(format!("{prefix}{hex}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::OnFailure;
+
+    #[test]
+    fn only_a_ledger_that_nobody_asked_for_is_done_without() {
+        let metrics = Arc::new(Metrics::new("test").unwrap());
+        let at = |path: &str, stated| config::Store {
+            ledger: Ledger::Sqlite(path.into()),
+            stated,
+            on_failure: OnFailure::Serve,
+        };
+        let nowhere = "/proc/tollgate.db";
+        assert!(store(&at(nowhere, false), &metrics).unwrap().is_none());
+        assert!(store(&at(nowhere, true), &metrics).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let foreign = folder.path().join("text");
+        std::fs::write(&foreign, "x".repeat(5_000)).unwrap();
+        let foreign = foreign.to_str().unwrap();
+        assert!(store(&at(foreign, false), &metrics).is_err());
+    }
+}

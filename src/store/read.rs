@@ -68,7 +68,7 @@ pub struct Line {
     pub by: Vec<Option<String>>,
     pub requests: u64,
     pub attempts: u64,
-    /// In the order of [`TOKEN_TYPES`].
+    /// By type, in the order of the metric: `input` to `audio_out`.
     pub tokens: [u64; 7],
     pub cost: Total,
     /// Calls that no price applied to: they are not in `cost`.

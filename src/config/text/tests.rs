@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::Ledger;
 
 #[test]
 fn a_duration_is_a_whole_number_with_a_unit() {
@@ -144,5 +145,25 @@ fn no_error_repeats_the_text() {
                 assert!(!error.to_string().contains("hunter2"), "{}", format.name);
             }
         }
+    }
+}
+
+#[test]
+fn a_ledger_is_a_file_or_nothing() {
+    let file = |path: &str| Ok(Ledger::Sqlite(path.into()));
+    for (text, want) in [
+        ("none", Ok(Ledger::None)),
+        ("sqlite:tollgate.db", file("tollgate.db")),
+        ("sqlite:/var/lib/l.db", file("/var/lib/l.db")),
+        ("sqlite:///var/lib/l.db", file("/var/lib/l.db")),
+        ("sqlite:", Err(TextError::Ledger)),
+        ("sqlite:folder/", Err(TextError::Ledger)),
+        ("sqlite::memory:", Err(TextError::Ledger)),
+        ("sqlite:l.db?mode=ro", Err(TextError::Ledger)),
+        ("tollgate.db", Err(TextError::Ledger)),
+        ("postgres://u:p@h/d", Err(TextError::NotYet)),
+        ("postgresql://h/d", Err(TextError::NotYet)),
+    ] {
+        assert_eq!(ledger(text), want, "{text}");
     }
 }

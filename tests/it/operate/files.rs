@@ -82,7 +82,13 @@ impl Files {
 
 /// What stands in a file; variables of the process can't be set by a test.
 pub(super) fn text(setup: &Setup) -> String {
-    setup.yaml().replace("${UPSTREAM_KEY}", UPSTREAM_KEY)
+    let yaml = setup.yaml().replace("${UPSTREAM_KEY}", UPSTREAM_KEY);
+    // the default would be one file for all tests, in the repository
+    if yaml.contains("store:") {
+        yaml
+    } else {
+        format!("{yaml}\nstore: {{ ledger: none }}\n")
+    }
 }
 
 async fn start(path: &Path) -> Gateway {

@@ -91,6 +91,10 @@ pub struct Candidate {
     pub quality: Option<u16>,
     /// Microseconds to the first token; `None`: never called.
     pub first_token_us: Option<u64>,
+    /// How it stood when it was looked at.
+    pub standing: Standing,
+    /// Milliseconds until a limit of its model or provider has room; `None`: it has.
+    pub full_ms: Option<u64>,
 }
 
 /// A backend that may not or can't be asked.
@@ -249,8 +253,8 @@ pub fn plan(
         return Err(nobody(refused));
     }
     let floored = quality::above_floor(question, target, able, &mut refused)?;
-    let free = with_room(floored.candidates, &mut refused, facts)?;
-    let (mut candidates, rested) = health_split(free, &mut refused, facts)?;
+    let free = with_room(floored.candidates, &mut refused)?;
+    let (mut candidates, rested) = health_split(free, &mut refused)?;
     let reason = order::sort(question, target, floored.uncertain, &mut candidates);
     if !question.falls_back(target) {
         candidates.truncate(1);
@@ -372,13 +376,12 @@ fn nobody(refused: Vec<Refused>) -> RouteError {
 fn with_room(
     able: Vec<Candidate>,
     refused: &mut Vec<Refused>,
-    facts: &dyn Fn(usize, usize) -> Facts,
 ) -> Result<Vec<Candidate>, RouteError> {
     let mut soonest = u64::MAX;
     let mut free = Vec::with_capacity(able.len());
     for candidate in able {
         let Candidate { model, backend, .. } = candidate;
-        match facts(model, backend).full_ms {
+        match candidate.full_ms {
             None => free.push(candidate),
             Some(left_ms) => {
                 soonest = soonest.min(left_ms);
@@ -407,33 +410,35 @@ fn with_room(
 fn health_split(
     able: Vec<Candidate>,
     refused: &mut Vec<Refused>,
-    facts: &dyn Fn(usize, usize) -> Facts,
 ) -> Result<(Vec<Candidate>, bool), RouteError> {
-    let standings: Vec<Standing> = able
+    let healthy = able
         .iter()
-        .map(|c| facts(c.model, c.backend).standing)
-        .collect();
-    let healthy = standings.contains(&Standing::Up);
-    let may_try = |standing: &Standing| match standing {
+        .any(|candidate| candidate.standing == Standing::Up);
+    let may_try = |standing: Standing| match standing {
         Standing::Up | Standing::Trial => true,
         Standing::Cooling { asked: true, .. } | Standing::Drained => false,
         Standing::Cooling { .. } | Standing::Down(_) | Standing::Open { .. } => !healthy,
     };
     let mut left = Vec::with_capacity(able.len());
     let mut soonest = None;
-    for (candidate, standing) in able.into_iter().zip(&standings) {
+    for candidate in able {
+        let Candidate {
+            model,
+            backend,
+            standing,
+            ..
+        } = candidate;
         if may_try(standing) {
             left.push(candidate);
             continue;
         }
         if let Standing::Cooling { left_ms, .. } = standing {
-            soonest = Some(soonest.map_or(*left_ms, |other: u64| other.min(*left_ms)));
+            soonest = Some(soonest.map_or(left_ms, |other: u64| other.min(left_ms)));
         }
-        let Candidate { model, backend, .. } = candidate;
         refused.push(Refused {
             model,
             backend,
-            why: Refusal::Unhealthy(*standing),
+            why: Refusal::Unhealthy(standing),
         });
     }
     if left.is_empty() {

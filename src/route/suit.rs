@@ -77,6 +77,8 @@ pub(super) fn fit(
         expected: cost::expected(question, backend, facts.prompt_tokens, output_tokens),
         quality: backend.quality.at(question.domain),
         first_token_us: facts.first_token_us,
+        standing: facts.standing,
+        full_ms: facts.full_ms,
     })
 }
 

@@ -205,12 +205,14 @@ impl GatewayError {
 
 fn auth(error: AuthError, message: String) -> Public {
     match error {
-        AuthError::Missing | AuthError::Wrong | AuthError::TwoKeys => Public::new(
-            StatusCode::UNAUTHORIZED,
-            INVALID,
-            "invalid_api_key",
-            message,
-        ),
+        AuthError::Missing | AuthError::Wrong | AuthError::Expired | AuthError::TwoKeys => {
+            Public::new(
+                StatusCode::UNAUTHORIZED,
+                INVALID,
+                "invalid_api_key",
+                message,
+            )
+        }
         AuthError::ForeignHost | AuthError::ForeignOrigin | AuthError::ContentType => Public::new(
             StatusCode::FORBIDDEN,
             INVALID,

@@ -107,7 +107,9 @@ where
         body,
         ..
     } = incoming;
-    let principal = world.keys.identify(&method, authority.as_ref(), &headers)?;
+    let principal = world
+        .keys
+        .identify(&method, authority.as_ref(), &headers, Timestamp::now())?;
     account.caller(&principal);
     account.recordable()?;
     account.enter()?;

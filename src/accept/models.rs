@@ -71,5 +71,6 @@ fn caller(world: &World, request: &Request) -> Result<std::sync::Arc<Principal>,
         request.method(),
         request.uri().authority(),
         request.headers(),
+        Timestamp::now(),
     )
 }

@@ -95,6 +95,7 @@ fn before_routing() -> Vec<(&'static str, GatewayError)> {
     vec![
         ("AuthError::Missing", AuthError::Missing.into()),
         ("AuthError::Wrong", AuthError::Wrong.into()),
+        ("AuthError::Expired", AuthError::Expired.into()),
         ("AuthError::TwoKeys", AuthError::TwoKeys.into()),
         ("AuthError::ForeignHost", AuthError::ForeignHost.into()),
         ("AuthError::ForeignOrigin", AuthError::ForeignOrigin.into()),

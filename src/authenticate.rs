@@ -4,6 +4,8 @@
 //! anything else of a request is read. Where no key is asked for, on loopback, a request must not
 //! come from a web page: a page in the user's browser could otherwise spend the user's money.
 
+pub mod format;
+
 use std::{fmt, sync::Arc};
 
 use dashmap::DashMap;

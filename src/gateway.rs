@@ -83,14 +83,16 @@ where
     )
     .kept_in(&app.decisions);
     let closer = Arc::clone(&incoming.closer);
-    match prepare(&world, incoming, &mut account).await {
+    match prepare(app, &world, incoming, &mut account).await {
         Ok((job, held)) => deliver(job, held, account, closer).await,
         Err(error) => Err(failed(error, account)),
     }
 }
 
-/// Everything before the first call: nothing here waits but for the client's body.
+/// Everything before the first call: nothing here waits but for the client's body, and once for a key
+/// that has not called before.
 async fn prepare<B>(
+    app: &App,
     world: &World,
     incoming: Incoming<B>,
     account: &mut Account,
@@ -107,9 +109,9 @@ where
         body,
         ..
     } = incoming;
-    let principal = world
-        .keys
-        .identify(&method, authority.as_ref(), &headers, Timestamp::now())?;
+    let principal = app
+        .identify(world, &method, authority.as_ref(), &headers)
+        .await?;
     account.caller(&principal);
     account.recordable()?;
     account.enter()?;

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::cache::{Cache, Found, Put};
 use crate::{
     authenticate::{AuthError, Principal},
-    store::keys::{KeysError, Register},
+    store::keys::{KeysError, Register, Stored},
 };
 
 /// How often changes are looked for.
@@ -123,8 +123,42 @@ impl Keyring {
     pub async fn by_id(self: &Arc<Self>, id: &str) -> Result<Option<Arc<Principal>>, KeysError> {
         let (ring, id) = (Arc::clone(self), id.to_owned());
         let looking = tokio::task::spawn_blocking(move || ring.read(|reader| reader.get(&id)));
-        let found = looking.await.unwrap_or(Ok(None))?;
+        let found = looking.await.unwrap_or(Err(KeysError::BrokeOff))?;
         Ok(found.map(|stored| Arc::new(stored.principal())))
+    }
+
+    /// Keys in the order of their ids, those after an id.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn list(
+        self: &Arc<Self>,
+        after: Option<String>,
+        most: usize,
+    ) -> Result<Vec<Stored>, KeysError> {
+        let ring = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || {
+            ring.read(|reader| reader.list(after.as_deref(), most))
+        });
+        reading.await.unwrap_or(Err(KeysError::BrokeOff))
+    }
+
+    /// Changes a key in the store and puts it into effect at once.
+    ///
+    /// # Errors
+    /// As the change; or if the database can't be opened.
+    pub async fn change<F>(self: &Arc<Self>, change: F) -> Result<Stored, KeysError>
+    where
+        F: FnOnce(&mut Register) -> Result<Stored, KeysError> + Send + 'static,
+    {
+        let ring = Arc::clone(self);
+        let changing = tokio::task::spawn_blocking(move || {
+            let changed = change(&mut Register::open(&ring.path)?)?;
+            // where that fails the next tick does it
+            let _ = ring.refresh();
+            Ok(changed)
+        });
+        changing.await.unwrap_or(Err(KeysError::BrokeOff))
     }
 
     /// A key called of whose id the configuration file has another one: that one is used.

@@ -91,6 +91,8 @@ pub enum KeysError {
     Open(#[from] OpenError),
     #[error("the stored keys can't be read or changed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("reading or changing the stored keys broke off")]
+    BrokeOff,
 }
 
 /// The keys of a store, through one connection.
@@ -116,7 +118,8 @@ impl Stored {
 }
 
 impl Patch {
-    fn apply(self, terms: &mut Terms) {
+    /// Changes the terms of a key.
+    pub fn apply(self, terms: &mut Terms) {
         fn put<T>(place: &mut T, change: Option<T>) {
             if let Some(value) = change {
                 *place = value;

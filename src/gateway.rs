@@ -17,6 +17,7 @@ use crate::{
     error::{BodyError, GatewayError},
     route::{self, Question, explain},
     settle::{Account, Opening, Outcome},
+    spending,
     state::{App, World},
     understand::{self, Endpoint},
 };
@@ -83,7 +84,7 @@ where
     )
     .kept_in(&app.decisions);
     let closer = Arc::clone(&incoming.closer);
-    match prepare(&world, incoming, &mut account).await {
+    match prepare(app, &world, incoming, &mut account).await {
         Ok((job, held)) => deliver(job, held, account, closer).await,
         Err(error) => Err(failed(error, account)),
     }
@@ -91,6 +92,7 @@ where
 
 /// Everything before the first call: nothing here waits but for the client's body.
 async fn prepare<B>(
+    app: &App,
     world: &World,
     incoming: Incoming<B>,
     account: &mut Account,
@@ -110,7 +112,14 @@ where
     let principal = world
         .keys
         .identify(&method, authority.as_ref(), &headers, Timestamp::now())?;
-    account.caller(&principal);
+    let holder = principal
+        .id
+        .as_deref()
+        .and_then(|id| world.holders.find(id));
+    if let Some(holder) = &holder {
+        spending::know(app, holder).await;
+    }
+    account.caller(&principal, holder);
     account.recordable()?;
     account.enter()?;
     account.wait();

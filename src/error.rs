@@ -8,7 +8,10 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use crate::{
-    admit::limits::{Denied, What},
+    admit::{
+        limits::{Denied, What},
+        purse::NoMoney,
+    },
     authenticate::AuthError,
     call::CallError,
     route::RouteError,
@@ -22,6 +25,8 @@ use crate::{
 
 /// OpenAI's type of errors that are the caller's.
 const INVALID: &str = "invalid_request_error";
+/// OpenAI's type and code of a budget that is used up.
+const QUOTA: &str = "insufficient_quota";
 /// OpenAI's type of errors that are the server's.
 const SERVER: &str = "server_error";
 
@@ -161,7 +166,7 @@ impl GatewayError {
         }
     }
 
-    /// Did a limit refuse, so that nothing of the limits was used?
+    /// Did a limit or a budget refuse, so that nothing of the limits was used?
     #[must_use]
     pub fn is_of_limits(&self) -> bool {
         let full = matches!(
@@ -171,7 +176,10 @@ impl GatewayError {
                 ..
             }
         );
-        full || matches!(self, Self::Limited(_) | Self::Call(CallError::Limited(_)))
+        full || matches!(
+            self,
+            Self::Limited(_) | Self::Call(CallError::Limited(_) | CallError::Unaffordable(_))
+        )
     }
 
     /// How the request ended.
@@ -193,6 +201,8 @@ impl GatewayError {
                 | RouteError::TooLong { .. }
                 | RouteError::NoneCapable { .. } => Outcome::Refused,
             },
+            Self::Call(CallError::Unaffordable(NoMoney::Overdrawn(_))) => Outcome::OverBudget,
+            Self::Call(CallError::Unaffordable(NoMoney::Unknown { .. })) => Outcome::Refused,
             Self::Call(CallError::TimedOut { .. }) => Outcome::Timeout,
             Self::Call(CallError::Failed { .. }) | Self::Internal => Outcome::UpstreamError,
             Self::Call(CallError::Broken { .. }) => Outcome::Cut,
@@ -333,6 +343,16 @@ fn call(error: &CallError, message: String) -> Public {
     };
     match error {
         CallError::Limited(denied) => limited(denied, message),
+        CallError::Unaffordable(NoMoney::Overdrawn(_)) => {
+            Public::new(StatusCode::TOO_MANY_REQUESTS, QUOTA, QUOTA, message).never_again()
+        }
+        CallError::Unaffordable(NoMoney::Unknown { .. }) => Public::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            SERVER,
+            "overloaded",
+            message,
+        )
+        .after(1_000),
         CallError::Rejected { status, body } => rejected(*status, body),
         CallError::ContextTooLong { body } => Public::new(
             StatusCode::BAD_REQUEST,

@@ -17,6 +17,7 @@ use crate::{
     error::{BodyError, GatewayError},
     route::{self, Question, explain},
     settle::{Account, Opening, Outcome},
+    spending,
     state::{App, World},
     understand::{self, Endpoint},
 };
@@ -112,7 +113,11 @@ where
     let principal = app
         .identify(world, &method, authority.as_ref(), &headers)
         .await?;
-    account.caller(&principal);
+    let holder = world.holder(&principal, Timestamp::now());
+    if let Some(holder) = &holder {
+        spending::know(app, holder).await;
+    }
+    account.caller(&principal, holder);
     account.recordable()?;
     account.enter()?;
     account.wait();

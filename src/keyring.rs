@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::cache::{Cache, Found, Put};
 use crate::{
+    admit::holders::Holders,
     authenticate::{AuthError, Principal},
     store::keys::{KeysError, Register, Stored},
 };
@@ -46,6 +47,8 @@ const TRIES: usize = 5;
 pub struct Keyring {
     path: PathBuf,
     cache: Cache,
+    /// What keys have taken; those that are forgotten here are forgotten there.
+    holders: Arc<Holders>,
     turns: Arc<Semaphore>,
     /// Connections that nobody uses.
     readers: Mutex<Vec<Register>>,
@@ -66,10 +69,11 @@ struct Watch {
 impl Keyring {
     /// The keys of a database. Nothing is read yet.
     #[must_use]
-    pub fn of(path: &Path) -> Self {
+    pub fn of(path: &Path, holders: Arc<Holders>) -> Self {
         Self {
             path: path.to_owned(),
             cache: Cache::of(MOST),
+            holders,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             readers: Mutex::default(),
             watch: Mutex::default(),
@@ -242,8 +246,13 @@ impl Keyring {
                 Some(stored) => self.cache.put(stored, now, moment),
                 None => self.cache.put_nobody(digest, moment),
             };
-            if put == Put::Kept {
-                break;
+            match put {
+                Put::Stale => {}
+                Put::Kept => break,
+                Put::Instead(forgotten) => {
+                    self.holders.retain(|id| !forgotten.contains(id));
+                    break;
+                }
             }
         }
         Ok(found)

@@ -49,6 +49,8 @@ pub mod keyring;
 
 pub mod state;
 
+pub mod spending;
+
 pub mod offer;
 
 pub mod explaining;

@@ -18,6 +18,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use jiff::Timestamp;
 
 use self::guard::Guard;
 use super::{
@@ -29,6 +30,9 @@ use crate::{
     route::{breaker, health::Standing},
     state::App,
 };
+
+/// Keys of the configuration that metrics show by name.
+const MOST_KEYS: usize = 200;
 
 /// Every path for the operator.
 pub fn router(app: Arc<App>) -> Router {
@@ -79,6 +83,7 @@ async fn ready(State(app): State<Shared>) -> (StatusCode, &'static str) {
 
 async fn metrics(State(app): State<Shared>) -> Response {
     show_standings(&app);
+    show_budgets(&app);
     let mut response = respond::json(StatusCode::OK, app.metrics.text());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -103,6 +108,20 @@ fn show_standings(app: &App) {
             .with_label_values(&labels)
             .set(i64::from(up));
         metrics.breaker_state.with_label_values(&labels).set(state);
+    }
+}
+
+/// The same for budgets, of keys whose spending is known.
+fn show_budgets(app: &App) {
+    let world = app.world();
+    let now = Timestamp::now();
+    for key in world.config.keys.iter().take(MOST_KEYS) {
+        let holder = world.holders.find(&key.id);
+        let standing = holder.and_then(|holder| holder.purse.standing(now));
+        match standing.filter(|standing| standing.known) {
+            Some(standing) => app.metrics.show_budget(&key.id, &standing),
+            None => app.metrics.forget_budget(&key.id),
+        }
     }
 }
 

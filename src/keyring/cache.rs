@@ -63,9 +63,11 @@ pub(super) struct Key {
 pub(super) struct Moment(u64);
 
 /// What became of something that was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Put {
     Kept,
+    /// Kept, and others were forgotten.
+    Instead(HashSet<Arc<str>>),
     /// Something has changed since it was read.
     Stale,
 }
@@ -124,11 +126,10 @@ impl Cache {
         if maps.moment != moment.0 {
             return Put::Stale;
         }
-        if maps.by_id.len() >= self.most && !maps.by_id.contains_key(&stored.id) {
-            maps.make_room();
-        }
+        let is_full = maps.by_id.len() >= self.most && !maps.by_id.contains_key(&stored.id);
+        let forgotten = is_full.then(|| maps.make_room());
         maps.put(Key::of(stored, now.as_millisecond()));
-        Put::Kept
+        forgotten.map_or(Put::Kept, Put::Instead)
     }
 
     /// Keeps that nobody had a digest in that moment.
@@ -193,7 +194,7 @@ impl Maps {
     }
 
     /// Forgets a part of the keys: those that have not called for longest.
-    fn make_room(&mut self) {
+    fn make_room(&mut self) -> HashSet<Arc<str>> {
         let used = |key: &Arc<Key>| key.used_ms.load(Relaxed);
         let mut all: Vec<(i64, Arc<str>)> = self
             .by_id
@@ -204,9 +205,11 @@ impl Maps {
         if part < all.len() {
             all.select_nth_unstable(part);
         }
-        for (_, id) in all.iter().take(part) {
+        let forgotten: HashSet<_> = all.into_iter().take(part).map(|(_, id)| id).collect();
+        for id in &forgotten {
             self.remove(id);
         }
+        forgotten
     }
 }
 
@@ -260,7 +263,8 @@ mod tests {
         }
         // the oldest of all calls again
         assert!(is_known(&cache, 0, 99));
-        cache.put(&stored(20), at(20), cache.moment());
+        let put = cache.put(&stored(20), at(20), cache.moment());
+        assert_eq!(put, Put::Instead(HashSet::from(["k1".into(), "k2".into()])));
         let known = (0..21).filter(|n| is_known(&cache, *n, 100));
         let expected = [0].into_iter().chain(3..21);
         assert_eq!(known.collect::<Vec<_>>(), expected.collect::<Vec<_>>());

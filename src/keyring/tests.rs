@@ -14,7 +14,7 @@ impl Bench {
         let path = folder.path().join("l.db");
         Self {
             register: Register::open(&path).unwrap(),
-            ring: Arc::new(Keyring::of(&path)),
+            ring: Arc::new(Keyring::of(&path, Arc::default())),
             _folder: folder,
         }
     }

@@ -7,9 +7,29 @@ use jiff::Timestamp;
 
 use super::{App, World};
 use crate::{
+    admit::holders::{Holder, Stated},
     authenticate::{AuthError, Caller, Principal},
     store::keys::KeysError,
 };
+
+impl World {
+    /// What a caller is held to; `None`: nobody was asked for a key.
+    #[must_use]
+    pub fn holder(&self, principal: &Principal, now: Timestamp) -> Option<Arc<Holder>> {
+        let key = principal.id.as_ref()?;
+        if self.keys.has(key) {
+            // those of the file were stated when it was loaded
+            return self.holders.find(key);
+        }
+        let stated = Stated {
+            key,
+            limits: principal.limits,
+            budget: principal.budget,
+            zone: &self.config.time_zone,
+        };
+        Some(self.holders.state(&stated, now))
+    }
+}
 
 impl App {
     /// Finds out who is calling now. `authority` is that of the request's URI, if it has one.

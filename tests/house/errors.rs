@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tollgate::{
-    admit::limits::{Denied, What, Whose},
+    admit::{
+        limits::{Denied, What, Whose},
+        purse::{NoMoney, Overdrawn, Standing},
+    },
     authenticate::AuthError,
     call::{
         CallError,
@@ -13,7 +16,9 @@ use tollgate::{
         judge::{Step, Turn, judge},
     },
     caps::Cap,
+    config::{Budget, Period},
     error::{BodyError, GatewayError, Public},
+    money::{Total, Usd},
     route::{RouteError, health::DownReason},
     settle::ledger::Unrecorded,
     understand::{self, AskError, Endpoint},
@@ -80,6 +85,23 @@ fn denied(what: What) -> Denied {
         limit: 1,
         wait: Duration::from_secs(1),
     }
+}
+
+fn overdrawn() -> NoMoney {
+    NoMoney::Overdrawn(Box::new(Overdrawn {
+        key: "k".into(),
+        standing: Standing {
+            budget: Budget {
+                usd: Usd::ZERO,
+                per: Period::Total,
+            },
+            spent: Total::default(),
+            held: Total::default(),
+            resets_at: None,
+            known: true,
+        },
+        needed: Usd::ZERO,
+    }))
 }
 
 /// One of each error.
@@ -211,6 +233,14 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
         (
             "CallError::Limited",
             CallError::Limited(denied(What::Concurrency)).into(),
+        ),
+        (
+            "CallError::Unaffordable",
+            CallError::Unaffordable(overdrawn()).into(),
+        ),
+        (
+            "CallError::Unaffordable",
+            CallError::Unaffordable(NoMoney::Unknown { key: "k".into() }).into(),
         ),
         (
             "CallError::TimedOut",

@@ -51,6 +51,7 @@ pub(crate) const HOUSE: [Floor; 5] = [
             "error",
             "keyring",
             "state",
+            "spending",
             "offer",
             "explaining",
             "gateway",

@@ -13,6 +13,7 @@
 
 mod admin;
 mod auth;
+mod budgets;
 mod chat;
 mod disconnects;
 mod drain;

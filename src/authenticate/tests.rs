@@ -25,7 +25,6 @@ fn keys(auth: Auth, guard_pages: bool) -> Keys {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `map` gives it")]
 fn id(caller: Caller) -> Option<Arc<str>> {
     match caller {
         Caller::Known(principal) => principal.id.clone(),

@@ -87,12 +87,12 @@ pub(super) fn run(keys: Keys, out: &mut dyn Write) -> Result<ExitCode, CliError>
         Keys::Update { id, flags, common } => {
             let patch = flags.patch(now)?;
             let place = Place::of(&common)?;
-            let stored = place.existing(&id)?.patch(&id, patch).map_err(failed)?;
+            let stored = place.existing(&id)?.patch(&id, patch)?;
             show::changed(&place.view(&stored, now), common.json, out)
         }
         Keys::Revoke { id, common } => {
             let place = Place::of(&common)?;
-            let stored = place.existing(&id)?.revoke(&id, now).map_err(failed)?;
+            let stored = place.existing(&id)?.revoke(&id, now)?;
             show::revoked(&place.view(&stored, now), common.json, out)
         }
         Keys::Rotate {
@@ -105,7 +105,7 @@ pub(super) fn run(keys: Keys, out: &mut dyn Write) -> Result<ExitCode, CliError>
             let secret = new_secret()?;
             let digest = secret::digest(secret.expose_secret());
             let rotated = place.existing(&id)?.rotate(&id, digest, until);
-            let view = place.view(&rotated.map_err(failed)?, now);
+            let view = place.view(&rotated?, now);
             show::rotated(&secret, &view, common.json, out)
         }
     }
@@ -132,12 +132,12 @@ fn create(
     let secret = new_secret()?;
     let digest = secret::digest(secret.expose_secret());
     let is_new = !place.path.exists();
-    let mut register = Register::open(&place.path).map_err(failed)?;
+    let mut register = Register::open(&place.path)?;
     if is_new {
         let path = std::path::absolute(&place.path).unwrap_or(place.path.clone());
         tracing::warn!(file = %path.display(), "there was no store; this one was made");
     }
-    let stored = register.create(&id, digest, terms, now).map_err(failed)?;
+    let stored = register.create(&id, digest, terms, now)?;
     show::created(&secret, &place.view(&stored, now), common.json, out)
 }
 
@@ -145,10 +145,10 @@ fn list(common: &Common, now: Timestamp, out: &mut dyn Write) -> Result<ExitCode
     let place = Place::of(common)?;
     let mut views = Vec::new();
     if place.path.exists() {
-        let register = Register::open(&place.path).map_err(failed)?;
+        let register = Register::open(&place.path)?;
         let mut last = None;
         loop {
-            let page = register.list(last.as_deref(), PAGE).map_err(failed)?;
+            let page = register.list(last.as_deref(), PAGE)?;
             let Some(end) = page.last() else { break };
             last = Some(end.id.clone());
             views.extend(page.iter().map(|stored| place.view(stored, now)));
@@ -180,8 +180,8 @@ impl Place {
     fn existing(&self, id: &str) -> Result<Register, CliError> {
         let opened = self.path.exists().then(|| Register::open(&self.path));
         let unknown = || KeysError::Unknown(id.into());
-        let register = opened.unwrap_or_else(|| Err(unknown())).map_err(failed)?;
-        if self.has(id) && register.get(id).map_err(failed)?.is_none() {
+        let register = opened.unwrap_or_else(|| Err(unknown()))?;
+        if self.has(id) && register.get(id)?.is_none() {
             let message = format!(
                 "the key `{id}` stands in the configuration file: change it there, under `keys`"
             );
@@ -209,13 +209,15 @@ fn no_randomness(error: getrandom::Error) -> CliError {
     CliError::Failed(format!("no secret can be made: {error}"))
 }
 
-fn failed(error: KeysError) -> CliError {
-    match error {
-        KeysError::Taken(_) | KeysError::Unknown(_) | KeysError::Revoked(_) => {
-            CliError::Usage(error.to_string())
-        }
-        KeysError::Open(_) | KeysError::Sqlite(_) | KeysError::BrokeOff => {
-            CliError::Failed(error.to_string())
+impl From<KeysError> for CliError {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Taken(_) | KeysError::Unknown(_) | KeysError::Revoked(_) => {
+                Self::Usage(error.to_string())
+            }
+            KeysError::Open(_) | KeysError::Sqlite(_) | KeysError::BrokeOff => {
+                Self::Failed(error.to_string())
+            }
         }
     }
 }

@@ -126,3 +126,57 @@ async fn a_storm_of_keys_that_nobody_has_leaves_others_their_turn() {
     }
     assert!(lock(&ring.readers).len() <= AT_ONCE);
 }
+
+/// Bytes of this process that are in memory.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[tokio::test]
+#[ignore = "makes a database of 300 MB; run it alone, with --release"]
+async fn a_million_keys_take_no_memory_until_they_call_and_no_longer_to_find() {
+    let mut bench = Bench::new();
+    let database = rusqlite::Connection::open(bench.ring.path()).unwrap();
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+                INSERT INTO keys (id, digest, models, rpm, created_ms, revision)
+                SELECT printf('key_%016d', i), randomblob(32), '[\"auto\",\"qwen*\"]', 600, 0, i
+                FROM n";
+    database.execute_batch(fill).unwrap();
+    bench.create("a", 1);
+    let sql = "SELECT digest FROM keys ORDER BY digest LIMIT 1000 OFFSET 400000";
+    let mut statement = database.prepare(sql).unwrap();
+    let digests = statement
+        .query_map([], |row| row.get::<_, [u8; 32]>(0))
+        .unwrap();
+    let digests: Vec<_> = digests.map(Result::unwrap).collect();
+    let before = resident();
+    bench.ring.refresh().unwrap();
+    bench.ring.refresh().unwrap();
+    let idle = resident().saturating_sub(before);
+
+    let timed = async |what: &str| {
+        let mut times = Vec::new();
+        for digest in &digests {
+            let begun = std::time::Instant::now();
+            bench.ring.holder(*digest, at(0)).await.unwrap();
+            times.push(begun.elapsed());
+        }
+        times.sort();
+        let (median, p99) = (times[500], times[990]);
+        println!("{what}: median {median:?}, p99 {p99:?}");
+        median
+    };
+    let first = timed("a key that calls for the first time").await;
+    let again = timed("a key in memory").await;
+    let used = resident().saturating_sub(before);
+    println!("memory: {idle} bytes before anybody calls, {used} after 1,000 keys");
+    let begun = std::time::Instant::now();
+    for _ in 0..100 {
+        bench.ring.refresh().unwrap();
+    }
+    println!("looking for changes: {:?}", begun.elapsed() / 100);
+    assert!(first < Duration::from_millis(5) && again < Duration::from_micros(100));
+    assert!(idle < 8 << 20 && used < 64 << 20);
+}

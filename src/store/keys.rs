@@ -193,6 +193,8 @@ impl Register {
             revision: latest(&change)? + 1,
         };
         row::insert(&change, &stored)?;
+        // as it stands there: moments are kept in milliseconds
+        let stored = row::by_id(&change, id)?.unwrap_or(stored);
         change.commit()?;
         Ok(stored)
     }
@@ -280,6 +282,7 @@ impl Register {
         change(&mut stored);
         stored.revision = latest(&transaction)? + 1;
         row::update(&transaction, &stored)?;
+        let stored = row::by_id(&transaction, id)?.unwrap_or(stored);
         transaction.commit()?;
         Ok(stored)
     }

@@ -20,6 +20,7 @@ mod drain;
 mod errors;
 mod failures;
 mod hostile;
+mod keys;
 mod large;
 mod ledger;
 mod limits;

@@ -197,6 +197,9 @@ async fn read<T: DeserializeOwned>(app: &Shared, request: Request) -> Result<T, 
     let read = body::read(request.into_body(), MOST_BYTES, &app.room).await;
     let (body, _held) = read.map_err(Refusal::Body)?;
     let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::Form("an object is expected".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|error| Refusal::Form(error.to_string()))
 }
 

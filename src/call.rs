@@ -28,7 +28,10 @@ use self::{
     upstream::Upstream,
 };
 use crate::{
-    admit::{limits::Denied, purse::NoMoney},
+    admit::{
+        limits::Denied,
+        purse::{NoMoney, Overdrawn},
+    },
     caps::Cap,
     config::{Backend, Config, Provider},
     learn::Lengths,
@@ -174,8 +177,12 @@ pub enum CallError {
     },
     #[error(transparent)]
     Limited(Denied),
-    #[error(transparent)]
-    Unaffordable(NoMoney),
+    #[error("{0}")]
+    OverBudget(Box<Overdrawn>),
+    #[error(
+        "what the key `{key}` has spent is not known yet, as the ledger can't be read; try again"
+    )]
+    SpendingUnknown { key: Arc<str> },
     /// After the first byte had gone to the client.
     #[error("the stream broke off: {detail}")]
     Broken {
@@ -485,7 +492,12 @@ fn nobody(last: Option<Failure>, barred: Option<Barred>, any_sent: bool) -> Call
     match (last, barred) {
         (Some(failure), _) => given_up(failure, any_sent),
         (None, Some(Barred::Limited(denied))) => CallError::Limited(denied),
-        (None, Some(Barred::Unaffordable(no_money))) => CallError::Unaffordable(no_money),
+        (None, Some(Barred::Unaffordable(NoMoney::Overdrawn(overdrawn)))) => {
+            CallError::OverBudget(overdrawn)
+        }
+        (None, Some(Barred::Unaffordable(NoMoney::Unknown { key }))) => {
+            CallError::SpendingUnknown { key }
+        }
         (None, None) => NO_BACKEND,
     }
 }

@@ -8,10 +8,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use crate::{
-    admit::{
-        limits::{Denied, What},
-        purse::NoMoney,
-    },
+    admit::limits::{Denied, What},
     authenticate::AuthError,
     call::CallError,
     route::RouteError,
@@ -178,7 +175,12 @@ impl GatewayError {
         );
         full || matches!(
             self,
-            Self::Limited(_) | Self::Call(CallError::Limited(_) | CallError::Unaffordable(_))
+            Self::Limited(_)
+                | Self::Call(
+                    CallError::Limited(_)
+                        | CallError::OverBudget(_)
+                        | CallError::SpendingUnknown { .. }
+                )
         )
     }
 
@@ -201,8 +203,8 @@ impl GatewayError {
                 | RouteError::TooLong { .. }
                 | RouteError::NoneCapable { .. } => Outcome::Refused,
             },
-            Self::Call(CallError::Unaffordable(NoMoney::Overdrawn(_))) => Outcome::OverBudget,
-            Self::Call(CallError::Unaffordable(NoMoney::Unknown { .. })) => Outcome::Refused,
+            Self::Call(CallError::OverBudget(_)) => Outcome::OverBudget,
+            Self::Call(CallError::SpendingUnknown { .. }) => Outcome::Refused,
             Self::Call(CallError::TimedOut { .. }) => Outcome::Timeout,
             Self::Call(CallError::Failed { .. }) | Self::Internal => Outcome::UpstreamError,
             Self::Call(CallError::Broken { .. }) => Outcome::Cut,
@@ -343,10 +345,10 @@ fn call(error: &CallError, message: String) -> Public {
     };
     match error {
         CallError::Limited(denied) => limited(denied, message),
-        CallError::Unaffordable(NoMoney::Overdrawn(_)) => {
+        CallError::OverBudget(_) => {
             Public::new(StatusCode::TOO_MANY_REQUESTS, QUOTA, QUOTA, message).never_again()
         }
-        CallError::Unaffordable(NoMoney::Unknown { .. }) => Public::new(
+        CallError::SpendingUnknown { .. } => Public::new(
             StatusCode::SERVICE_UNAVAILABLE,
             SERVER,
             "overloaded",

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tollgate::{
     admit::{
         limits::{Denied, What, Whose},
-        purse::{NoMoney, Overdrawn, Standing},
+        purse::{Overdrawn, Standing},
     },
     authenticate::AuthError,
     call::{
@@ -87,8 +87,8 @@ fn denied(what: What) -> Denied {
     }
 }
 
-fn overdrawn() -> NoMoney {
-    NoMoney::Overdrawn(Box::new(Overdrawn {
+fn overdrawn() -> Overdrawn {
+    Overdrawn {
         key: "k".into(),
         standing: Standing {
             budget: Budget {
@@ -101,7 +101,7 @@ fn overdrawn() -> NoMoney {
             known: true,
         },
         needed: Usd::ZERO,
-    }))
+    }
 }
 
 /// One of each error.
@@ -235,12 +235,12 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
             CallError::Limited(denied(What::Concurrency)).into(),
         ),
         (
-            "CallError::Unaffordable",
-            CallError::Unaffordable(overdrawn()).into(),
+            "CallError::OverBudget",
+            CallError::OverBudget(Box::new(overdrawn())).into(),
         ),
         (
-            "CallError::Unaffordable",
-            CallError::Unaffordable(NoMoney::Unknown { key: "k".into() }).into(),
+            "CallError::SpendingUnknown",
+            CallError::SpendingUnknown { key: "k".into() }.into(),
         ),
         (
             "CallError::TimedOut",

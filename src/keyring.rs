@@ -125,25 +125,21 @@ impl Keyring {
     /// # Errors
     /// If it can't be read.
     pub async fn by_id(self: &Arc<Self>, id: &str) -> Result<Option<Arc<Principal>>, KeysError> {
-        let (ring, id) = (Arc::clone(self), id.to_owned());
-        let looking = tokio::task::spawn_blocking(move || ring.read(|reader| reader.get(&id)));
-        let found = looking.await.unwrap_or(Err(KeysError::BrokeOff))?;
+        let id = id.to_owned();
+        let found = self.ask(move |reader| reader.get(&id)).await?;
         Ok(found.map(|stored| Arc::new(stored.principal())))
     }
 
-    /// Keys in the order of their ids, those after an id.
+    /// Reads something of the store, away from the threads that serve.
     ///
     /// # Errors
-    /// If they can't be read.
-    pub async fn list(
+    /// If it can't be read.
+    pub async fn ask<T: Send + 'static>(
         self: &Arc<Self>,
-        after: Option<String>,
-        most: usize,
-    ) -> Result<Vec<Stored>, KeysError> {
+        read: impl FnOnce(&Register) -> Result<T, KeysError> + Send + 'static,
+    ) -> Result<T, KeysError> {
         let ring = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || {
-            ring.read(|reader| reader.list(after.as_deref(), most))
-        });
+        let reading = tokio::task::spawn_blocking(move || ring.read(read));
         reading.await.unwrap_or(Err(KeysError::BrokeOff))
     }
 

@@ -7,13 +7,13 @@ mod show;
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use self::flags::Flags;
 use super::{CliError, ConfigArg, source};
 use crate::{
-    config::{Config, Ledger, Store, load::Overrides, raw, text},
+    config::{Auth, Config, Ledger, Store, load::Overrides, raw, text},
     store::keys::{KeysError, Register, Stored, Terms, View, secret},
 };
 
@@ -138,11 +138,17 @@ fn create(
         tracing::warn!(file = %path.display(), "there was no store; this one was made");
     }
     let stored = register.create(&id, digest, terms, now)?;
+    let asks = place.config.as_ref().map(|config| config.auth);
+    if asks.unwrap_or(Auth::Open) == Auth::Open {
+        tracing::warn!("nobody is asked for a key: write `auth: {{ mode: [keys] }}`");
+    }
     show::created(&secret, &place.view(&stored, now), common.json, out)
 }
 
 fn list(common: &Common, now: Timestamp, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     let place = Place::of(common)?;
+    let zone = place.config.as_ref().map(|config| config.time_zone.clone());
+    let zone = zone.unwrap_or(TimeZone::UTC);
     let mut views = Vec::new();
     if place.path.exists() {
         let register = Register::open(&place.path)?;
@@ -151,7 +157,11 @@ fn list(common: &Common, now: Timestamp, out: &mut dyn Write) -> Result<ExitCode
             let page = register.list(last.as_deref(), PAGE)?;
             let Some(end) = page.last() else { break };
             last = Some(end.id.clone());
-            views.extend(page.iter().map(|stored| place.view(stored, now)));
+            for stored in &page {
+                let budget = stored.terms.budget;
+                let spent = budget.map(|budget| register.spent(&stored.id, budget, (&zone, now)));
+                views.push(place.view(stored, now).with_spent(spent.transpose()?));
+            }
         }
     }
     show::list(&views, common.json, out)

@@ -15,13 +15,18 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
-use super::schema::{self, OpenError};
+use super::{
+    read,
+    schema::{self, OpenError},
+};
 use crate::{
+    admit::window::Window,
     authenticate::Principal,
     config::{Budget, Limits, Tags},
+    money::Total,
 };
 
 pub use self::view::{State, View};
@@ -270,6 +275,20 @@ impl Register {
     /// If nothing can be read.
     pub fn since(&self, revision: i64, most: usize) -> Result<Vec<Stored>, KeysError> {
         Ok(row::after_revision(&self.db, revision, most)?)
+    }
+
+    /// What a key spent of its budget in the window of `now`, as far as the ledger has it.
+    ///
+    /// # Errors
+    /// If nothing can be read.
+    pub fn spent(
+        &self,
+        id: &str,
+        budget: Budget,
+        (zone, now): (&TimeZone, Timestamp),
+    ) -> Result<Total, KeysError> {
+        let start = Window::at(budget.per, zone, now).start;
+        Ok(read::spent_by(&self.db, id, start.as_millisecond())?)
     }
 
     fn change(&mut self, id: &str, change: impl FnOnce(&mut Stored)) -> Result<Stored, KeysError> {

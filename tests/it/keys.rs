@@ -204,8 +204,12 @@ async fn a_budget_of_a_stored_key_is_held() {
     let secret = bench.create(&[&["--id", "a"], &budget[..]].concat());
     let reply = bench.gateway.ask_as(&secret, "small").await;
     assert!(matches!(reply.status, 402 | 429), "{}", reply.text());
-    bench.keys(&["update", "a", "--budget", "none"]);
+    bench.keys(&["update", "a", "--budget", "5", "--per", "month"]);
     bench.becomes(&secret, "small", 200).await;
+    eventually("the list says what was spent", async || {
+        bench.keys(&["list"])["keys"][0]["budget"]["spent_usd"] != "0"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

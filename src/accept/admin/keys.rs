@@ -19,6 +19,7 @@ use crate::{
         body,
         respond::{self, Shared},
     },
+    config::Budget,
     error::GatewayError,
     state::World,
     store::keys::{KeysError, Patch, Register, Stored, Terms, View, secret},
@@ -39,7 +40,7 @@ struct Asked {
 }
 
 /// Keys, those of the file first.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct List {
     keys: Vec<View>,
     /// What to send as `after` to read on; `null`: this is the end.
@@ -63,31 +64,55 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
     };
     let (world, now) = (app.world(), Timestamp::now());
     let most = limit.unwrap_or(MOST).clamp(1, MOST);
-    let mut list = List {
-        keys: Vec::new(),
-        next: None,
-    };
-    if after.is_none() {
-        let keys = world.config.keys.iter();
-        list.keys.extend(keys.map(|key| View::of_file(key, now)));
-    }
-    let stored = match &app.keyring {
-        None => Ok(Vec::new()),
-        // one more than wanted tells whether there are more
-        Some(keyring) => keyring.list(after, most + 1).await,
-    };
-    match stored {
-        Ok(mut stored) => {
-            let more = stored.len() > most;
-            stored.truncate(most);
-            let last = stored.last().filter(|_| more);
-            list.next = last.map(|last| last.id.to_string());
-            let views = stored.iter().map(|stored| view(&world, stored, now));
-            list.keys.extend(views);
-            respond::as_json(&list)
+    let listed = match &app.keyring {
+        None => {
+            let keys = world.config.keys.iter();
+            Ok(List {
+                keys: keys.map(|key| View::of_file(key, now)).collect(),
+                next: None,
+            })
         }
+        Some(keyring) => {
+            let read =
+                move |register: &Register| page(register, &world, after.as_deref(), (most, now));
+            keyring.ask(read).await
+        }
+    };
+    match listed {
+        Ok(list) => respond::as_json(&list),
         Err(error) => Refusal::from(error).respond(),
     }
+}
+
+/// A page of the list: those of the file stand before the first one of the store.
+fn page(
+    register: &Register,
+    world: &World,
+    after: Option<&str>,
+    (most, now): (usize, Timestamp),
+) -> Result<List, KeysError> {
+    let spent = |id: &str, budget: Option<Budget>| {
+        let of = |budget| register.spent(id, budget, (&world.config.time_zone, now));
+        budget.map(of).transpose()
+    };
+    let mut list = List::default();
+    if after.is_none() {
+        for key in &world.config.keys {
+            let view = View::of_file(key, now);
+            list.keys.push(view.with_spent(spent(&key.id, key.budget)?));
+        }
+    }
+    // one more than wanted tells whether there are more
+    let mut stored = register.list(after, most + 1)?;
+    let more = stored.len() > most;
+    stored.truncate(most);
+    let last = stored.last().filter(|_| more);
+    list.next = last.map(|last| last.id.to_string());
+    for key in &stored {
+        let spent = spent(&key.id, key.terms.budget)?;
+        list.keys.push(view(world, key, now).with_spent(spent));
+    }
+    Ok(list)
 }
 
 /// Makes a key.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Stored, Terms};
 use crate::{
     config::{Key, Limits},
-    money::Usd,
+    money::{Total, Usd},
 };
 
 /// What is shown of a key.
@@ -57,6 +57,8 @@ pub struct LimitsView {
 pub struct BudgetView {
     pub usd: Usd,
     pub per: &'static str,
+    /// In its window, as far as the ledger has it; `null`: it was not asked.
+    pub spent_usd: Option<Total>,
 }
 
 impl View {
@@ -93,6 +95,15 @@ impl View {
         }
     }
 
+    /// The same with what was spent of the budget.
+    #[must_use]
+    pub fn with_spent(mut self, spent: Option<Total>) -> Self {
+        if let Some(budget) = &mut self.budget {
+            budget.spent_usd = spent;
+        }
+        self
+    }
+
     fn new(id: &str, source: &'static str, digest: &[u8; 32], terms: &Terms) -> Self {
         let texts = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let (tags, models) = (terms.tags.as_ref(), terms.models.as_ref());
@@ -106,6 +117,7 @@ impl View {
             budget: terms.budget.map(|budget| BudgetView {
                 usd: budget.usd,
                 per: budget.per.as_str(),
+                spent_usd: None,
             }),
             tags: tags.map(|tags| tags.iter().map(texts).collect()),
             created: None,

@@ -21,7 +21,7 @@ use crate::{
     admit::{room::Room, table::Table},
     authenticate::Keys,
     call::{Means, client::Client, upstream::Upstream},
-    config::{Config, load::Seen, view},
+    config::{Config, Provider, load::Seen, view},
     learn::Lengths,
     route::{Facts, health::Standing, live::Live, names::Names},
     settle::{decisions::Decisions, ledger::Sink, metrics::Metrics},
@@ -96,7 +96,7 @@ impl World {
             );
         let means = Means {
             client,
-            upstreams: config.providers.iter().map(Upstream::of).collect(),
+            upstreams: upstreams(&config, before),
             live,
             lengths,
             budget: Means::budget(&config),
@@ -141,6 +141,23 @@ impl World {
         let live = self.means.live.get(backend);
         live.map_or(Standing::Up, |live| live.standing(self.means.now_ms()))
     }
+}
+
+/// Every provider, ready to be called; keys that are sent where they were sent before are known.
+fn upstreams(config: &Config, before: Option<&World>) -> Vec<Upstream> {
+    let prepared = |provider: &Provider| {
+        let upstream = Upstream::of(provider);
+        let old = before.and_then(|world| {
+            let mut olds = world.config.providers.iter().zip(&world.means.upstreams);
+            let same = |old: &Provider| old.name == provider.name;
+            olds.find(|(old, _)| same(old) && view::same_place(old, provider))
+        });
+        match old {
+            Some((_, old)) => upstream.knowing(old),
+            None => upstream,
+        }
+    };
+    config.providers.iter().map(prepared).collect()
 }
 
 /// Forgets how backends stood whose provider is called elsewhere or with another key now: a new

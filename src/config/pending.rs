@@ -8,7 +8,7 @@ use super::mistake::{Path, Step};
 
 /// Keys, and values of keys (`path: value`), by path: `[]` is any item of a list and `*` any key
 /// of a mapping.
-const PENDING: [&str; 21] = [
+const PENDING: [&str; 19] = [
     "auth.jwt",
     "auth.mode: jwt",
     "auth.mode[]: jwt",
@@ -18,8 +18,6 @@ const PENDING: [&str; 21] = [
     "keys[].expose",
     "keys[].may",
     "keys[].policy",
-    "metrics",
-    "providers.*.api_keys",
     "providers.*.ca_file",
     "providers.*.protocol: anthropic",
     "providers.*.protocol: azure",

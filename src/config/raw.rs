@@ -48,6 +48,8 @@ pub struct Raw {
     pub breaker: Option<Breaker>,
     /// Limits of the whole gateway; providers, models, routes and keys take the same block.
     pub limits: Option<Limits>,
+    /// How many series `/metrics` may have.
+    pub metrics: Option<Series>,
 }
 
 /// The address for clients and its limits.
@@ -166,6 +168,9 @@ pub struct Provider {
     pub base_urls: Option<Vec<HttpUrl>>,
     /// Sent as `authorization: Bearer`.
     pub api_key: Option<SecretText>,
+    /// Several keys, at most 100, that take turns; one that is refused or over its rate limit is
+    /// left alone, and the others go on. Instead of `api_key`.
+    pub api_keys: Option<Vec<SecretText>>,
     /// Where it stands, for policies: `on-prem`, `eu`, …
     pub region: Option<Name>,
     /// What the hardware costs, for the price of its models.
@@ -472,4 +477,16 @@ pub struct Breaker {
     /// How long the backend is left alone; doubled each time it fails again, up to 5 minutes.
     #[schemars(extend("default" = "15s"))]
     pub open: Option<TimeSpan>,
+}
+
+/// How many series `/metrics` may have.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    /// The first so many of `keys` are labels by their ids, all others are `other`.
+    #[schemars(range(min = 0, max = 10_000), extend("default" = 200))]
+    pub max_keys: Option<u32>,
+    /// Series of one family; what is more is counted under `other`.
+    #[schemars(range(min = 100, max = 1_000_000), extend("default" = 20_000))]
+    pub max_series: Option<u32>,
 }

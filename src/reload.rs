@@ -121,6 +121,7 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
     let kept = |name: &str| new.config.backends.iter().any(|b| &*b.name == name);
     let gone = old.config.backends.iter().filter(|b| !kept(&b.name));
     let gone: Vec<Arc<str>> = gone.map(|backend| backend.name.clone()).collect();
+    app.metrics.follow(&new.config);
     app.replace(new);
     gone.iter()
         .for_each(|name| app.metrics.forget_backend(name));

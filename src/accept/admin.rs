@@ -100,12 +100,13 @@ fn show_standings(app: &App) {
             breaker::State::HalfOpen { .. } => 1,
             breaker::State::Open { .. } => 2,
         };
-        let metrics = &app.metrics;
-        metrics
-            .backend_up
-            .with_label_values(&labels)
-            .set(i64::from(up));
-        metrics.breaker_state.with_label_values(&labels).set(state);
+        // together with others they would say nothing
+        if let Some(gauge) = app.metrics.backend_up.room(&labels) {
+            gauge.set(i64::from(up));
+        }
+        if let Some(gauge) = app.metrics.breaker_state.room(&labels) {
+            gauge.set(state);
+        }
     }
 }
 

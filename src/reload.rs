@@ -132,6 +132,7 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
         .filter(|key| !kept_key(&key.id))
         .map(|key| key.id.clone())
         .collect();
+    app.metrics.follow(&new.config);
     app.replace(new);
     old.holders.retain(|key| !gone_keys.contains(key));
     gone_keys

@@ -30,8 +30,6 @@ use crate::{
     state::App,
 };
 
-/// Keys of the configuration that metrics show by name.
-const MOST_KEYS: usize = 200;
 /// Paths that the operator will find in a later version.
 const NOT_YET: [&str; 2] = ["/admin/v1/keys", "/admin/v1/keys/{*id}"];
 
@@ -104,21 +102,23 @@ fn show_standings(app: &App) {
             breaker::State::HalfOpen { .. } => 1,
             breaker::State::Open { .. } => 2,
         };
-        let metrics = &app.metrics;
-        metrics
-            .backend_up
-            .with_label_values(&labels)
-            .set(i64::from(up));
-        metrics.breaker_state.with_label_values(&labels).set(state);
+        // together with others they would say nothing
+        if let Some(gauge) = app.metrics.backend_up.room(&labels) {
+            gauge.set(i64::from(up));
+        }
+        if let Some(gauge) = app.metrics.breaker_state.room(&labels) {
+            gauge.set(state);
+        }
     }
 }
 
-/// The same for budgets, of keys whose spending is known.
+/// The same for budgets, of keys that have their own series and whose spending is known.
 fn show_budgets(app: &App) {
     let world = app.world();
     let now = Timestamp::now();
-    for key in world.config.keys.iter().take(MOST_KEYS) {
-        let holder = world.holders.find(&key.id);
+    for key in &world.config.keys {
+        let named = app.metrics.names_key(&key.id);
+        let holder = world.holders.find(&key.id).filter(|_| named);
         let standing = holder.and_then(|holder| holder.purse.standing(now));
         match standing.filter(|standing| standing.known) {
             Some(standing) => app.metrics.show_budget(&key.id, &standing),

@@ -266,6 +266,20 @@ impl Failure {
         }
     }
 
+    /// What it says of the key that was sent; `None`: nothing, it is about the backend.
+    #[must_use]
+    pub fn of_key(&self) -> Option<Verdict> {
+        let limited = self.status == Some(StatusCode::TOO_MANY_REQUESTS);
+        match self.class {
+            // 503 and 529 say the same to everybody
+            Class::Busy { .. } if limited => Some(self.verdict(false)),
+            Class::Refused(DownReason::KeyRefused | DownReason::OutOfMoney) => {
+                Some(self.verdict(false))
+            }
+            _ => None,
+        }
+    }
+
     /// May the backend have worked on the request, without telling us an outcome?
     #[must_use]
     pub fn may_have_been_processed(&self) -> bool {

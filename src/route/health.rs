@@ -47,6 +47,16 @@ impl DownReason {
             Self::ModelUnknown => "does not know the model",
         }
     }
+
+    /// The words about one key of several.
+    #[must_use]
+    pub fn of_key(self) -> &'static str {
+        match self {
+            Self::KeyRefused => "is refused",
+            Self::OutOfMoney => "is out of money",
+            Self::ModelUnknown => "does not reach the model",
+        }
+    }
 }
 
 /// How a backend stands at one moment.

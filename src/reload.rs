@@ -122,9 +122,19 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
     let gone = old.config.backends.iter().filter(|b| !kept(&b.name));
     let gone: Vec<Arc<str>> = gone.map(|backend| backend.name.clone()).collect();
     app.metrics.follow(&new.config);
+    let has_pool = |name: &str| {
+        let mut providers = new.config.providers.iter();
+        providers.any(|p| &*p.name == name && p.api_keys.len() > 1)
+    };
+    let providers = old.config.providers.iter();
+    let single: Vec<Arc<str>> = providers
+        .filter(|provider| !has_pool(&provider.name))
+        .map(|provider| Arc::clone(&provider.name))
+        .collect();
     app.replace(new);
     gone.iter()
         .for_each(|name| app.metrics.forget_backend(name));
+    single.iter().for_each(|name| app.metrics.forget_keys(name));
     Report {
         changed,
         needs_restart,

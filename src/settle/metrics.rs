@@ -42,6 +42,9 @@ const OVERHEAD: [f64; 11] = [
 /// Seconds a token.
 const PER_TOKEN: [f64; 9] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5];
 
+/// How a key of several can stand: it takes its turns, it is over its limit, it does not work.
+pub const KEY_STATES: [&str; 3] = ["up", "cooling", "down"];
+
 /// One series of a gauge.
 pub type Gauge = IntGauge;
 
@@ -96,6 +99,8 @@ pub struct Metrics {
     pub backend_up: Family<IntGaugeVec>,
     /// backend; 0 closed, 1 half-open, 2 open
     pub breaker_state: Family<IntGaugeVec>,
+    /// provider, state
+    pub provider_keys: Family<IntGaugeVec>,
     /// result
     pub reloads: Family<IntCounterVec>,
     pub ledger_pending: IntGauge,
@@ -200,6 +205,7 @@ impl Metrics {
             inflight: to.gauge("inflight_requests", "Calls that are under way.", &["backend"])?,
             backend_up: to.gauge("backend_up", "1 if the backend is asked, 0 if it is left alone.", &["backend"])?,
             breaker_state: to.gauge("breaker_state", "0 while the backend is asked, 1 while one call tries it, 2 while it is left alone.", &["backend"])?,
+            provider_keys: to.gauge("provider_keys", "Keys of providers that have several, by how they stand.", &["provider", "state"])?,
             reloads: to.counter("config_reloads_total", "Times that the configuration was read again.", &["result"])?,
             ledger_pending: to.level("ledger_pending_rows", "Rows that are settled and not in the ledger yet.")?,
             ledger_written: to.plain("ledger_written_total", "Rows that were written to the ledger.")?,
@@ -234,6 +240,13 @@ impl Metrics {
     pub fn forget_backend(&self, name: &str) {
         for gauges in [&self.backend_up, &self.breaker_state] {
             gauges.remove(&[name]);
+        }
+    }
+
+    /// A provider has no longer several keys.
+    pub fn forget_keys(&self, provider: &str) {
+        for state in KEY_STATES {
+            self.provider_keys.remove(&[provider, state]);
         }
     }
 

@@ -160,6 +160,11 @@ async fn a_key_that_is_refused_or_out_of_money_is_put_aside_and_no_client_notice
             "{fault}"
         );
         assert_eq!(backend(&gateway, &revoked).await["state"], "up", "{fault}");
+        let metrics = gateway.metrics().await;
+        for (state, number) in [("up", 2), ("cooling", 0), ("down", 1)] {
+            let labels = [("provider", "p"), ("state", state)];
+            assert_eq!(metrics.count("provider_keys", &labels), number, "{state}");
+        }
     }
 }
 

@@ -396,8 +396,18 @@ impl Job {
         match judge::judge(&missed.failure, &turn) {
             // this failure was one too many
             Step::SameSoon if self.gives_up(course.next) => Step::Next,
+            Step::OtherKey | Step::SameSoon | Step::SameAfter(_) if self.is_kept(course) => {
+                Step::Next
+            }
             step => step,
         }
+    }
+
+    /// Is the one attempt that is left kept for the next candidate? It is where keys have failed:
+    /// those of one account often share their limit.
+    fn is_kept(&self, course: &Course) -> bool {
+        let one_left = course.attempts.saturating_add(1) == self.means.config.retries.attempts;
+        one_left && course.tried != Tried::default() && self.has_others(course.next)
     }
 
     /// The key for the next call, where the provider has several.

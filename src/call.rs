@@ -293,7 +293,10 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
             Step::NextLarger => job.after(course.next, called.2.context),
             Step::Fail => None,
         };
-        let Some((onward, wait)) = onward.filter(|_| job.means.budget.withdraw()) else {
+        // a key that was refused has cost nobody any work, and there are only so many attempts
+        let free = step == Step::OtherKey;
+        let allowed = |_: &_| free || job.means.budget.withdraw();
+        let Some((onward, wait)) = onward.filter(allowed) else {
             return Err(given_up(missed.failure, course.sent));
         };
         watch.retry(onward == course.next);
@@ -446,8 +449,18 @@ impl Job {
         match judge::judge(&missed.failure, &turn) {
             // this failure was one too many
             Step::SameSoon if self.gives_up(course.next) => Step::Next,
+            Step::OtherKey | Step::SameSoon | Step::SameAfter(_) if self.is_kept(course) => {
+                Step::Next
+            }
             step => step,
         }
+    }
+
+    /// Is the one attempt that is left kept for the next candidate? It is where keys have failed:
+    /// those of one account often share their limit.
+    fn is_kept(&self, course: &Course) -> bool {
+        let one_left = course.attempts.saturating_add(1) == self.means.config.retries.attempts;
+        one_left && course.tried != Tried::default() && self.has_others(course.next)
     }
 
     /// The key for the next call, where the provider has several.

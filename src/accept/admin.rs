@@ -27,6 +27,7 @@ use super::{
 use crate::{
     error::GatewayError,
     route::{breaker, health::Standing},
+    settle::metrics::KEY_STATES,
     state::App,
 };
 
@@ -84,6 +85,7 @@ async fn ready(State(app): State<Shared>) -> (StatusCode, &'static str) {
 async fn metrics(State(app): State<Shared>) -> Response {
     show_standings(&app);
     show_budgets(&app);
+    show_keys(&app);
     let mut response = respond::json(StatusCode::OK, app.metrics.text());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -123,6 +125,33 @@ fn show_budgets(app: &App) {
         match standing.filter(|standing| standing.known) {
             Some(standing) => app.metrics.show_budget(&key.id, &standing),
             None => app.metrics.forget_budget(&key.id),
+        }
+    }
+}
+
+/// How many keys of each provider that has several stand how.
+fn show_keys(app: &App) {
+    let world = app.world();
+    let now_ms = world.means.now_ms();
+    let providers = world.config.providers.iter().zip(&world.means.upstreams);
+    for (provider, upstream) in providers {
+        let Some(pool) = upstream.pool() else {
+            continue;
+        };
+        let mut numbers = [0; KEY_STATES.len()];
+        for key in pool.stands(now_ms) {
+            let [up, cooling, down] = &mut numbers;
+            *match key.standing {
+                Standing::Up => up,
+                Standing::Cooling { .. } => cooling,
+                _ => down,
+            } += 1;
+        }
+        for (state, number) in KEY_STATES.iter().zip(numbers) {
+            let labels = [&*provider.name, *state];
+            if let Some(gauge) = app.metrics.provider_keys.room(&labels) {
+                gauge.set(number);
+            }
         }
     }
 }

@@ -305,6 +305,8 @@ fn classify(
     match status.as_u16() {
         402 => Class::Refused(DownReason::OutOfMoney),
         _ if says(&MONEY) || MONEY_CODES.contains(&code) => Class::Refused(DownReason::OutOfMoney),
+        // OpenAI: the project of the key has no access to it
+        403 if code == "model_not_found" => Class::Refused(DownReason::ModelUnknown),
         401 | 403 => Class::Refused(DownReason::KeyRefused),
         _ if KEY_CODES.contains(&code) => Class::Refused(DownReason::KeyRefused),
         404 => Class::Refused(DownReason::ModelUnknown),

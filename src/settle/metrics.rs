@@ -43,6 +43,9 @@ const OVERHEAD: [f64; 11] = [
 /// Seconds a token.
 const PER_TOKEN: [f64; 9] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5];
 
+/// How a key of several can stand: it takes its turns, it is over its limit, it does not work.
+pub const KEY_STATES: [&str; 3] = ["up", "cooling", "down"];
+
 /// One series of a gauge.
 pub type Gauge = IntGauge;
 
@@ -103,6 +106,8 @@ pub struct Metrics {
     pub budget_spent: Family<GaugeVec>,
     /// key
     pub budget_held: Family<GaugeVec>,
+    /// provider, state
+    pub provider_keys: Family<IntGaugeVec>,
     /// result
     pub reloads: Family<IntCounterVec>,
     pub ledger_pending: IntGauge,
@@ -210,6 +215,7 @@ impl Metrics {
             budget_limit: to.dollars("budget_limit_usd", "What a key may spend in the window of its budget.")?,
             budget_spent: to.dollars("budget_spent_usd", "What it has spent in this window.")?,
             budget_held: to.dollars("budget_held_usd", "What is held of it for requests under way.")?,
+            provider_keys: to.gauge("provider_keys", "Keys of providers that have several, by how they stand.", &["provider", "state"])?,
             reloads: to.counter("config_reloads_total", "Times that the configuration was read again.", &["result"])?,
             ledger_pending: to.level("ledger_pending_rows", "Rows that are settled and not in the ledger yet.")?,
             ledger_written: to.plain("ledger_written_total", "Rows that were written to the ledger.")?,
@@ -264,6 +270,13 @@ impl Metrics {
     pub fn forget_budget(&self, key: &str) {
         for gauge in [&self.budget_limit, &self.budget_spent, &self.budget_held] {
             gauge.remove(&[key]);
+        }
+    }
+
+    /// A provider has no longer several keys.
+    pub fn forget_keys(&self, provider: &str) {
+        for state in KEY_STATES {
+            self.provider_keys.remove(&[provider, state]);
         }
     }
 

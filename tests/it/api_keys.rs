@@ -160,6 +160,11 @@ async fn a_key_that_is_refused_or_out_of_money_is_put_aside_and_no_client_notice
             "{fault}"
         );
         assert_eq!(backend(&gateway, &revoked).await["state"], "up", "{fault}");
+        let metrics = gateway.metrics().await;
+        for (state, number) in [("up", 2), ("cooling", 0), ("down", 1)] {
+            let labels = [("provider", "p"), ("state", state)];
+            assert_eq!(metrics.count("provider_keys", &labels), number, "{state}");
+        }
     }
 }
 
@@ -272,4 +277,29 @@ async fn a_key_comes_back_by_itself_when_its_time_is_over() {
         assert_eq!(gateway.ask("m").await.status, 200);
     }
     assert!(seen(&sim)[TWO] > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_share_a_limit_do_not_use_up_the_attempt_of_the_next_candidate() {
+    let sim = simulator().await;
+    let keys: Vec<String> = (0..9)
+        .map(|n| format!("sk-pool-{n}-of-one-account"))
+        .collect();
+    let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
+    for number in [2, 3, 9] {
+        for fault in [
+            "fault=status:429",
+            "fault=status:429+retry_after=1",
+            "fault=status:401",
+        ] {
+            let name = format!("p/x{number}+{fault}");
+            let setup = Setup::new(&sim).pool("p", &keys[..number]);
+            let gateway = setup.model("m", &[&name, "spare/y+out=1"]).start().await;
+            for _ in 0..8 {
+                let reply = gateway.ask("m").await;
+                assert_eq!(reply.status, 200, "{fault}: {}", reply.text());
+                assert_eq!(reply.header("x-tollgate-backend"), "spare/y+out=1");
+            }
+        }
+    }
 }

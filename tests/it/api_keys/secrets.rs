@@ -82,6 +82,11 @@ async fn a_reload_that_swaps_one_key_keeps_what_is_known_of_the_others_and_shows
     rounds().await;
     assert_eq!(stands(&program).await, after);
 
+    let by_state = metrics(&program).await;
+    for (state, number) in [("up", 2), ("cooling", 1), ("down", 0)] {
+        let line = format!("provider_keys{{provider=\"p\",state=\"{state}\"}} {number}\n");
+        assert!(by_state.contains(&line), "{by_state}");
+    }
     let log = program.text();
     for key in [ONE, TWO] {
         assert!(

@@ -214,6 +214,18 @@ impl Body for StreamBody {
     }
 }
 
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        // many clients close at the end marker, before the transfer has ended: they were served
+        if let State::Relaying { relay, account } = &mut self.state
+            && relay.is_done()
+        {
+            account.complete();
+            account.close(200, Outcome::Ok, "");
+        }
+    }
+}
+
 impl std::fmt::Debug for StreamBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match self.state {

@@ -74,6 +74,7 @@ where
         endpoint: incoming.endpoint,
         started: incoming.started,
         ledger: app.sink(),
+        strangers: Arc::clone(&app.strangers),
     };
     let mut account = Account::open(
         Arc::clone(&app.metrics),

@@ -14,10 +14,12 @@ mod figures;
 mod holds;
 pub mod ledger;
 pub mod metrics;
+mod strangers;
 mod watch;
 
 pub use account::{Account, Opening};
 pub use holds::Levels;
+pub use strangers::Strangers;
 
 /// The label of whatever has no name in the configuration.
 const UNKNOWN: &str = "unknown";

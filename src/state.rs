@@ -24,7 +24,7 @@ use crate::{
     config::{Config, load::Seen, view},
     learn::Lengths,
     route::{Facts, health::Standing, live::Live, names::Names},
-    settle::{decisions::Decisions, ledger::Sink, metrics::Metrics},
+    settle::{Strangers, decisions::Decisions, ledger::Sink, metrics::Metrics},
     store::Store,
 };
 
@@ -55,6 +55,8 @@ pub struct App {
     pub room: Room,
     /// Set when the program is asked to stop.
     draining: AtomicBool,
+    /// Keeps callers that nobody knows from filling the log.
+    pub strangers: Arc<Strangers>,
     /// Cancelled when connections must end.
     pub stop: CancellationToken,
     ids: RequestIds,
@@ -190,6 +192,7 @@ impl App {
             decisions: Arc::default(),
             room: Room::default(),
             draining: AtomicBool::new(false),
+            strangers: Arc::default(),
             stop: CancellationToken::new(),
             ids: RequestIds::new(),
         }

@@ -13,6 +13,7 @@ use super::{
     holds::{Holds, Levels},
     ledger::{Sink, Unrecorded},
     metrics::Metrics,
+    strangers::Strangers,
 };
 use crate::{
     admit::{limits::Denied, table::Table},
@@ -33,6 +34,8 @@ pub struct Opening {
     pub started: Instant,
     /// Who takes the rows; `None`: nobody.
     pub ledger: Option<Arc<dyn Sink>>,
+    /// Says whether it is logged where it turns out that nobody knows the caller.
+    pub strangers: Arc<Strangers>,
 }
 
 /// The account of one request.
@@ -43,6 +46,8 @@ pub struct Account {
     pub(super) opening: Opening,
     pub(super) key: Option<Arc<str>>,
     key_tags: Option<Arc<Tags>>,
+    /// Has the caller been let in?
+    pub(super) let_in: bool,
     /// The key's tags and the request's, for the ledger.
     pub(super) tags: Option<Arc<str>>,
     /// The beginning of the digest of the request's `user`, for the ledger.
@@ -93,6 +98,7 @@ impl Account {
             opening,
             key: None,
             key_tags: None,
+            let_in: false,
             tags: None,
             user: None,
             asked: String::new(),
@@ -122,6 +128,7 @@ impl Account {
 
     /// The caller is known.
     pub fn caller(&mut self, principal: &Principal) {
+        self.let_in = true;
         self.key.clone_from(&principal.id);
         self.key_tags.clone_from(&principal.tags);
         self.tags = self.key_tags.as_ref().map(|tags| Arc::clone(tags.json()));

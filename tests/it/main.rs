@@ -13,6 +13,7 @@
 
 mod admin;
 mod auth;
+mod bad_days;
 mod chat;
 mod disconnects;
 mod drain;

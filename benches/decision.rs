@@ -163,7 +163,7 @@ fn plan(world: &World, ask: &Ask) -> Plan {
 fn body_for(world: &World, ask: &Ask, candidate: &Candidate) -> usize {
     let backend = &world.config.backends[candidate.backend];
     let provider = &world.config.providers[backend.provider];
-    black_box(upstream::body_for(ask, provider, backend).slices()).len()
+    black_box(upstream::body_for(ask, provider, backend, None).slices()).len()
 }
 
 /// A small request, a long conversation and a large image.

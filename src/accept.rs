@@ -5,6 +5,7 @@
 
 mod admin;
 mod body;
+mod key;
 mod models;
 mod patient;
 mod respond;

@@ -12,21 +12,28 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN},
     uri::Authority,
 };
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::config::{Auth, Config, Tags};
+use crate::config::{Auth, Budget, Config, Key, Limits, Tags};
 
 /// The header in which Anthropic's clients send their key.
 const X_API_KEY: &str = "x-api-key";
 
 /// Who is calling, and what they may use.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Principal {
     /// The key's id in configuration, logs and metrics; `None`: nobody was asked for a key.
     pub id: Option<Arc<str>>,
     /// Model names, or patterns with one trailing `*`; `None`: every model.
     models: Option<Vec<Arc<str>>>,
+    /// What they may ask for in a minute and at once.
+    pub limits: Limits,
+    /// What they may spend; `None`: unlimited.
+    pub budget: Option<Budget>,
+    /// From then on the key is not accepted; `None`: always.
+    pub expires: Option<Timestamp>,
     /// What spend is told apart by, whatever a request says.
     pub tags: Option<Arc<Tags>>,
 }
@@ -49,6 +56,8 @@ pub enum AuthError {
     Missing,
     #[error("the API key is not valid")]
     Wrong,
+    #[error("the API key has expired")]
+    Expired,
     #[error("`authorization` and `x-api-key` hold different keys; send one of them")]
     TwoKeys,
     #[error("without keys, only requests to localhost, 127.0.0.1 or [::1] are answered")]
@@ -63,11 +72,7 @@ impl Principal {
     /// A caller that nobody asked for a key: may use every model.
     #[must_use]
     pub fn anybody() -> Self {
-        Self {
-            id: None,
-            models: None,
-            tags: None,
-        }
+        Self::default()
     }
 
     /// The holder of a key.
@@ -76,8 +81,34 @@ impl Principal {
         Self {
             id: Some(id),
             models,
-            tags: None,
+            ..Self::default()
         }
+    }
+
+    /// The holder of a key of the configuration.
+    #[must_use]
+    pub fn of(key: &Key) -> Self {
+        Self {
+            id: Some(key.id.clone()),
+            models: key.models.clone(),
+            limits: key.limits,
+            budget: key.budget,
+            expires: key.expires,
+            tags: key.tags.clone(),
+        }
+    }
+
+    /// What they may use, as it is written: names, or patterns with one trailing `*`; `None`: every
+    /// model.
+    #[must_use]
+    pub fn models(&self) -> Option<&[Arc<str>]> {
+        self.models.as_deref()
+    }
+
+    /// Is the key accepted no more?
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| now >= expires)
     }
 
     /// May this caller use a model of that name?
@@ -100,9 +131,7 @@ impl Keys {
     pub fn of(config: &Config) -> Self {
         let by_digest = DashMap::with_capacity(config.keys.len());
         for key in &config.keys {
-            let mut principal = Principal::new(key.id.clone(), key.models.clone());
-            principal.tags.clone_from(&key.tags);
-            by_digest.insert(key.sha256, Arc::new(principal));
+            by_digest.insert(key.sha256, Arc::new(Principal::of(key)));
         }
         let guard_pages = config.auth == Auth::Open && config.server.listen.ip().is_loopback();
         Self {
@@ -122,7 +151,7 @@ impl Keys {
             .map(|entry| Arc::clone(&entry))
     }
 
-    /// Finds out who is calling. `authority` is that of the request's URI, if it has one.
+    /// Finds out who is calling at `now`. `authority` is that of the request's URI, if it has one.
     ///
     /// # Errors
     /// If the key is missing or wrong, or a web page may have made the request.
@@ -131,6 +160,7 @@ impl Keys {
         method: &Method,
         authority: Option<&Authority>,
         headers: &HeaderMap,
+        now: Timestamp,
     ) -> Result<Arc<Principal>, AuthError> {
         match self.auth {
             Auth::Open if self.guard_pages => {
@@ -138,18 +168,20 @@ impl Keys {
                 Ok(Arc::clone(&self.anybody))
             }
             Auth::Open => Ok(Arc::clone(&self.anybody)),
-            Auth::Keys => self.holder(key(headers)?),
+            Auth::Keys => self.holder(key(headers)?, now),
         }
     }
 
-    fn holder(&self, secret: &[u8]) -> Result<Arc<Principal>, AuthError> {
+    fn holder(&self, secret: &[u8], now: Timestamp) -> Result<Arc<Principal>, AuthError> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let found = self.by_digest.get(&digest).ok_or(AuthError::Wrong)?;
         // the map compared by equality, in a time that tells nothing but digests; this one decides
-        if bool::from(found.key().ct_eq(&digest)) {
-            Ok(Arc::clone(&found))
-        } else {
+        if !bool::from(found.key().ct_eq(&digest)) {
             Err(AuthError::Wrong)
+        } else if found.is_expired(now) {
+            Err(AuthError::Expired)
+        } else {
+            Ok(Arc::clone(&found))
         }
     }
 }

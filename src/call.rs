@@ -28,7 +28,10 @@ use self::{
     upstream::Upstream,
 };
 use crate::{
-    admit::limits::Denied,
+    admit::{
+        limits::Denied,
+        purse::{NoMoney, Overdrawn},
+    },
     caps::Cap,
     config::{Backend, Config, Provider},
     learn::Lengths,
@@ -106,13 +109,30 @@ pub enum Answer {
     Stream(Box<Relay>),
 }
 
+/// What an attempt may use.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowance {
+    /// The longest output that there is money for, of each choice, where that is less than what the
+    /// backend could write.
+    pub max_output: Option<u64>,
+}
+
+/// Why a backend is passed over that could be asked otherwise.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Barred {
+    #[error(transparent)]
+    Limited(#[from] Denied),
+    #[error(transparent)]
+    Unaffordable(NoMoney),
+}
+
 /// Who keeps account of a request while it is called. Every method only takes note.
 pub trait Watch: Send {
-    /// Takes the limits of the model and the provider for one attempt.
+    /// Takes the limits of the model and the provider, and the caller's money, for one attempt.
     ///
     /// # Errors
-    /// If one of them is reached; nothing is taken then.
-    fn enter(&mut self, candidate: &Candidate) -> Result<(), Denied>;
+    /// If one of them does not allow it; nothing is taken then.
+    fn enter(&mut self, candidate: &Candidate) -> Result<Allowance, Barred>;
     /// An attempt begins.
     fn begin(&mut self, candidate: &Candidate);
     /// The attempt failed.
@@ -157,6 +177,12 @@ pub enum CallError {
     },
     #[error(transparent)]
     Limited(Denied),
+    #[error("{0}")]
+    OverBudget(Box<Overdrawn>),
+    #[error(
+        "what the key `{key}` has spent is not known yet, as the ledger can't be read; try again"
+    )]
+    SpendingUnknown { key: Arc<str> },
     /// After the first byte had gone to the client.
     #[error("the stream broke off: {detail}")]
     Broken {
@@ -276,21 +302,25 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
     let mut waited = false;
     let mut last: Option<Failure> = None;
     let mut sent = false;
-    while let Some((candidate, provider, backend)) = job.candidate(next) {
-        let entered = match job.enter(next, waited, watch) {
-            Ok(pass) => pass,
+    let mut barred = None;
+    while let Some((candidate, _, backend)) = job.candidate(next) {
+        let (entered, allowance) = match job.enter(next, waited, watch) {
+            Ok(entered) => entered,
             // passed over, as if it had not been on the list
-            Err(denied) => match job.after(next, None) {
-                Some((onward, _)) => {
-                    (next, last_replica, waited) = (onward, None, false);
-                    continue;
+            Err(why) => {
+                barred = told(barred, why);
+                match job.after(next, None) {
+                    Some((onward, _)) => {
+                        (next, last_replica, waited) = (onward, None, false);
+                        continue;
+                    }
+                    None => return Err(nobody(last, barred, sent)),
                 }
-                None => return Err(nobody(last, denied, sent)),
-            },
+            }
         };
         attempts += 1;
         let (replica, outcome) = job
-            .attempt(&candidate, (provider, backend), last_replica, watch)
+            .attempt(&candidate, last_replica, allowance, watch)
             .await;
         let failure = match outcome {
             Ok(delivery) => {
@@ -376,7 +406,7 @@ impl Job {
         index: usize,
         waited: bool,
         watch: &mut dyn Watch,
-    ) -> Result<Option<Pass<'_>>, Option<Denied>> {
+    ) -> Result<(Option<Pass<'_>>, Allowance), Option<Barred>> {
         let Some(candidate) = self.plan.candidates.get(index) else {
             return Err(None);
         };
@@ -391,8 +421,8 @@ impl Job {
                 )
             }
         };
-        watch.enter(candidate)?;
-        Ok(pass)
+        let allowance = watch.enter(candidate)?;
+        Ok((pass, allowance))
     }
 
     /// Is a candidate left alone now, and another one to be asked instead?
@@ -422,17 +452,23 @@ impl Job {
     async fn attempt(
         &self,
         candidate: &Candidate,
-        (provider, backend): (&Provider, &Backend),
         avoid: Option<usize>,
+        allowance: Allowance,
         watch: &mut dyn Watch,
     ) -> (usize, Result<Delivery, Failure>) {
         let broken = || Failure::without_answer(Class::Unreachable, "the provider has no address");
+        let config = &self.means.config;
+        let backend = config.backends.get(candidate.backend);
+        let found = backend.and_then(|b| Some((b, config.providers.get(b.provider)?)));
+        let Some((backend, provider)) = found else {
+            return (0, Err(broken()));
+        };
         let upstream = self.means.upstreams.get(backend.provider);
         let Some((upstream, busy)) = upstream.and_then(|u| Some((u, u.least_busy(avoid)?))) else {
             return (0, Err(broken()));
         };
         let replica = busy.replica;
-        let body = upstream::body_for(&self.ask, provider, backend);
+        let body = upstream::body_for(&self.ask, provider, backend, allowance.max_output);
         let Some(request) = upstream.prepare(&busy, &self.ask, &self.forwarded, &body) else {
             return (replica, Err(broken()));
         };
@@ -441,11 +477,27 @@ impl Job {
     }
 }
 
+/// What the client is told of two reasons to pass over: a limit is over soon, a budget is not.
+fn told(before: Option<Barred>, now: Option<Barred>) -> Option<Barred> {
+    match (before, now) {
+        (Some(Barred::Unaffordable(_)) | None, Some(Barred::Limited(denied))) => {
+            Some(Barred::Limited(denied))
+        }
+        (before, now) => before.or(now),
+    }
+}
+
 /// Why nobody is left to be asked.
-fn nobody(last: Option<Failure>, denied: Option<Denied>, any_sent: bool) -> CallError {
-    match (last, denied) {
+fn nobody(last: Option<Failure>, barred: Option<Barred>, any_sent: bool) -> CallError {
+    match (last, barred) {
         (Some(failure), _) => given_up(failure, any_sent),
-        (None, Some(denied)) => CallError::Limited(denied),
+        (None, Some(Barred::Limited(denied))) => CallError::Limited(denied),
+        (None, Some(Barred::Unaffordable(NoMoney::Overdrawn(overdrawn)))) => {
+            CallError::OverBudget(overdrawn)
+        }
+        (None, Some(Barred::Unaffordable(NoMoney::Unknown { key }))) => {
+            CallError::SpendingUnknown { key }
+        }
         (None, None) => NO_BACKEND,
     }
 }

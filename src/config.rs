@@ -13,11 +13,13 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
+use jiff::{Timestamp, tz::TimeZone};
 use secrecy::SecretString;
 
 use crate::{
     caps::Caps,
     catalog::{Adapter, Boundary, Card, Protocol, SelfHosted},
+    money::Usd,
 };
 
 mod check;
@@ -70,6 +72,8 @@ pub struct Config {
     pub breaker: Breaker,
     /// Of the whole gateway.
     pub limits: Limits,
+    /// Where the days, weeks and months of budgets begin.
+    pub time_zone: TimeZone,
 }
 
 /// `limits:` of the gateway, a provider, a model, a route or a key; absent is unlimited.
@@ -328,7 +332,48 @@ pub struct Key {
     /// Model names or patterns with one trailing `*`; `None`: every model.
     pub models: Option<Vec<Arc<str>>>,
     pub limits: Limits,
+    /// `None`: unlimited.
+    pub budget: Option<Budget>,
+    /// From then on it is not accepted; `None`: always.
+    pub expires: Option<Timestamp>,
     pub tags: Option<Arc<Tags>>,
+}
+
+/// `budget:` of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// The most that may be spent in each window.
+    pub usd: Usd,
+    pub per: Period,
+}
+
+/// How long a window of a budget is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    Day,
+    /// Begins on a Monday.
+    Week,
+    Month,
+    /// One window, which never ends.
+    Total,
+}
+
+impl Period {
+    /// Every period with its spelling.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Day, "day"),
+        (Self::Week, "week"),
+        (Self::Month, "month"),
+        (Self::Total, "total"),
+    ];
+
+    /// The spelling in configuration and messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        let mut all = Self::ALL.iter();
+        all.find(|(period, _)| *period == self)
+            .map_or("", |(_, name)| name)
+    }
 }
 
 /// `retries:`.

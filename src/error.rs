@@ -22,6 +22,8 @@ use crate::{
 
 /// OpenAI's type of errors that are the caller's.
 const INVALID: &str = "invalid_request_error";
+/// OpenAI's type and code of a budget that is used up.
+const QUOTA: &str = "insufficient_quota";
 /// OpenAI's type of errors that are the server's.
 const SERVER: &str = "server_error";
 
@@ -169,7 +171,7 @@ impl GatewayError {
         }
     }
 
-    /// Did a limit refuse, so that nothing of the limits was used?
+    /// Did a limit or a budget refuse, so that nothing of the limits was used?
     #[must_use]
     pub fn is_of_limits(&self) -> bool {
         let full = matches!(
@@ -179,7 +181,15 @@ impl GatewayError {
                 ..
             }
         );
-        full || matches!(self, Self::Limited(_) | Self::Call(CallError::Limited(_)))
+        full || matches!(
+            self,
+            Self::Limited(_)
+                | Self::Call(
+                    CallError::Limited(_)
+                        | CallError::OverBudget(_)
+                        | CallError::SpendingUnknown { .. }
+                )
+        )
     }
 
     /// How the request ended.
@@ -200,6 +210,8 @@ impl GatewayError {
                 | RouteError::TooLong { .. }
                 | RouteError::NoneCapable { .. } => Outcome::Refused,
             },
+            Self::Call(CallError::OverBudget(_)) => Outcome::OverBudget,
+            Self::Call(CallError::SpendingUnknown { .. }) => Outcome::Refused,
             Self::Call(CallError::TimedOut { .. }) => Outcome::Timeout,
             Self::Call(CallError::Failed { .. }) | Self::Internal => Outcome::UpstreamError,
             Self::Call(CallError::Broken { .. }) => Outcome::Cut,
@@ -214,12 +226,14 @@ impl GatewayError {
 
 fn auth(error: AuthError, message: String) -> Public {
     match error {
-        AuthError::Missing | AuthError::Wrong | AuthError::TwoKeys => Public::new(
-            StatusCode::UNAUTHORIZED,
-            INVALID,
-            "invalid_api_key",
-            message,
-        ),
+        AuthError::Missing | AuthError::Wrong | AuthError::Expired | AuthError::TwoKeys => {
+            Public::new(
+                StatusCode::UNAUTHORIZED,
+                INVALID,
+                "invalid_api_key",
+                message,
+            )
+        }
         AuthError::ForeignHost | AuthError::ForeignOrigin | AuthError::ContentType => Public::new(
             StatusCode::FORBIDDEN,
             INVALID,
@@ -329,6 +343,16 @@ fn call(error: &CallError, message: String) -> Public {
     };
     match error {
         CallError::Limited(denied) => limited(denied, message),
+        CallError::OverBudget(_) => {
+            Public::new(StatusCode::TOO_MANY_REQUESTS, QUOTA, QUOTA, message).never_again()
+        }
+        CallError::SpendingUnknown { .. } => Public::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            SERVER,
+            "overloaded",
+            message,
+        )
+        .after(1_000),
         CallError::Rejected { status, body } => rejected(*status, body),
         CallError::ContextTooLong { body } => Public::new(
             StatusCode::BAD_REQUEST,

@@ -17,6 +17,7 @@ use crate::{
     error::{BodyError, GatewayError},
     route::{self, Question, explain},
     settle::{Account, Opening, Outcome},
+    spending,
     state::{App, World},
     understand::{self, Endpoint},
 };
@@ -87,7 +88,7 @@ where
         closer: Arc::clone(&incoming.closer),
         ending: app.ending(),
     };
-    match prepare(&world, incoming, &mut account).await {
+    match prepare(app, &world, incoming, &mut account).await {
         Ok((job, held)) => deliver(job, held, account, link).await,
         Err(error) => Err(failed(error, account)),
     }
@@ -95,6 +96,7 @@ where
 
 /// Everything before the first call: nothing here waits but for the client's body.
 async fn prepare<B>(
+    app: &App,
     world: &World,
     incoming: Incoming<B>,
     account: &mut Account,
@@ -111,8 +113,17 @@ where
         body,
         ..
     } = incoming;
-    let principal = world.keys.identify(&method, authority.as_ref(), &headers)?;
-    account.caller(&principal);
+    let principal = world
+        .keys
+        .identify(&method, authority.as_ref(), &headers, Timestamp::now())?;
+    let holder = principal
+        .id
+        .as_deref()
+        .and_then(|id| world.holders.find(id));
+    if let Some(holder) = &holder {
+        spending::know(app, holder).await;
+    }
+    account.caller(&principal, holder);
     account.recordable()?;
     account.enter()?;
     account.wait();

@@ -47,6 +47,8 @@ pub mod error;
 
 pub mod state;
 
+pub mod spending;
+
 pub mod offer;
 
 pub mod explaining;

@@ -8,7 +8,10 @@
 
 pub mod watch;
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError},
+};
 
 use jiff::Timestamp;
 
@@ -121,7 +124,19 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
     let kept = |name: &str| new.config.backends.iter().any(|b| &*b.name == name);
     let gone = old.config.backends.iter().filter(|b| !kept(&b.name));
     let gone: Vec<Arc<str>> = gone.map(|backend| backend.name.clone()).collect();
+    let kept_key = |id: &str| new.config.keys.iter().any(|key| *key.id == *id);
+    let gone_keys: HashSet<Arc<str>> = old
+        .config
+        .keys
+        .iter()
+        .filter(|key| !kept_key(&key.id))
+        .map(|key| key.id.clone())
+        .collect();
     app.replace(new);
+    old.holders.retain(|key| !gone_keys.contains(key));
+    gone_keys
+        .iter()
+        .for_each(|key| app.metrics.forget_budget(key));
     gone.iter()
         .for_each(|name| app.metrics.forget_backend(name));
     Report {

@@ -114,6 +114,8 @@ pub enum Refusal {
     NotNamed,
     /// It is not in a region that the request allows.
     Region,
+    /// Nobody knows what it costs, and the caller has a budget.
+    Unpriced,
     /// It can't do something.
     Lacks(Cap),
     /// Prompt and output do not fit; `has` is `None` where the context is not known and the
@@ -136,6 +138,7 @@ impl Refusal {
         match self {
             Self::NotNamed => "not_named",
             Self::Region => "region",
+            Self::Unpriced => "unpriced",
             Self::Lacks(cap) => cap.as_str(),
             Self::Context { .. } => "context",
             Self::Output { .. } => "output",
@@ -149,7 +152,7 @@ impl Refusal {
     }
 
     fn is_policy(self) -> bool {
-        matches!(self, Self::NotNamed | Self::Region)
+        matches!(self, Self::NotNamed | Self::Region | Self::Unpriced)
     }
 }
 
@@ -201,7 +204,7 @@ pub enum RouteError {
     UnknownModel(String),
     #[error("this key may not use the model `{}`", shortened(.0))]
     NotAllowed(String),
-    #[error("the request's `models` and `regions` leave no backend of this model")]
+    #[error("policy leaves no backend of this model")]
     PolicyExcludesAll { refused: Vec<Refused> },
     #[error("the request is too long for every backend of this model")]
     TooLong { refused: Vec<Refused> },

@@ -11,6 +11,7 @@ use crate::{
     config::{self, Admin, Ledger, Server},
     reload::{self, ReloadError},
     settle::metrics::Metrics,
+    spending,
     state::{
         App, World,
         loads::{Cause, Loaded},
@@ -124,6 +125,7 @@ impl Gateway {
             };
             doors.spawn(door.serve(close.clone()));
         }
+        doors.spawn(spending::keep_known(Arc::clone(&app), close.clone()));
         doors.spawn(reload::watch::watch(Arc::clone(&app), close.clone()));
         doors.close();
         Ok(Self {

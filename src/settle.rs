@@ -14,6 +14,7 @@ mod figures;
 mod holds;
 pub mod ledger;
 pub mod metrics;
+mod money;
 mod strangers;
 mod watch;
 
@@ -31,6 +32,7 @@ pub enum Outcome {
     ClientError,
     Refused,
     RateLimited,
+    OverBudget,
     UpstreamError,
     Timeout,
     Cut,
@@ -46,6 +48,7 @@ impl Outcome {
             Self::ClientError => "client_error",
             Self::Refused => "refused",
             Self::RateLimited => "rate_limited",
+            Self::OverBudget => "over_budget",
             Self::UpstreamError => "upstream_error",
             Self::Timeout => "timeout",
             Self::Cut => "cut",
@@ -57,7 +60,7 @@ impl Outcome {
     fn of_attempt(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::ClientError | Self::Refused | Self::RateLimited => "refused",
+            Self::ClientError | Self::Refused | Self::RateLimited | Self::OverBudget => "refused",
             Self::UpstreamError | Self::Cut => "error",
             Self::Timeout => "timeout",
             Self::Cancelled => "cancelled",

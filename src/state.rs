@@ -17,7 +17,11 @@ use tokio::time::Instant;
 
 use self::loads::{Attempt, Loads, Origin};
 use crate::{
-    admit::{room::Room, table::Table},
+    admit::{
+        holders::{Holders, Stated},
+        room::Room,
+        table::Table,
+    },
     authenticate::Keys,
     call::{Means, client::Client, upstream::Upstream},
     config::{Config, load::Seen, view},
@@ -35,6 +39,8 @@ pub struct World {
     pub names: Names,
     pub means: Arc<Means>,
     pub limits: Arc<Table>,
+    /// What keys have taken; the same for every world.
+    pub holders: Arc<Holders>,
 }
 
 /// What lives as long as the process.
@@ -105,8 +111,11 @@ impl World {
             config: Arc::clone(&config),
         };
         let limits = Arc::new(Table::of(&config, before.map(|world| &*world.limits)));
+        let holders = before.map_or_else(Arc::default, |world| Arc::clone(&world.holders));
+        hold(&holders, &config);
         Self {
             limits,
+            holders,
             keys: Keys::of(&config),
             names: Names::of(&config),
             means: Arc::new(means),
@@ -141,6 +150,20 @@ impl World {
     pub fn standing(&self, backend: usize) -> Standing {
         let live = self.means.live.get(backend);
         live.map_or(Standing::Up, |live| live.standing(self.means.now_ms()))
+    }
+}
+
+/// States what the keys of a configuration are held to.
+fn hold(holders: &Holders, config: &Config) {
+    let now = Timestamp::now();
+    for key in &config.keys {
+        let stated = Stated {
+            key: &key.id,
+            limits: key.limits,
+            budget: key.budget,
+            zone: &config.time_zone,
+        };
+        holders.state(&stated, now);
     }
 }
 

@@ -26,15 +26,16 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use self::{
-    read::{Dimension, Line, Page, Question, ReadError, spend},
+    read::{Dimension, Line, Page, Question, ReadError, spend, spent},
     schema::OpenError,
 };
 use self::{
     spill::Spill,
-    writer::{Message, Writer},
+    writer::{Asked, Message, Writer},
 };
 use crate::{
     config::OnFailure,
+    money::Total,
     settle::{
         ledger::{Row, Sink},
         metrics::Metrics,
@@ -108,15 +109,32 @@ impl Store {
         &self.path
     }
 
+    /// What keys spent, each since a moment (milliseconds since 1970), in the order of the
+    /// questions. Every row that was recorded before counts, also one that waits beside the
+    /// database, or that a killed process left there. So the answer waits while the database can't
+    /// be written: a caller that can't wait sets a limit.
+    ///
+    /// # Errors
+    /// If the ledger is closed.
+    pub async fn spent(&self, asks: Vec<(Arc<str>, i64)>) -> Result<Vec<Total>, ReadError> {
+        let (answer, spent) = oneshot::channel();
+        self.send(Message::Spent(Asked { asks, answer })).await;
+        spent.await.map_err(|_| ReadError::Closed)
+    }
+
+    /// Waits until there is room in the queue. A message to a thread that has ended is dropped.
+    async fn send(&self, mut message: Message) {
+        while let Err(TrySendError::Full(back)) = self.rows.try_send(message) {
+            message = back;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Writes what is there and ends; waits for it at most so long.
     pub async fn stop(&self, patience: Duration) {
         let end = async {
             let (done, written) = oneshot::channel();
-            let mut message = Message::Stop(done);
-            while let Err(TrySendError::Full(back)) = self.rows.try_send(message) {
-                message = back;
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            self.send(Message::Stop(done)).await;
             // an error means that the thread has ended already
             drop(written.await);
         };

@@ -17,6 +17,7 @@ use axum::{
     routing::{any, get, post},
 };
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use jiff::Timestamp;
 
 use self::{guard::Guard, refusal::Refusal};
 use super::{
@@ -29,6 +30,8 @@ use crate::{
     state::App,
 };
 
+/// Keys of the configuration that metrics show by name.
+const MOST_KEYS: usize = 200;
 /// Paths that the operator will find in a later version.
 const NOT_YET: [&str; 2] = ["/admin/v1/keys", "/admin/v1/keys/{*id}"];
 
@@ -82,6 +85,7 @@ async fn ready(State(app): State<Shared>) -> (StatusCode, &'static str) {
 
 async fn metrics(State(app): State<Shared>) -> Response {
     show_standings(&app);
+    show_budgets(&app);
     let mut response = respond::json(StatusCode::OK, app.metrics.text());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -106,6 +110,20 @@ fn show_standings(app: &App) {
             .with_label_values(&labels)
             .set(i64::from(up));
         metrics.breaker_state.with_label_values(&labels).set(state);
+    }
+}
+
+/// The same for budgets, of keys whose spending is known.
+fn show_budgets(app: &App) {
+    let world = app.world();
+    let now = Timestamp::now();
+    for key in world.config.keys.iter().take(MOST_KEYS) {
+        let holder = world.holders.find(&key.id);
+        let standing = holder.and_then(|holder| holder.purse.standing(now));
+        match standing.filter(|standing| standing.known) {
+            Some(standing) => app.metrics.show_budget(&key.id, &standing),
+            None => app.metrics.forget_budget(&key.id),
+        }
     }
 }
 

@@ -66,10 +66,15 @@ fn unknown(id: String) -> Response {
     })
 }
 
-fn caller(world: &World, request: &Request) -> Result<std::sync::Arc<Principal>, AuthError> {
+/// Who asks, at this moment.
+pub(super) fn caller(
+    world: &World,
+    request: &Request,
+) -> Result<std::sync::Arc<Principal>, AuthError> {
     world.keys.identify(
         request.method(),
         request.uri().authority(),
         request.headers(),
+        Timestamp::now(),
     )
 }

@@ -19,7 +19,7 @@ use tower_http::{
 };
 
 use super::{
-    admin, body, models,
+    admin, body, key, models,
     respond::{self, Shared},
 };
 use crate::{
@@ -45,6 +45,7 @@ pub(super) struct RequestId(pub(super) String);
 pub fn router(app: Arc<App>) -> Router {
     let paths = versioned(Router::new(), "/chat/completions", &post(chat));
     let paths = versioned(paths, "/models", &get(models::list));
+    let paths = versioned(paths, "/key", &get(key::show));
     let paths = versioned(paths, "/models/{*id}", &get(models::one));
     let paths = admin::probes(paths)
         .fallback(unknown_path)

@@ -1,15 +1,17 @@
-//! Every limit of a configuration, by whose it is.
+//! Every limit of a configuration but those of keys, by whose it is.
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::limits::{Limits, Whose};
+use super::{
+    holders::Holder,
+    limits::{Limits, Whose},
+};
 use crate::config::{self, Config};
 
 /// The limits that are at work.
 #[derive(Debug, Default)]
 pub struct Table {
     gateway: Option<Arc<Limits>>,
-    keys: HashMap<Arc<str>, Arc<Limits>>,
     /// In the order of the configuration.
     routes: Vec<Option<Arc<Limits>>>,
     models: Vec<Option<Arc<Limits>>>,
@@ -31,15 +33,8 @@ impl Table {
             Some(limits) if limits.stated == stated => Some(Arc::clone(limits)),
             _ => Limits::of(whose, stated),
         };
-        let keys = config.keys.iter().filter_map(|key| {
-            Some((
-                key.id.clone(),
-                at_work(Whose::Key(key.id.clone()), key.limits)?,
-            ))
-        });
         Self {
             gateway: at_work(Whose::Gateway, config.limits),
-            keys: keys.collect(),
             routes: config
                 .routes
                 .iter()
@@ -60,8 +55,8 @@ impl Table {
 
     /// What every request of a caller is held to: the gateway's limits and the key's.
     #[must_use]
-    pub fn of_caller(&self, key: Option<&str>) -> Vec<&Arc<Limits>> {
-        let key = key.and_then(|key| self.keys.get(key));
+    pub fn of_caller<'a>(&'a self, holder: Option<&'a Holder>) -> Vec<&'a Arc<Limits>> {
+        let key = holder.and_then(|holder| holder.limits.as_ref());
         self.gateway.iter().chain(key).collect()
     }
 
@@ -86,6 +81,6 @@ impl Table {
             .into_iter()
             .flatten()
             .flatten();
-        self.gateway.iter().chain(self.keys.values()).chain(lists)
+        self.gateway.iter().chain(lists)
     }
 }

@@ -1,5 +1,7 @@
 use super::*;
 
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in pairs {
@@ -24,7 +26,7 @@ fn keys(auth: Auth, guard_pages: bool) -> Keys {
 
 fn identify(pairs: &[(&'static str, &'static str)]) -> Result<Option<Arc<str>>, AuthError> {
     keys(Auth::Keys, false)
-        .identify(&Method::POST, None, &headers(pairs))
+        .identify(&Method::POST, None, &headers(pairs), NOW)
         .map(|p| p.id.clone())
 }
 
@@ -92,7 +94,7 @@ fn a_pattern_allows_what_begins_like_it() {
 fn without_keys_only_this_machine_is_answered_and_no_foreign_page() {
     let keys = keys(Auth::Open, true);
     let post = |pairs: &[(&'static str, &'static str)]| {
-        keys.identify(&Method::POST, None, &headers(pairs))
+        keys.identify(&Method::POST, None, &headers(pairs), NOW)
             .map(|p| p.id.clone())
     };
     let json = ("content-type", "application/json; charset=utf-8");
@@ -129,7 +131,7 @@ fn without_keys_only_this_machine_is_answered_and_no_foreign_page() {
     );
     assert_eq!(post(&[("host", "localhost")]), Err(AuthError::ContentType));
     assert!(
-        keys.identify(&Method::GET, None, &headers(&[("host", "localhost")]))
+        keys.identify(&Method::GET, None, &headers(&[("host", "localhost")]), NOW)
             .is_ok()
     );
 }
@@ -139,7 +141,28 @@ fn a_key_that_is_sent_where_none_is_asked_for_is_ignored() {
     let pairs = [("authorization", "Bearer whatever")];
     assert!(
         keys(Auth::Open, false)
-            .identify(&Method::POST, None, &headers(&pairs))
+            .identify(&Method::POST, None, &headers(&pairs), NOW)
             .is_ok()
     );
+}
+
+#[test]
+fn a_key_is_accepted_until_the_moment_it_expires() {
+    let expires = Timestamp::from_second(1_800_000_000).unwrap();
+    let principal = Principal {
+        expires: Some(expires),
+        ..Principal::new("team-a".into(), None)
+    };
+    let just_before = expires - jiff::SignedDuration::from_nanos(1);
+    assert!(!principal.is_expired(just_before) && principal.is_expired(expires));
+
+    let known = keys(Auth::Keys, false);
+    let secret = b"sk-expired-0123456789";
+    known
+        .by_digest
+        .insert(Sha256::digest(secret).into(), Arc::new(principal));
+    let sent = headers(&[("x-api-key", "sk-expired-0123456789")]);
+    let at = |now| known.identify(&Method::POST, None, &sent, now).map(drop);
+    assert_eq!(at(just_before), Ok(()));
+    assert_eq!(at(expires), Err(AuthError::Expired));
 }

@@ -153,15 +153,24 @@ pub fn forwarded(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// The body for one backend: its own model name, its spelling of the output limit, and usage asked
-/// for in every stream. Everything else stays the client's bytes.
+/// for in every stream; and the output limit that there is money for, where there is one and the
+/// client set none. Everything else stays the client's bytes.
 #[must_use]
-pub fn body_for(ask: &Ask, provider: &Provider, backend: &Backend) -> Object {
+pub fn body_for(
+    ask: &Ask,
+    provider: &Provider,
+    backend: &Backend,
+    max_output: Option<u64>,
+) -> Object {
     let mut body = ask.body.clone();
     if ask.model != *backend.upstream_model {
         let quoted = serde_json::Value::from(&*backend.upstream_model).to_string();
         body.set("model", quoted);
     }
     limits::respell(&mut body, provider.output_limit_field);
+    if let Some(tokens) = max_output {
+        limits::set(&mut body, provider.output_limit_field, tokens);
+    }
     if ask.stream && !ask.wants_usage {
         let options = body.get("stream_options").filter(|raw| *raw != "null");
         let nested = options.map(|raw| Object::parse(Bytes::copy_from_slice(raw.as_bytes())));

@@ -4,6 +4,8 @@
 //! A mistake never stops the search for more; a section that is wrong is checked on with a
 //! stand-in that is thrown away in the end.
 
+use jiff::tz::TimeZone;
+
 use crate::{
     catalog,
     config::{
@@ -57,6 +59,7 @@ pub(super) fn check(
         warnings: Vec::new(),
     };
     let limits = server::limits(raw.limits);
+    let time_zone = raw.time_zone.map_or(TimeZone::UTC, |zone| zone.0);
     let server = server::server(raw.server.unwrap_or_default(), &mut findings);
     let admin = server::admin(raw.admin.unwrap_or_default(), &server, &mut findings);
     let store = server::store(raw.store.unwrap_or_default(), &mut findings);
@@ -100,6 +103,7 @@ pub(super) fn check(
         retries,
         breaker,
         limits,
+        time_zone,
     };
     Ok(Checked {
         config,

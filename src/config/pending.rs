@@ -8,13 +8,11 @@ use super::mistake::{Path, Step};
 
 /// Keys, and values of keys (`path: value`), by path: `[]` is any item of a list and `*` any key
 /// of a mapping.
-const PENDING: [&str; 21] = [
+const PENDING: [&str; 19] = [
     "auth.jwt",
     "auth.mode: jwt",
     "auth.mode[]: jwt",
     "calibration",
-    "keys[].budget",
-    "keys[].expires",
     "keys[].expose",
     "keys[].may",
     "keys[].policy",

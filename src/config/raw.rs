@@ -15,8 +15,8 @@ use serde::Deserialize;
 mod value;
 
 pub use value::{
-    Address, ByteSize, ClientKey, DigestText, Fraction, HeaderText, HttpUrl, LedgerText, Money,
-    Name, Origin, Pattern, PriceText, SecretText, TagValue, TimeSpan, UpstreamModel,
+    Address, ByteSize, ClientKey, DigestText, Fraction, HeaderText, HttpUrl, LedgerText, Moment,
+    Money, Name, Origin, Pattern, PriceText, SecretText, TagValue, TimeSpan, UpstreamModel, Zone,
 };
 
 /// tollgate's configuration. Values may hold `${VAR}`, `${VAR:-default}` and `${file:/path}`.
@@ -48,6 +48,9 @@ pub struct Raw {
     pub breaker: Option<Breaker>,
     /// Limits of the whole gateway; providers, models, routes and keys take the same block.
     pub limits: Option<Limits>,
+    /// Where the days, weeks and months of budgets begin: `Europe/Berlin`, `Asia/Shanghai`, …
+    #[schemars(extend("default" = "UTC"))]
+    pub time_zone: Option<Zone>,
 }
 
 /// The address for clients and its limits.
@@ -420,10 +423,37 @@ pub struct Key {
     pub models: Option<Vec<Pattern>>,
     /// Requests and tokens a minute, and requests at once.
     pub limits: Option<Limits>,
+    /// What it may spend. Absent: unlimited. A key that has one is never served by a backend whose
+    /// price is not known.
+    pub budget: Option<Budget>,
+    /// From when on it is not accepted: `2027-01-31T18:00:00Z`, or a date, whose day in UTC is no
+    /// longer included. Absent: never.
+    pub expires: Option<Moment>,
     /// What its spend is told apart by in the ledger, at most 10.
     #[serde(default)]
     #[schemars(schema_with = "value::tags")]
     pub tags: Option<BTreeMap<String, TagValue>>,
+}
+
+/// What may be spent in a window of time.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// The most that may be spent in each window, in USD.
+    pub usd: Money,
+    /// The window: days, weeks (from Monday) and months of `time_zone`; `total` never ends.
+    pub per: Period,
+}
+
+/// How long a window of a budget is.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Period {
+    Day,
+    Week,
+    Month,
+    Total,
 }
 
 /// What may be asked for in a minute and at once; absent is unlimited.

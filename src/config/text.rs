@@ -7,7 +7,8 @@
 mod read;
 
 pub use read::{
-    address, duration, header_name, header_value, ledger, money, origin, price, sha256, size, url,
+    address, duration, header_name, header_value, ledger, moment, money, origin, price, sha256,
+    size, time_zone, url,
 };
 use read::{client_key, name, pattern, provider_name, secret, tag_name, tag_value, upstream_model};
 
@@ -27,7 +28,7 @@ pub struct Format {
 }
 
 /// Every format that the schema uses.
-pub const FORMATS: [Format; 19] = [
+pub const FORMATS: [Format; 21] = [
     Format::new("time-span", "a duration such as 5s", |t| {
         duration(t).map(drop)
     }),
@@ -79,6 +80,12 @@ pub const FORMATS: [Format; 19] = [
     ),
     Format::new("tag-name", "the name of a tag", tag_name),
     Format::new("tag-value", "the value of a tag", tag_value),
+    Format::new("moment", "a moment such as 2027-01-31T18:00:00Z", |t| {
+        moment(t).map(drop)
+    }),
+    Format::new("time-zone", "a time zone such as Europe/Berlin", |t| {
+        time_zone(t).map(drop)
+    }),
     Format::hidden("sha256-hex", "64 hexadecimal digits", |t| {
         sha256(t).map(drop)
     }),
@@ -140,6 +147,12 @@ pub enum TextError {
     NotYet,
     #[error(transparent)]
     Tag(TagError),
+    #[error("a moment is a date such as 2027-01-31, or a time such as 2027-01-31T18:00:00Z")]
+    Moment,
+    #[error(
+        "a time zone has a name of the IANA database, such as UTC, Europe/Berlin or Asia/Shanghai"
+    )]
+    TimeZone,
     #[error("a SHA-256 digest has 64 hexadecimal digits")]
     Sha256,
 }

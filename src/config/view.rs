@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Admin, Auth, Backend, Breaker, Config, Domain, Key, Ledger, Limits, Model, Objective,
+    Admin, Auth, Backend, Breaker, Budget, Config, Domain, Key, Ledger, Limits, Model, Objective,
     OnFailure, OnUncertain, OutputLimitField, Price, Provider, Quality, Retries, Route, Server,
     Store,
 };
@@ -53,6 +53,7 @@ pub fn view(config: &Config) -> Value {
         retries,
         breaker,
         limits,
+        time_zone,
     } = config;
     json!({
         "server": view_server(server),
@@ -67,6 +68,7 @@ pub fn view(config: &Config) -> Value {
         "retries": view_retries(retries),
         "breaker": view_breaker(*breaker),
         "limits": view_limits(*limits),
+        "time_zone": time_zone.iana_name(),
     })
 }
 
@@ -373,6 +375,8 @@ fn view_key(key: &Key) -> Value {
         sha256: _,
         models,
         limits,
+        budget,
+        expires,
         tags,
     } = key;
     let models = models
@@ -382,8 +386,17 @@ fn view_key(key: &Key) -> Value {
         "key": SECRET,
         "models": models.map(Iterator::collect::<Vec<_>>),
         "limits": view_limits(*limits),
+        "budget": budget.map(view_budget),
+        "expires": expires,
         "tags": tags.as_ref().map(|tags| tags.iter().collect::<BTreeMap<_, _>>()),
     })
+}
+
+/// What may be spent, and how often that begins anew.
+#[must_use]
+pub fn view_budget(budget: Budget) -> Value {
+    let Budget { usd, per } = budget;
+    json!({ "usd": usd, "per": per.as_str() })
 }
 
 fn view_retries(retries: &Retries) -> Value {

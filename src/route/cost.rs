@@ -1,5 +1,7 @@
 //! What a request is expected to cost on a backend, from its card.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::Question;
@@ -9,6 +11,7 @@ use crate::{
     config::{Backend, Config, Price, STATED},
     learn::PRIOR_OUTPUT,
     money::Usd,
+    tokens::{PER_MESSAGE, PER_PROMPT},
     usage::Usage,
 };
 
@@ -89,6 +92,102 @@ pub fn priced<'a>(
             }
         }
     }
+}
+
+/// A call whose worst case is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The most tokens that its prompt can have.
+    pub prompt: u64,
+    /// The most tokens that its output can have.
+    pub output: u64,
+    /// The service tier that was asked for, if any.
+    pub tier: Option<&'a str>,
+    pub at: Timestamp,
+    /// How long it may take: it is billed when it is completed.
+    pub lasts: Duration,
+}
+
+/// The most tokens that a prompt has whose tokens were estimated: a quarter more, which is how far
+/// the estimate may be off, and the frame of a short one.
+#[must_use]
+pub fn at_most(estimated: u64) -> u64 {
+    estimated
+        .saturating_add(estimated.div_ceil(4))
+        .saturating_add(PER_PROMPT + PER_MESSAGE)
+}
+
+/// The most that a call can cost, whatever its tokens turn out to be: read from a cache or written
+/// to one, reasoning or not, in the tier that was asked for or the standard one, now or when the
+/// time for it is over. `None`: unpriced. Searches and the like come on top: nobody knows how many.
+#[must_use]
+pub fn worst(config: &Config, backend: &Backend, call: &Call<'_>) -> Option<Usd> {
+    let Call { prompt, output, .. } = *call;
+    let text = Usage {
+        input: prompt,
+        output,
+        requests: 1,
+        ..Usage::default()
+    };
+    let end = call.at.saturating_add(call.lasts).unwrap_or(Timestamp::MAX);
+    let mut worst = None;
+    for tier in [Some(STANDARD), call.tier].into_iter().flatten() {
+        for (at, reasoning) in [(call.at, false), (call.at, true), (end, false), (end, true)] {
+            let asked = asked_at(at, tier, reasoning);
+            let price = |usage: &Usage| of(config, backend, usage, &asked);
+            let dearest = |usages: &mut dyn Iterator<Item = Usage>| {
+                usages
+                    .filter_map(|usage| Some((price(&usage)?, usage)))
+                    .max_by_key(|(c, _)| *c)
+            };
+            let (_, prompt) = dearest(&mut prompts(text))?;
+            let (cost, _) = dearest(&mut outputs(prompt))?;
+            worst = worst.max(Some(cost));
+        }
+    }
+    worst
+}
+
+/// The same prompt in every bucket.
+fn prompts(text: Usage) -> impl Iterator<Item = Usage> {
+    let (tokens, none) = (text.input, Usage { input: 0, ..text });
+    [
+        text,
+        Usage {
+            cache_write: tokens,
+            ..none
+        },
+        Usage {
+            cache_write_1h: tokens,
+            ..none
+        },
+        Usage {
+            input_audio: tokens,
+            ..none
+        },
+        Usage {
+            input_image: tokens,
+            ..none
+        },
+    ]
+    .into_iter()
+}
+
+/// The same output in every bucket.
+fn outputs(text: Usage) -> impl Iterator<Item = Usage> {
+    let (tokens, none) = (text.output, Usage { output: 0, ..text });
+    [
+        text,
+        Usage {
+            reasoning: tokens,
+            ..none
+        },
+        Usage {
+            output_audio: tokens,
+            ..none
+        },
+    ]
+    .into_iter()
 }
 
 /// How a usage is priced that was completed at `at`, as far as the request alone tells.

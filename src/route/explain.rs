@@ -191,6 +191,7 @@ pub fn why(refusal: Refusal) -> String {
     match refusal {
         Refusal::NotNamed => "is not among the models that the request allows".to_owned(),
         Refusal::Region => "is not in a region that the request allows".to_owned(),
+        Refusal::Unpriced => "has no price, which a key with a budget needs".to_owned(),
         Refusal::Lacks(cap) => format!("lacks {}", cap.as_str()),
         Refusal::Context {
             needed,

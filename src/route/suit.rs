@@ -68,13 +68,17 @@ pub(super) fn fit(
     let output = output.min(backend.max_output.unwrap_or(u64::MAX));
     room(question, doubt, backend, (facts.prompt_tokens, output))?;
     let output_tokens = output.saturating_mul(question.needs.choices);
+    let expected = cost::expected(question, backend, facts.prompt_tokens, output_tokens);
+    if expected.is_none() && question.principal.budget.is_some() {
+        return Err(Refusal::Unpriced);
+    }
     Ok(Candidate {
         model,
         backend: index,
         prompt_tokens: facts.prompt_tokens,
         output_tokens,
         worst_output: worst_output(question, backend, facts.prompt_tokens),
-        expected: cost::expected(question, backend, facts.prompt_tokens, output_tokens),
+        expected,
         quality: backend.quality.at(question.domain),
         first_token_us: facts.first_token_us,
         standing: facts.standing,

@@ -16,14 +16,15 @@ use super::{
     strangers::Strangers,
 };
 use crate::{
-    admit::{limits::Denied, table::Table},
+    admit::{holders::Holder, limits::Denied, table::Table},
     authenticate::Principal,
-    call::{Means, failure::Failure},
+    call::{Allowance, Barred, Means, failure::Failure},
     caps::Cap,
     config::{Backend, Tags},
     money::Usd,
     route::{Candidate, Plan, Refused, names::Target},
     understand::{Ask, Endpoint},
+    wire::usage,
 };
 
 /// Who is asked for, as far as it is known when a request is opened.
@@ -45,6 +46,8 @@ pub struct Account {
     pub(super) means: Arc<Means>,
     pub(super) opening: Opening,
     pub(super) key: Option<Arc<str>>,
+    /// What the key is held to.
+    pub(super) holder: Option<Arc<Holder>>,
     key_tags: Option<Arc<Tags>>,
     /// Has the caller been let in?
     pub(super) let_in: bool,
@@ -60,6 +63,10 @@ pub struct Account {
     pub(super) draft: Draft,
     pub(super) stream: bool,
     pub(super) reasoning: bool,
+    /// The service tier that the request asks for, where we know it.
+    pub(super) tier: Option<&'static str>,
+    /// The output limit that the client set, for each choice.
+    pub(super) max_output: Option<u64>,
     pub(super) estimated_prompt: u64,
     pub(super) choices: u64,
     pub(super) attempts: u32,
@@ -75,6 +82,8 @@ pub struct Account {
     pub(super) waiting_since: Option<Instant>,
     pub(super) first_event: Option<Instant>,
     pub(super) output_bytes: u64,
+    /// Tokens of all calls that are booked.
+    pub(super) used_tokens: u64,
     /// What is known of the usage of the call under way.
     pub(super) figures: Option<Figures>,
     pub(super) complete: bool,
@@ -97,6 +106,7 @@ impl Account {
             means,
             opening,
             key: None,
+            holder: None,
             key_tags: None,
             let_in: false,
             tags: None,
@@ -107,6 +117,8 @@ impl Account {
             draft: Draft::default(),
             stream: false,
             reasoning: false,
+            tier: None,
+            max_output: None,
             estimated_prompt: 0,
             choices: 1,
             attempts: 0,
@@ -118,6 +130,7 @@ impl Account {
             waiting_since: None,
             first_event: None,
             output_bytes: 0,
+            used_tokens: 0,
             figures: None,
             complete: false,
             holds: Holds::default(),
@@ -126,10 +139,11 @@ impl Account {
         }
     }
 
-    /// The caller is known.
-    pub fn caller(&mut self, principal: &Principal) {
+    /// The caller is known, and what they are held to.
+    pub fn caller(&mut self, principal: &Principal, holder: Option<Arc<Holder>>) {
         self.let_in = true;
         self.key.clone_from(&principal.id);
+        self.holder = holder;
         self.key_tags.clone_from(&principal.tags);
         self.tags = self.key_tags.as_ref().map(|tags| Arc::clone(tags.json()));
     }
@@ -153,9 +167,11 @@ impl Account {
     /// If one of them is reached; nothing is taken then.
     pub fn enter(&mut self) -> Result<(), Denied> {
         let table = Arc::clone(&self.limits);
-        let entered = self
-            .holds
-            .enter(&table.of_caller(self.key.as_deref()), 0, self.now_ms());
+        let entered = self.holds.enter(
+            &table.of_caller(self.holder.as_deref()),
+            0,
+            self.means.now_ms(),
+        );
         entered.inspect_err(|denied| self.denied(denied))
     }
 
@@ -181,8 +197,8 @@ impl Account {
         })
     }
 
-    /// Takes the limits of a model and its provider for one call.
-    pub(super) fn enter_call(&mut self, candidate: &Candidate) -> Result<(), Denied> {
+    /// Takes the limits of a model and its provider, and money, for one call; or nothing.
+    pub(super) fn enter_call(&mut self, candidate: &Candidate) -> Result<Allowance, Barred> {
         let now = self.now_ms();
         let provider = self
             .means
@@ -195,7 +211,11 @@ impl Account {
         let entered = self
             .holds
             .enter_call(&table, call, worst_tokens(candidate), now);
-        entered.inspect_err(|denied| self.denied(denied))
+        entered.inspect_err(|denied| self.denied(denied))?;
+        self.hold_money(candidate).map_err(|no_money| {
+            self.holds.settle_call(0, now);
+            Barred::Unaffordable(no_money)
+        })
     }
 
     /// Nothing was used of the limits: another one refused.
@@ -240,6 +260,11 @@ impl Account {
         self.reasoning = ask.needs.caps.has(Cap::Reasoning);
         self.estimated_prompt = ask.needs.prompt_tokens;
         self.choices = ask.needs.choices;
+        self.max_output = ask.needs.max_output;
+        self.tier = ask
+            .body
+            .get("service_tier")
+            .and_then(|tier| usage::tier(tier.trim_matches('"')));
         if self.opening.ledger.is_some() {
             self.user = ask.body.get("user").and_then(user);
             if let Some(sent) = ask.narrow.tags.as_ref().filter(|tags| !tags.is_empty()) {
@@ -346,7 +371,6 @@ impl Account {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        self.holds.settle(self.used_tokens(), self.means.now_ms());
         if self.inflight {
             self.leave();
             self.learn();
@@ -357,6 +381,7 @@ impl Account {
                 billed: true,
             });
         }
+        self.holds.settle(self.used_tokens, self.means.now_ms());
         self.count(status, outcome);
         self.log(status, outcome, detail);
         self.keep_decision(status, outcome);

@@ -81,6 +81,11 @@ impl Account {
         if let Some(ledger) = &self.opening.ledger {
             ledger.record(self.row(&candidate, backend, &figures, ended));
         }
+        let usage = &figures.usage;
+        let used = usage.prompt_total().saturating_add(usage.output_total());
+        self.holds.settle_call(used, self.means.now_ms());
+        self.holds.settle_money(figures.cost, figures.at);
+        self.used_tokens = self.used_tokens.saturating_add(used);
         self.figures = Some(figures);
     }
 
@@ -118,22 +123,6 @@ impl Account {
                 .map(|moment| millis(moment.saturating_duration_since(began))),
             status: ended.status,
             outcome: ended.result,
-        }
-    }
-
-    /// Tokens that the request used, as far as they are known: reported, or estimated from what was
-    /// delivered.
-    pub(super) fn used_tokens(&self) -> u64 {
-        match (&self.figures, self.first_event, self.serving) {
-            (Some(figures), _, _) => {
-                let usage = &figures.usage;
-                usage.prompt_total().saturating_add(usage.output_total())
-            }
-            (None, Some(_), Some(candidate)) => {
-                let output = self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN);
-                candidate.prompt_tokens.saturating_add(output)
-            }
-            _ => 0,
         }
     }
 

@@ -1,11 +1,17 @@
-//! What a request has taken of the limits, until it is settled.
+//! What a request has taken of limits and money, until it is settled.
 
 use std::sync::Arc;
 
-use crate::admit::{
-    limits::{self, Denied, Grant, Limits},
-    rate::Level,
-    table::Table,
+use jiff::Timestamp;
+
+use crate::{
+    admit::{
+        limits::{self, Denied, Grant, Limits},
+        purse::Hold,
+        rate::Level,
+        table::Table,
+    },
+    money::Usd,
 };
 
 /// The grants of one request.
@@ -15,6 +21,8 @@ pub(super) struct Holds {
     request: Vec<Grant>,
     /// Of the model and the provider that is being called.
     call: Vec<Grant>,
+    /// For the worst case of the call.
+    money: Option<Hold>,
     /// Every limit that the request is held to, the one that refused it included.
     watched: Vec<Arc<Limits>>,
 }
@@ -73,6 +81,19 @@ impl Holds {
         Ok(())
     }
 
+    /// Holds money for the next call.
+    pub(super) fn hold_money(&mut self, hold: Option<Hold>) {
+        self.money = hold;
+    }
+
+    /// The call is over and cost so much; `None`: nobody knows what, so all that was held counts.
+    pub(super) fn settle_money(&mut self, spent: Option<Usd>, at: Timestamp) {
+        if let Some(hold) = self.money.take() {
+            let spent = spent.unwrap_or(hold.amount());
+            hold.settle(spent, at);
+        }
+    }
+
     /// The call is over and used so many tokens.
     pub(super) fn settle_call(&mut self, used: u64, now_ms: u64) {
         self.call
@@ -82,7 +103,9 @@ impl Holds {
 
     /// The request is over and used so many tokens.
     pub(super) fn settle(&mut self, used: u64, now_ms: u64) {
-        self.settle_call(used, now_ms);
+        // of a call that was entered and never made
+        self.settle_call(0, now_ms);
+        self.money = None;
         self.request
             .drain(..)
             .for_each(|grant| grant.settle(used, now_ms));

@@ -2,13 +2,13 @@
 //! and words of this program, never what a client sent.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
     core::{Collector, Desc},
     proto::{self, MetricFamily},
 };
 
-use crate::money::PICO_PER_USD;
+use crate::{admit::purse::Standing, money::PICO_PER_USD};
 
 /// Seconds of a whole request.
 const DURATION: [f64; 14] = [
@@ -70,6 +70,12 @@ pub struct Metrics {
     pub backend_up: IntGaugeVec,
     /// backend; 0 closed, 1 half-open, 2 open
     pub breaker_state: IntGaugeVec,
+    /// key
+    pub budget_limit: GaugeVec,
+    /// key
+    pub budget_spent: GaugeVec,
+    /// key
+    pub budget_held: GaugeVec,
     /// result
     pub reloads: IntCounterVec,
     pub ledger_pending: IntGauge,
@@ -167,6 +173,9 @@ impl Metrics {
             inflight: to.gauge("inflight_requests", "Calls that are under way.", &["backend"])?,
             backend_up: to.gauge("backend_up", "1 if the backend is asked, 0 if it is left alone.", &["backend"])?,
             breaker_state: to.gauge("breaker_state", "0 while the backend is asked, 1 while one call tries it, 2 while it is left alone.", &["backend"])?,
+            budget_limit: to.dollars("budget_limit_usd", "What a key may spend in the window of its budget.")?,
+            budget_spent: to.dollars("budget_spent_usd", "What it has spent in this window.")?,
+            budget_held: to.dollars("budget_held_usd", "What is held of it for requests under way.")?,
             reloads: to.counter("config_reloads_total", "Times that the configuration was read again.", &["result"])?,
             ledger_pending: to.level("ledger_pending_rows", "Rows that are settled and not in the ledger yet.")?,
             ledger_written: to.plain("ledger_written_total", "Rows that were written to the ledger.")?,
@@ -184,6 +193,25 @@ impl Metrics {
         }
     }
 
+    /// Shows how the budget of a key stands.
+    pub fn show_budget(&self, key: &str, standing: &Standing) {
+        for (gauge, pico) in [
+            (&self.budget_limit, standing.budget.usd.pico().into()),
+            (&self.budget_spent, standing.spent.pico()),
+            (&self.budget_held, standing.held.pico()),
+        ] {
+            gauge.with_label_values(&[key]).set(dollars(pico));
+        }
+    }
+
+    /// A key has no budget any more.
+    pub fn forget_budget(&self, key: &str) {
+        for gauge in [&self.budget_limit, &self.budget_spent, &self.budget_held] {
+            // one that was never shown can't be taken away, and need not be
+            let _ = gauge.remove_label_values(&[key]);
+        }
+    }
+
     /// The text of `/metrics`.
     #[must_use]
     pub fn text(&self) -> String {
@@ -191,6 +219,12 @@ impl Metrics {
             .encode_to_string(&self.registry.gather())
             .unwrap_or_default()
     }
+}
+
+/// Pico-dollars as Prometheus wants them: here alone money is a binary float.
+#[expect(clippy::cast_precision_loss, reason = "a float is what the format has")]
+fn dollars(pico: i128) -> f64 {
+    pico as f64 / PICO_PER_USD as f64
 }
 
 /// Makes and registers families.
@@ -227,6 +261,12 @@ impl Families<'_> {
         labels: &[&str],
     ) -> Result<IntGaugeVec, prometheus::Error> {
         let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn dollars(&self, name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
+        let family = GaugeVec::new(Opts::new(name, help), &["key"])?;
         self.0.register(Box::new(family.clone()))?;
         Ok(family)
     }

@@ -4,9 +4,8 @@ use tokio::time::Instant;
 
 use super::{account::Account, book::Ended, figures::Figures};
 use crate::{
-    admit::limits::Denied,
     call::{
-        self, Watch,
+        self, Allowance, Barred, Watch,
         failure::{Class, Failure},
     },
     config::Config,
@@ -15,7 +14,7 @@ use crate::{
 };
 
 impl Watch for Account {
-    fn enter(&mut self, candidate: &Candidate) -> Result<(), Denied> {
+    fn enter(&mut self, candidate: &Candidate) -> Result<Allowance, Barred> {
         self.enter_call(candidate)
     }
 
@@ -34,8 +33,6 @@ impl Watch for Account {
 
     fn failed(&mut self, _: &Candidate, failure: &Failure) {
         self.resume();
-        let now = self.now_ms();
-        self.holds.settle_call(0, now);
         if self.inflight {
             self.leave();
             self.book(Ended {

@@ -33,6 +33,8 @@ const TOKEN_COLUMNS: [&str; 7] = [
 ];
 /// Amounts are cut here for adding up.
 const MILLION: i64 = 1_000_000;
+/// The length of a slot of `spent`.
+const SLOT_MS: i64 = 900_000;
 
 /// What spend is told apart by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub enum ReadError {
     Open(#[from] OpenError),
     #[error("the ledger can't be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("the ledger is closed")]
+    Closed,
 }
 
 impl Dimension {
@@ -128,6 +132,30 @@ impl Dimension {
 pub fn spend(path: &Path, question: &Question) -> Result<Page, ReadError> {
     let db = schema::open_to_read(path)?;
     Ok(add_up(&db, question)?)
+}
+
+/// What a key spent since a moment, in milliseconds since 1970: from the beginning of the quarter
+/// of an hour that it lies in, so never less. Only what is in the database counts.
+///
+/// # Errors
+/// If there is no ledger at that path, or it can't be read.
+pub fn spent(path: &Path, key: &str, since_ms: i64) -> Result<Total, ReadError> {
+    let db = schema::open_to_read(path)?;
+    Ok(spent_by(&db, key, since_ms)?)
+}
+
+/// As [`spent`], on an open database.
+pub(super) fn spent_by(db: &Connection, key: &str, since_ms: i64) -> rusqlite::Result<Total> {
+    let sql = "SELECT coalesce(sum(millions), 0), coalesce(sum(rest), 0) FROM spent \
+               WHERE key = ?1 AND slot >= ?2";
+    let mut statement = db.prepare(sql)?;
+    let slot = since_ms.div_euclid(SLOT_MS);
+    statement.query_row((key, slot), |row| Ok(total(row.get(0)?, row.get(1)?)))
+}
+
+/// A sum from its two parts.
+fn total(millions: i64, rest: i64) -> Total {
+    Total::from_pico(i128::from(millions) * i128::from(MILLION) + i128::from(rest))
 }
 
 fn add_up(db: &Connection, question: &Question) -> rusqlite::Result<Page> {
@@ -188,8 +216,6 @@ fn line(row: &Row<'_>, width: usize) -> rusqlite::Result<Line> {
     for (at, sum) in tokens.iter_mut().enumerate() {
         *sum = count(2 + at)?;
     }
-    let (millions, rest): (i64, i64) = (row.get(width + 9)?, row.get(width + 10)?);
-    let pico = i128::from(millions) * i128::from(MILLION) + i128::from(rest);
     Ok(Line {
         by: (0..width)
             .map(|at| row.get(at))
@@ -197,7 +223,7 @@ fn line(row: &Row<'_>, width: usize) -> rusqlite::Result<Line> {
         requests: count(0)?,
         attempts: count(1)?,
         tokens,
-        cost: Total::from_pico(pico),
+        cost: total(row.get(width + 9)?, row.get(width + 10)?),
         unpriced: count(11)?,
     })
 }

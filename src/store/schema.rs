@@ -11,7 +11,8 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// The changes, in the order in which they were made; a database knows how many it has seen.
-const CHANGES: [&str; 1] = ["
+const CHANGES: [&str; 2] = [
+    "
     CREATE TABLE cards (
         id INTEGER PRIMARY KEY,
         source TEXT NOT NULL UNIQUE
@@ -58,7 +59,50 @@ const CHANGES: [&str; 1] = ["
         PRIMARY KEY (request_id, attempt)
     ) STRICT;
     CREATE INDEX attempts_by_time ON attempts (completed_ms);
-"];
+",
+    // what a key spent, by quarter of an hour in UTC: budgets begin at midnights, and every zone is
+    // some quarters away. In two parts, so that no sum is too large. A trigger fires only for rows
+    // that are new, in their own transaction; rows that are deleted stay spent
+    "
+    CREATE TABLE spent (
+        key TEXT NOT NULL,
+        slot INTEGER NOT NULL,
+        millions INTEGER NOT NULL,
+        rest INTEGER NOT NULL,
+        PRIMARY KEY (key, slot)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO spent
+        SELECT key, completed_ms / 900000, sum(cost / 1000000), sum(cost % 1000000)
+        FROM attempts WHERE key IS NOT NULL AND cost IS NOT NULL GROUP BY 1, 2;
+    CREATE TRIGGER attempts_are_spent AFTER INSERT ON attempts
+    WHEN NEW.key IS NOT NULL AND NEW.cost IS NOT NULL
+    BEGIN
+        INSERT INTO spent
+        VALUES (NEW.key, NEW.completed_ms / 900000, NEW.cost / 1000000, NEW.cost % 1000000)
+        ON CONFLICT (key, slot) DO UPDATE
+        SET millions = millions + excluded.millions, rest = rest + excluded.rest;
+    END;
+    CREATE TABLE keys (
+        id TEXT NOT NULL PRIMARY KEY,
+        digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+        former BLOB CHECK (length(former) = 32),
+        former_until_ms INTEGER,
+        models TEXT,
+        rpm INTEGER,
+        tpm INTEGER,
+        max_concurrent INTEGER,
+        budget INTEGER,
+        period TEXT,
+        tags TEXT,
+        created_ms INTEGER NOT NULL,
+        expires_ms INTEGER,
+        revoked_ms INTEGER,
+        revision INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX keys_by_former ON keys (former) WHERE former IS NOT NULL;
+    CREATE UNIQUE INDEX keys_by_revision ON keys (revision);
+",
+];
 /// How many changes this program knows.
 const VERSION: i64 = CHANGES.len() as i64;
 /// Marks the file as a ledger of this program: `tolg`.
@@ -234,6 +278,36 @@ mod tests {
             row.get::<_, i64>(0)
         });
         assert_eq!((identity(&db).unwrap().0, rows.unwrap()), (VERSION, 0));
+    }
+
+    #[test]
+    fn what_was_spent_before_there_was_a_table_for_it_is_added_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(CHANGES[0]).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION)
+            .unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        for (attempt, completed_ms, key, cost) in [
+            (1, 899_999, "'a'", "1999999"),
+            (2, 0, "'a'", "1"),
+            (3, 900_000, "'a'", "9223372036854775807"),
+            (4, 0, "'a'", "NULL"),
+            (5, 0, "NULL", "1"),
+        ] {
+            let sql = format!(
+                "INSERT INTO attempts (request_id, attempt, completed_ms, key, endpoint, model, \
+                 backend, tier, cost, basis, latency_ms, outcome) \
+                 VALUES ('r', {attempt}, {completed_ms}, {key}, '', '', '', '', {cost}, '', 0, '')"
+            );
+            old.execute_batch(&sql).unwrap();
+        }
+        drop(old);
+        let db = open(&path, SOON).unwrap();
+        let sql = "SELECT group_concat(concat_ws(' ', key, slot, millions, rest), ', ') FROM spent";
+        let spent: String = db.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(spent, "a 0 1 1000000, a 1 9223372036854 775807");
     }
 
     #[test]

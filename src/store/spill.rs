@@ -82,6 +82,17 @@ impl Spill {
         self.taken == self.length
     }
 
+    /// Looks whether somebody left rows in a file that could not be opened before, because another
+    /// process held it; how many. An error: they are out of reach, and wait.
+    pub(super) fn look(&mut self) -> io::Result<u64> {
+        let left = |at: std::fs::Metadata| at.len() > 0;
+        if self.file.is_some() || !std::fs::metadata(&self.path).is_ok_and(left) {
+            return Ok(0);
+        }
+        self.open()?;
+        Ok(self.lines)
+    }
+
     /// How many lines wait.
     pub(super) fn waiting(&self) -> u64 {
         self.lines
@@ -298,6 +309,19 @@ mod tests {
         assert_eq!(spill.append(&records(1..2)).rows, 1);
         assert_eq!((spill.gone(), spill.gone()), (1, 0));
         assert_eq!(all(&mut spill).0, records(1..2));
+    }
+
+    #[test]
+    fn what_another_process_leaves_is_found_once_it_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let mut one = Spill::new(path.clone(), MOST_BYTES);
+        assert_eq!(one.append(&records(0..2)).rows, 2);
+        let mut two = Spill::new(path, MOST_BYTES);
+        assert!(two.look().is_err());
+        drop(one);
+        assert_eq!((two.look().unwrap(), two.look().unwrap()), (2, 0));
+        assert_eq!(all(&mut two).0, records(0..2));
     }
 
     #[test]

@@ -32,6 +32,24 @@ async fn what_was_recorded_is_there_after_the_stop() {
 }
 
 #[tokio::test]
+async fn what_was_recorded_before_the_question_is_in_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let (store, _) = open(&path, OnFailure::Serve);
+    for n in 0..1_234 {
+        store.record(row(n, 1));
+    }
+    let asks = vec![("team-a".into(), 0), ("nobody".into(), 0)];
+    let answer = store.spent(asks).await.unwrap();
+    let one = i128::from(row(0, 1).cost.unwrap().pico());
+    assert_eq!(answer, [one * 1_234, 0].map(Total::from_pico));
+    assert_eq!(spent(&path, "team-a", 0).unwrap(), answer[0]);
+    store.stop(Duration::from_secs(10)).await;
+    let error = store.spent(Vec::new()).await.unwrap_err();
+    assert!(matches!(error, ReadError::Closed), "{error}");
+}
+
+#[tokio::test]
 async fn rows_after_the_end_are_counted_as_lost() {
     let folder = tempfile::tempdir().unwrap();
     let (store, metrics) = open(&folder.path().join("l.db"), OnFailure::Refuse);

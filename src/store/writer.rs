@@ -19,12 +19,12 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params_from_iter};
 use tokio::sync::oneshot;
 
 use super::{
-    Board, OpenError,
+    Board, OpenError, read,
     record::{INSERT, Record},
     schema,
     spill::Spill,
 };
-use crate::settle::ledger::Row;
+use crate::{money::Total, settle::ledger::Row};
 
 /// How long a batch is gathered.
 const GATHER: Duration = Duration::from_millis(50);
@@ -41,8 +41,25 @@ const IDLE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) enum Message {
     Row(Box<Row>),
+    /// Say what was spent, once no row waits.
+    Spent(Asked),
     /// Write everything, say so, and end.
     Stop(oneshot::Sender<()>),
+}
+
+/// What keys spent, each since a moment.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) asks: Vec<(Arc<str>, i64)>,
+    pub(super) answer: oneshot::Sender<Vec<Total>>,
+}
+
+/// What came through the queue within the time of a batch.
+#[derive(Debug, Default)]
+struct Came {
+    batch: Vec<Record>,
+    asked: Vec<Asked>,
+    stop: Option<oneshot::Sender<()>>,
 }
 
 /// Owns the database and the spill file.
@@ -54,6 +71,10 @@ pub(super) struct Writer {
     again: Instant,
     spill: Spill,
     board: Arc<Board>,
+    /// Questions without an answer yet.
+    asked: Vec<Asked>,
+    /// Does another process hold rows that belong to the answers? It is said once.
+    out_of_reach: bool,
 }
 
 /// An open database.
@@ -91,6 +112,8 @@ impl Writer {
             again: Instant::now(),
             spill,
             board,
+            asked: Vec::new(),
+            out_of_reach: false,
         }
     }
 
@@ -117,21 +140,18 @@ impl Writer {
     /// Writes until it is stopped, or until nobody can send any more.
     pub(super) fn run(mut self, rows: &Receiver<Message>) {
         loop {
-            let mut batch = Vec::new();
-            let mut stop = None;
+            let mut came = Came::default();
             match rows.recv_timeout(self.rest()) {
-                Ok(Message::Row(row)) => {
-                    batch.push(Record::from(&*row));
-                    stop = gather(rows, &mut batch);
-                }
-                Ok(Message::Stop(done)) => stop = Some(done),
+                Ok(message) => gather(message, rows, &mut came),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.finish(rows),
             }
+            self.asked.append(&mut came.asked);
             self.tend();
-            self.write(&batch);
+            self.write(&came.batch);
             self.write_waiting();
-            if let Some(done) = stop {
+            self.answer();
+            if let Some(done) = came.stop {
                 self.board.close();
                 self.finish(rows);
                 // nobody may be waiting any more
@@ -146,7 +166,8 @@ impl Writer {
         match (&self.database, self.spill.is_empty()) {
             (None, _) => self.again.saturating_duration_since(Instant::now()),
             (Some(_), false) => Duration::ZERO,
-            (Some(_), true) => IDLE,
+            (Some(_), true) if self.asked.is_empty() => IDLE,
+            (Some(_), true) => RETRY,
         }
     }
 
@@ -280,6 +301,48 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Answers what was asked, unless rows wait that may belong to the answer: those would be
+    /// missing in it.
+    pub(super) fn answer(&mut self) {
+        self.asked.retain(|asked| !asked.answer.is_closed());
+        if self.asked.is_empty() {
+            return;
+        }
+        match self.spill.look() {
+            Ok(found) => {
+                self.board.accepted(found);
+                self.out_of_reach = false;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.out_of_reach, true) {
+                    tracing::warn!(%error, "rows of the ledger are out of reach");
+                }
+                return;
+            }
+        }
+        let Some(database) = self.database.as_ref().filter(|_| self.spill.is_empty()) else {
+            return;
+        };
+        let connection = &database.connection;
+        let spent = |asked: &Asked| {
+            let asks = asked.asks.iter();
+            asks.map(|(key, since_ms)| read::spent_by(connection, key, *since_ms))
+                .collect::<rusqlite::Result<Vec<Total>>>()
+        };
+        let answers: rusqlite::Result<Vec<_>> = self.asked.iter().map(spent).collect();
+        match answers {
+            Ok(answers) => {
+                for (asked, answer) in self.asked.drain(..).zip(answers) {
+                    // nobody may be waiting any more
+                    let _ = asked.answer.send(answer);
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+}
+
 impl Database {
     /// All rows of a batch, or none.
     fn write(&mut self, path: &Path, batch: &[Record]) -> Result<Written, WriteError> {
@@ -318,18 +381,23 @@ fn is_impossible(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
-/// Adds what comes while a batch is gathered; whom to tell, if this is the end.
-fn gather(rows: &Receiver<Message>, batch: &mut Vec<Record>) -> Option<oneshot::Sender<()>> {
+/// Takes a message, and what comes while a batch is gathered. The end and a question end it: those
+/// who wait should not wait longer.
+fn gather(first: Message, rows: &Receiver<Message>, came: &mut Came) {
     let until = Instant::now() + GATHER;
-    while batch.len() < MOST_ROWS {
-        let left = until.saturating_duration_since(Instant::now());
-        match rows.recv_timeout(left) {
-            Ok(Message::Row(row)) => batch.push(Record::from(&*row)),
-            Ok(Message::Stop(done)) => return Some(done),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+    let mut next = Some(first);
+    while let Some(message) = next {
+        match message {
+            Message::Row(row) => came.batch.push(Record::from(&*row)),
+            Message::Spent(asked) => return came.asked.push(asked),
+            Message::Stop(done) => return came.stop = Some(done),
         }
+        if came.batch.len() == MOST_ROWS {
+            return;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        next = rows.recv_timeout(left).ok();
     }
-    None
 }
 
 #[cfg(test)]

@@ -18,6 +18,17 @@ pub(super) fn max_output(body: &Object) -> Result<Option<u64>, AskError> {
     Ok(new.or(old))
 }
 
+/// Sets a limit where the client set none.
+pub fn set(body: &mut Object, field: OutputLimitField, tokens: u64) {
+    let (name, other) = match field {
+        OutputLimitField::AsSent | OutputLimitField::MaxTokens => (OLD, NEW),
+        OutputLimitField::MaxCompletionTokens => (NEW, OLD),
+    };
+    // a `null` of the client's
+    body.remove(other);
+    body.set(name, tokens.to_string());
+}
+
 /// Writes the limit in the spelling that a backend takes.
 pub fn respell(body: &mut Object, field: OutputLimitField) {
     let (wanted, other) = match field {

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tollgate::{
-    admit::limits::{Denied, What, Whose},
+    admit::{
+        limits::{Denied, What, Whose},
+        purse::{Overdrawn, Standing},
+    },
     authenticate::AuthError,
     call::{
         CallError,
@@ -13,7 +16,9 @@ use tollgate::{
         judge::{Step, Turn, judge},
     },
     caps::Cap,
+    config::{Budget, Period},
     error::{BodyError, GatewayError, Public},
+    money::{Total, Usd},
     route::{RouteError, health::DownReason},
     settle::ledger::Unrecorded,
     understand::{self, AskError, Endpoint},
@@ -82,6 +87,23 @@ fn denied(what: What) -> Denied {
     }
 }
 
+fn overdrawn() -> Overdrawn {
+    Overdrawn {
+        key: "k".into(),
+        standing: Standing {
+            budget: Budget {
+                usd: Usd::ZERO,
+                per: Period::Total,
+            },
+            spent: Total::default(),
+            held: Total::default(),
+            resets_at: None,
+            known: true,
+        },
+        needed: Usd::ZERO,
+    }
+}
+
 /// One of each error.
 fn samples() -> Vec<(&'static str, GatewayError)> {
     let mut samples = before_routing();
@@ -95,6 +117,7 @@ fn before_routing() -> Vec<(&'static str, GatewayError)> {
     vec![
         ("AuthError::Missing", AuthError::Missing.into()),
         ("AuthError::Wrong", AuthError::Wrong.into()),
+        ("AuthError::Expired", AuthError::Expired.into()),
         ("AuthError::TwoKeys", AuthError::TwoKeys.into()),
         ("AuthError::ForeignHost", AuthError::ForeignHost.into()),
         ("AuthError::ForeignOrigin", AuthError::ForeignOrigin.into()),
@@ -208,6 +231,14 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
         (
             "CallError::Limited",
             CallError::Limited(denied(What::Concurrency)).into(),
+        ),
+        (
+            "CallError::OverBudget",
+            CallError::OverBudget(Box::new(overdrawn())).into(),
+        ),
+        (
+            "CallError::SpendingUnknown",
+            CallError::SpendingUnknown { key: "k".into() }.into(),
         ),
         (
             "CallError::TimedOut",

@@ -47,7 +47,15 @@ pub(crate) const HOUSE: [Floor; 5] = [
     // stairs: the gateway walks through the state and answers with the errors; a reload replaces it
     Floor {
         name: "hallway",
-        rooms: &["error", "state", "offer", "explaining", "gateway", "reload"],
+        rooms: &[
+            "error",
+            "state",
+            "spending",
+            "offer",
+            "explaining",
+            "gateway",
+            "reload",
+        ],
         stairs: true,
     },
     // stairs: commands start servers, servers open doors

@@ -72,7 +72,11 @@ pub(crate) const BANS: [Ban; 16] = [
     Ban {
         what: "a map that is shared between threads",
         paths: &["dashmap"],
-        places: &["src/authenticate.rs", "src/simulate/"],
+        places: &[
+            "src/authenticate.rs",
+            "src/admit/holders.rs",
+            "src/simulate/",
+        ],
         instead: "prefer a snapshot that is replaced as a whole (`state::World`), or atomics",
     },
     Ban {

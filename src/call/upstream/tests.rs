@@ -43,7 +43,7 @@ fn ask(body: &str) -> Ask {
 }
 
 fn sent(body: &str) -> String {
-    let body = body_for(&ask(body), &provider(&["http://h/v1"]), &backend());
+    let body = body_for(&ask(body), &provider(&["http://h/v1"]), &backend(), None);
     String::from_utf8(body.to_bytes().to_vec()).unwrap()
 }
 
@@ -80,6 +80,35 @@ fn other_stream_options_stay_when_usage_is_asked_for() {
 }
 
 #[test]
+fn an_output_limit_is_written_in_the_spelling_that_the_backend_takes() {
+    let with = |body: &str, field| {
+        let provider = Provider {
+            output_limit_field: field,
+            ..provider(&["http://h/v1"])
+        };
+        let body = body_for(&ask(body), &provider, &backend(), Some(77));
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    };
+    for (field, name) in [
+        (OutputLimitField::AsSent, "max_tokens"),
+        (OutputLimitField::MaxTokens, "max_tokens"),
+        (
+            OutputLimitField::MaxCompletionTokens,
+            "max_completion_tokens",
+        ),
+    ] {
+        let expected = format!(r#"{{"model":"Org/Model","messages":[],"{name}":77}}"#);
+        assert_eq!(with(r#"{"model":"auto","messages":[]}"#, field), expected);
+    }
+    let null = r#"{"model":"auto","messages":[],"max_completion_tokens":null}"#;
+    let sent = with(null, OutputLimitField::MaxTokens);
+    assert_eq!(
+        sent,
+        r#"{"model":"Org/Model","messages":[],"max_tokens":77}"#
+    );
+}
+
+#[test]
 fn what_only_tollgate_reads_is_not_sent_on() {
     let got = sent(r#"{"model":"auto","messages":[],"tollgate":{"min_quality":0.5}}"#);
     assert_eq!(got, r#"{"model":"Org/Model","messages":[]}"#);
@@ -101,7 +130,7 @@ fn a_request_goes_to_the_providers_address_with_its_own_headers() {
     ] {
         client.insert(name, HeaderValue::from_static(value));
     }
-    let body = body_for(&ask, &provider, &backend());
+    let body = body_for(&ask, &provider, &backend(), None);
     let request = upstream
         .prepare(&busy, &ask, &forwarded(&client), &body)
         .unwrap();

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::{Findings, models::Models, server::limits};
-use crate::config::{Admin, Key, Tags, mistake::Path, pattern_matches, raw};
+use crate::config::{Admin, Budget, Key, Period, Tags, mistake::Path, pattern_matches, raw};
 
 /// More keys than this belong in a store.
 const MAX_KEYS: usize = 10_000;
@@ -55,6 +55,8 @@ pub(super) fn check(
                 .models
                 .map(|list| list.into_iter().map(|name| name.0.into()).collect()),
             limits: limits(raw.limits),
+            budget: raw.budget.map(budget),
+            expires: raw.expires.map(|moment| moment.0),
         });
     }
     checked
@@ -67,6 +69,18 @@ pub(super) fn apart_from_admin(keys: &[Key], admin: &Admin, findings: &mut Findi
     if keys.iter().any(|key| key.sha256 == digest) {
         let path = Path::root().key("admin").key("key");
         findings.mistake(&path, "is also the key of a client");
+    }
+}
+
+fn budget(raw: raw::Budget) -> Budget {
+    Budget {
+        usd: raw.usd.0,
+        per: match raw.per {
+            raw::Period::Day => Period::Day,
+            raw::Period::Week => Period::Week,
+            raw::Period::Month => Period::Month,
+            raw::Period::Total => Period::Total,
+        },
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 use http::{HeaderValue, Uri};
+use jiff::{Timestamp, tz::TimeZone};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
@@ -70,6 +71,10 @@ written! {
     LedgerText(Ledger), "ledger-address", text::ledger;
     /// The value of a tag.
     TagValue(String), "tag-value", checked("tag-value");
+    /// A moment.
+    Moment(Timestamp), "moment", text::moment;
+    /// A time zone.
+    Zone(TimeZone), "time-zone", text::time_zone;
     /// A SHA-256 digest.
     DigestText([u8; 32]), "sha256-hex", text::sha256;
 }

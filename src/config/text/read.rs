@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::TextError;
 use crate::{
@@ -202,6 +203,33 @@ pub fn sha256(text: &str) -> Result<[u8; 32], TextError> {
         *byte = pair.iter().fold(0, |byte, digit| byte << 4 | digit);
     }
     Ok(digest)
+}
+
+/// Reads a moment: a time with its offset, or a date, which is its beginning in UTC.
+///
+/// # Errors
+/// Neither.
+pub fn moment(text: &str) -> Result<Timestamp, TextError> {
+    if let Ok(moment) = text.parse() {
+        return Ok(moment);
+    }
+    // jiff would also take the date out of a time that has no offset
+    let date = text.parse::<Date>().ok().filter(|_| text.len() == 10);
+    let midnight = date.and_then(|date| date.to_zoned(TimeZone::UTC).ok());
+    midnight
+        .map(|midnight| midnight.timestamp())
+        .ok_or(TextError::Moment)
+}
+
+/// Reads the name of a time zone.
+///
+/// # Errors
+/// There is none of that name.
+pub fn time_zone(text: &str) -> Result<TimeZone, TextError> {
+    if text == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(text).map_err(|_| TextError::TimeZone)
 }
 
 /// Reads where the ledger is kept: `none`, or `sqlite:` and a path.

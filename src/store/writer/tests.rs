@@ -69,6 +69,15 @@ impl Bench {
         self.writer = writer(&path, MOST_BYTES, &self.metrics);
     }
 
+    /// What the key of the rows spent, if that can be told now.
+    fn spent(&mut self, since_ms: i64) -> Option<i128> {
+        let (answer, mut spent) = oneshot::channel();
+        let asks = vec![("team-a".into(), since_ms)];
+        self.writer.asked.push(Asked { asks, answer });
+        self.writer.answer();
+        spent.try_recv().ok().map(|totals| totals[0].pico())
+    }
+
     /// `(request, attempt)` of every row in the database.
     fn found(&self) -> Vec<(String, i64)> {
         found(&self.path())
@@ -172,9 +181,9 @@ fn a_database_without_space_loses_nothing() {
     let database = bench.writer.database.as_ref().unwrap();
     let pages: i64 = database
         .connection
-        .query_row("PRAGMA max_page_count = 12", [], |row| row.get(0))
+        .query_row("PRAGMA max_page_count = 24", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(pages, 12);
+    assert_eq!(pages, 24);
     bench.give(500);
     assert!(!bench.writer.board.is_healthy());
     assert_eq!(bench.found(), [], "half a batch would be counted twice");
@@ -240,6 +249,69 @@ fn a_line_that_is_no_row_costs_no_other() {
     assert_eq!(bench.found(), expected(2));
     assert_eq!(bench.metrics.ledger_lost.get(), 2);
     assert_eq!(bench.metrics.ledger_pending.get(), 0);
+}
+
+/// What so many rows cost.
+fn cost(rows: u64) -> Option<i128> {
+    Some(i128::from(row(0, 1).cost.unwrap().pico()) * i128::from(rows))
+}
+
+#[test]
+fn what_was_spent_counts_every_row_once_from_the_quarter_of_an_hour_on() {
+    let mut bench = Bench::new();
+    bench.give(700);
+    bench.given = 0;
+    bench.give(700);
+    let mut other = [row(1_000, 1), row(1_001, 1), row(1_002, 1)];
+    let quarter = row(0, 1).completed_ms.div_euclid(900_000) * 900_000;
+    other[0].completed_ms = quarter - 1;
+    other[1].key = None;
+    other[2].cost = None;
+    bench.writer.board.accepted(3);
+    bench.writer.write(&other.each_ref().map(Record::from));
+    assert_eq!(bench.spent(quarter), cost(700));
+    assert_eq!(bench.spent(quarter + 899_999), cost(700));
+    assert_eq!(bench.spent(quarter - 1), cost(701));
+    assert_eq!(bench.spent(i64::MIN), cost(701));
+    assert_eq!(bench.spent(quarter + 900_000), Some(0));
+}
+
+#[test]
+fn what_was_spent_is_not_said_while_rows_wait() {
+    let mut bench = Bench::new();
+    bench.give(2);
+    let other = Connection::open(bench.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.give(700);
+    assert_eq!(bench.spent(0), None);
+    drop(other);
+    // as after a kill: the rows wait for the next process
+    bench.restart();
+    assert_eq!(bench.spent(0), None);
+    bench.try_again();
+    assert_eq!(bench.spent(0), cost(702));
+}
+
+#[test]
+fn what_was_spent_is_not_said_while_another_process_holds_rows() {
+    let mut bench = Bench::new();
+    let mut other = Spill::new(spill::path_of(&bench.path()), MOST_BYTES);
+    other.append(&[Record::from(&row(9, 1))]);
+    assert_eq!(bench.spent(0), None);
+    drop(other);
+    assert_eq!(bench.spent(0), None, "the row waits still");
+    bench.try_again();
+    assert_eq!(bench.spent(0), cost(1));
+    assert_eq!(bench.metrics.ledger_pending.get(), 0);
+}
+
+#[test]
+fn rows_that_are_deleted_stay_spent() {
+    let mut bench = Bench::new();
+    bench.give(3);
+    let db = Connection::open(bench.path()).unwrap();
+    db.execute_batch("DELETE FROM attempts").unwrap();
+    assert_eq!(bench.spent(0), cost(3));
 }
 
 #[test]

@@ -85,6 +85,12 @@ impl Setup {
         self
     }
 
+    /// A model that is written out, in flow style.
+    pub(crate) fn also_model(mut self, model: &str) -> Self {
+        self.models.push(model.to_owned());
+        self
+    }
+
     /// Lines at the top level.
     pub(crate) fn also(mut self, lines: &str) -> Self {
         self.more.push(lines.to_owned());

@@ -1,5 +1,6 @@
 //! The four accounts side by side, and every figure in which they do not agree.
 
+mod budget;
 mod clients;
 mod rows;
 mod served;
@@ -28,6 +29,8 @@ pub(crate) struct Books {
     pub(crate) rows: Vec<Row>,
     pub(crate) metrics: Metrics,
     pub(crate) served: Snapshot,
+    /// What `/v1/key` says of the budget of the ordinary key.
+    budget: Value,
     /// What `tollgate report` says by backend, of this and earlier loads.
     report: Value,
     /// The rows of earlier loads.
@@ -71,6 +74,7 @@ impl Books {
             rows,
             metrics: metrics().await,
             served: sim.account(),
+            budget: budget::read(program).await,
             report: report(program),
             before: before.to_vec(),
         }
@@ -87,6 +91,7 @@ impl Books {
             self.requests_are_counted_as_clients_saw_them(),
             self.simulator_served_what_rows_say(),
             self.estimates_lie_within_their_bounds(),
+            self.budget_says_what_rows_say(),
             self.nothing_is_left(),
         ];
         let wrong = wrong.concat();

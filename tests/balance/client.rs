@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::Value;
 
 use crate::{
-    fleet::{self, KEY, TIGHT},
+    fleet::{self, FREE, KEY, TIGHT},
     load::Stage,
     mix::{Ask, Kind},
     support::{Call, http::Open, pico, sse::Reader},
@@ -86,6 +86,7 @@ fn call(stage: &Stage, ask: &Ask, worker: usize) -> Call {
     };
     let key = match ask.kind {
         Kind::Tight => TIGHT,
+        Kind::Unpriced => FREE,
         Kind::Stranger => "sk-wrong-0123456789abcdef",
         _ => KEY,
     };

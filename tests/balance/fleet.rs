@@ -6,8 +6,10 @@ use tollgate::simulate::Handle;
 
 use crate::{load::WORKERS, mix::Kind, support::setup::UPSTREAM_KEY};
 
-/// The key of ordinary requests.
+/// The key of ordinary requests. It has a budget that they do not use up.
 pub(crate) const KEY: &str = "sk-books-0123456789abcdef";
+/// The key of those that no price applies to: it has no budget.
+pub(crate) const FREE: &str = "sk-free-0123456789abcdef";
 /// The key of requests that are too many.
 pub(crate) const TIGHT: &str = "sk-tight-0123456789abcdef";
 /// Requests at once of the ordinary key: more than there are workers, as whoever left is noticed
@@ -165,7 +167,9 @@ pub(crate) fn yaml(sim: &Handle, requests: usize) -> String {
          retries: {{ attempts: 3, budget: 1, max_wait: 1s }}\n\
          breaker: {{ failures: 100, window: 1ms }}\n\
          keys:\n  \
-         - {{ id: books, key: {KEY}, limits: {{ rpm: {}, tpm: {}, max_concurrent: {PLACES} }} }}\n  \
+         - {{ id: books, key: {KEY}, limits: {{ rpm: {}, tpm: {}, max_concurrent: {PLACES} }}, \
+         budget: {{ usd: '1000000', per: total }} }}\n  \
+         - {{ id: free, key: {FREE} }}\n  \
          - {{ id: tight, key: {TIGHT}, limits: {{ rpm: {FEW} }} }}\n\
          providers:\n  \
          {SIM}: {{ base_url: '{}', api_key: {UPSTREAM_KEY} }}\n  \

@@ -16,6 +16,7 @@ use crate::{
     support::{
         Call, Metrics, Setup, eventually,
         gateway::{ask, stream},
+        pico,
         program::Program,
         simulator,
     },
@@ -53,9 +54,12 @@ impl Day {
 
     fn yaml(sim: &Handle, places: usize, setup: impl FnOnce(Setup) -> Setup) -> String {
         let limits = format!("limits: {{ max_concurrent: {places} }}");
+        let budget = "budget: { usd: '1000000', per: total }";
         setup(Setup::new(sim))
             .model("held", &["h/held+fault=stall:1"])
-            .also(&format!("keys: [{{ id: day, key: {KEY}, {limits} }}]"))
+            .also(&format!(
+                "keys: [{{ id: day, key: {KEY}, {limits}, {budget} }}]"
+            ))
             .yaml()
     }
 
@@ -104,6 +108,10 @@ async fn after_a_bad_day(day: &Day) -> Vec<Row> {
     let backends: BTreeSet<String> = rows.iter().map(|row| row.backend.clone()).collect();
     let backends: Vec<String> = backends.into_iter().collect();
     assert_eq!(dollars(&metrics, &backends), total(&rows));
+    let key = Call::new(day.program.client, Method::GET, "/v1/key").key(KEY);
+    let budget = key.send().await.json()["budget"].take();
+    let told = |name: &str| pico(budget[name].as_str().unwrap());
+    assert_eq!((told("spent_usd"), told("held_usd")), (total(&rows), 0));
     no_place_is_held(day).await;
     rows
 }

@@ -62,6 +62,8 @@ pub enum GatewayError {
     UnknownPath(String),
     #[error("this path does not answer {0} requests")]
     WrongMethod(http::Method),
+    #[error("the gateway is being stopped")]
+    Stopping,
     #[error("the request could not be handled")]
     Internal,
 }
@@ -154,6 +156,12 @@ impl GatewayError {
                 "method_not_allowed",
                 message,
             ),
+            Self::Stopping => Public::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                SERVER,
+                "overloaded",
+                message,
+            ),
             Self::Internal => Public::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 SERVER,
@@ -208,6 +216,7 @@ impl GatewayError {
             Self::Call(CallError::TimedOut { .. }) => Outcome::Timeout,
             Self::Call(CallError::Failed { .. }) | Self::Internal => Outcome::UpstreamError,
             Self::Call(CallError::Broken { .. }) => Outcome::Cut,
+            Self::Stopping => Outcome::Cancelled,
             Self::Call(CallError::Rejected { .. }) => Outcome::ClientError,
             Self::Call(CallError::ContextTooLong { .. } | CallError::Incapable { .. }) => {
                 Outcome::Refused

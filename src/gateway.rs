@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::Authority};
 use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
-use self::stream::StreamBody;
+use self::stream::{Link, StreamBody};
 use crate::{
     admit::room::Held,
     call::{self, Answer, CallError, Delivery, Job, upstream},
@@ -75,6 +75,7 @@ where
         endpoint: incoming.endpoint,
         started: incoming.started,
         ledger: app.sink(),
+        strangers: Arc::clone(&app.strangers),
     };
     let mut account = Account::open(
         Arc::clone(&app.metrics),
@@ -83,9 +84,12 @@ where
         opening,
     )
     .kept_in(&app.decisions);
-    let closer = Arc::clone(&incoming.closer);
+    let link = Link {
+        closer: Arc::clone(&incoming.closer),
+        ending: app.ending(),
+    };
     match prepare(app, &world, incoming, &mut account).await {
-        Ok((job, held)) => deliver(job, held, account, closer).await,
+        Ok((job, held)) => deliver(job, held, account, link).await,
         Err(error) => Err(failed(error, account)),
     }
 }
@@ -161,18 +165,13 @@ where
 
 /// Calls, and answers with what comes. A stream whose first event is late is answered before it is
 /// there, so that nothing between us and the client takes the silence for a dead connection.
-async fn deliver(
-    job: Job,
-    held: Held,
-    mut account: Account,
-    closer: Arc<Notify>,
-) -> Result<Reply, Failed> {
+async fn deliver(job: Job, held: Held, mut account: Account, link: Link) -> Result<Reply, Failed> {
     let job = Arc::new(job);
     let keep_alive = job.means.config.server.sse_keep_alive;
     if !job.ask.stream || keep_alive.is_zero() {
         let outcome = call::run(&job, &mut account).await;
         drop(held);
-        return answer(&job, outcome, account, closer);
+        return answer(&job, outcome, account, link);
     }
     let running = {
         let job = Arc::clone(&job);
@@ -184,8 +183,8 @@ async fn deliver(
     };
     let mut running = Box::pin(running);
     match tokio::time::timeout(keep_alive, &mut running).await {
-        Ok((outcome, account)) => answer(&job, outcome, account, closer),
-        Err(_) => Ok(early(&job, running, keep_alive, closer)),
+        Ok((outcome, account)) => answer(&job, outcome, account, link),
+        Err(_) => Ok(early(&job, running, keep_alive, link)),
     }
 }
 
@@ -194,7 +193,7 @@ fn answer(
     job: &Job,
     outcome: Result<Delivery, CallError>,
     mut account: Account,
-    closer: Arc<Notify>,
+    link: Link,
 ) -> Result<Reply, Failed> {
     let Delivery { head, answer } = match outcome {
         Ok(delivery) => delivery,
@@ -215,22 +214,17 @@ fn answer(
         }
         Answer::Stream(relay) => {
             stream_headers(&mut headers);
-            ReplyBody::Stream(Box::new(StreamBody::relaying(relay, account, closer)))
+            ReplyBody::Stream(Box::new(StreamBody::relaying(relay, account, link)))
         }
         Answer::Large(large) => {
-            ReplyBody::Stream(Box::new(StreamBody::large(large, account, closer)))
+            ReplyBody::Stream(Box::new(StreamBody::large(large, account, link)))
         }
     };
     Ok(Reply { headers, body })
 }
 
 /// The reply to a stream whose first event has not come yet.
-fn early(
-    job: &Arc<Job>,
-    running: stream::Running,
-    keep_alive: Duration,
-    closer: Arc<Notify>,
-) -> Reply {
+fn early(job: &Arc<Job>, running: stream::Running, keep_alive: Duration, link: Link) -> Reply {
     let mut headers = HeaderMap::new();
     stream_headers(&mut headers);
     if let Some(first) = job.plan.candidates.first() {
@@ -249,7 +243,7 @@ fn early(
             &explain::decision(&job.means.config, &job.plan),
         );
     }
-    let body = StreamBody::waiting(running, Arc::clone(job), keep_alive, closer);
+    let body = StreamBody::waiting(running, Arc::clone(job), keep_alive, link);
     Reply {
         headers,
         body: ReplyBody::Stream(Box::new(body)),

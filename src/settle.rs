@@ -15,10 +15,12 @@ mod holds;
 pub mod ledger;
 pub mod metrics;
 mod money;
+mod strangers;
 mod watch;
 
 pub use account::{Account, Opening};
 pub use holds::Levels;
+pub use strangers::Strangers;
 
 /// The label of whatever has no name in the configuration.
 const UNKNOWN: &str = "unknown";

@@ -15,7 +15,6 @@ use std::{
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use self::loads::{Attempt, Loads, Origin};
 use crate::{
@@ -30,7 +29,7 @@ use crate::{
     keyring::Keyring,
     learn::Lengths,
     route::{Facts, health::Standing, live::Live, names::Names},
-    settle::{decisions::Decisions, ledger::Sink, metrics::Metrics},
+    settle::{Strangers, decisions::Decisions, ledger::Sink, metrics::Metrics},
     store::Store,
 };
 
@@ -65,8 +64,10 @@ pub struct App {
     pub room: Room,
     /// Set when the program is asked to stop.
     draining: AtomicBool,
-    /// Cancelled when connections must end.
-    pub stop: CancellationToken,
+    /// Set when open answers must end.
+    ending: Arc<AtomicBool>,
+    /// Keeps callers that nobody knows from filling the log.
+    pub strangers: Arc<Strangers>,
     ids: RequestIds,
 }
 
@@ -235,7 +236,8 @@ impl App {
             decisions: Arc::default(),
             room: Room::default(),
             draining: AtomicBool::new(false),
-            stop: CancellationToken::new(),
+            ending: Arc::default(),
+            strangers: Arc::default(),
             ids: RequestIds::new(),
         }
     }
@@ -299,6 +301,17 @@ impl App {
     /// From now on the program is about to stop.
     pub fn drain(&self) {
         self.draining.store(true, Relaxed);
+    }
+
+    /// From now on bodies that are polled end.
+    pub fn end(&self) {
+        self.ending.store(true, Relaxed);
+    }
+
+    /// Whether open answers must end, for their bodies.
+    #[must_use]
+    pub fn ending(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ending)
     }
 
     /// Is the program about to stop?

@@ -28,6 +28,8 @@ pub fn start(format: Format, level: &str) {
     };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // a full disk under the log is told to standard error, which is the log: that would panic
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     let started = if json {
         lines

@@ -32,6 +32,8 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait after the system refused a connection for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long an answer that is given up may take to say so.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// How long what a client still sends is read after the last answer.
 const LINGER: Duration = Duration::from_secs(10);
 /// How long a client may be silent meanwhile.
@@ -95,6 +97,7 @@ impl Door {
                 open = connections.len(),
                 "requests that did not finish in time are ended"
             );
+            app.end();
             signals.end.cancel();
             connections.wait().await;
         }
@@ -169,7 +172,11 @@ async fn connection(
                 }
                 return;
             }
-            () = signals.end.cancelled() => return,
+            () = signals.end.cancelled() => {
+                // a body that is polled now says so with its last event
+                let _ = timeout(FAREWELL, poll_fn(|cx| served.poll_without_shutdown(cx))).await;
+                return;
+            }
             () = async { tokio::select! {
                 () = signals.leave.cancelled() => {}
                 () = closer.notified() => {}

@@ -159,6 +159,12 @@ impl Relay {
         }
     }
 
+    /// Has everything been handed on, the end marker too?
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.ready.is_empty() && matches!(self.state, State::Done | State::Ended)
+    }
+
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         if let Poll::Ready(phase) = self.timer.poll_deadline(cx) {
             let done = self.state == State::Done;

@@ -4,7 +4,10 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -34,8 +37,17 @@ pub type Running = Pin<Box<dyn Future<Output = (Result<Delivery, CallError>, Acc
 /// The body of a stream or of a large answer.
 pub struct StreamBody {
     state: State,
-    /// Told when the client's connection must end after this body.
-    closer: Arc<Notify>,
+    link: Link,
+}
+
+/// A body's side of its client's connection.
+#[derive(Debug)]
+pub struct Link {
+    /// Told when the connection must end after this body.
+    pub closer: Arc<Notify>,
+    /// Set when all bodies must end: the program stops, and has waited long enough. Whoever sets it
+    /// has every body polled once more.
+    pub ending: Arc<AtomicBool>,
 }
 
 enum State {
@@ -63,7 +75,7 @@ impl StreamBody {
         running: Running,
         job: Arc<Job>,
         keep_alive: Duration,
-        closer: Arc<Notify>,
+        link: Link,
     ) -> Self {
         // the silence was already as long as it may be
         let ticker = Box::pin(tokio::time::sleep(Duration::ZERO));
@@ -74,29 +86,29 @@ impl StreamBody {
                 keep_alive,
                 ticker,
             },
-            closer,
+            link,
         }
     }
 
     /// The body of a stream that has begun.
-    pub(super) fn relaying(relay: Box<Relay>, account: Account, closer: Arc<Notify>) -> Self {
+    pub(super) fn relaying(relay: Box<Relay>, account: Account, link: Link) -> Self {
         Self {
             state: State::Relaying { relay, account },
-            closer,
+            link,
         }
     }
 
     /// The body of a large answer.
-    pub(super) fn large(large: Box<Large>, account: Account, closer: Arc<Notify>) -> Self {
+    pub(super) fn large(large: Box<Large>, account: Account, link: Link) -> Self {
         Self {
             state: State::Large { large, account },
-            closer,
+            link,
         }
     }
 
     /// Ends with one error event; official clients raise it as an error of the API.
     fn error_event(&mut self, error: &GatewayError) -> Bytes {
-        self.closer.notify_one();
+        self.link.closer.notify_one();
         self.state = State::Ended;
         sse::event(error.public().to_json().as_bytes())
     }
@@ -151,7 +163,33 @@ impl StreamBody {
         self.error_event(&error)
     }
 
+    /// Has a stream been handed on, the end marker too?
+    fn is_done(&self) -> bool {
+        matches!(&self.state, State::Relaying { relay, .. } if relay.is_done())
+    }
+
+    /// The program stops: what is under way is given up, and its client told so.
+    fn give_up(&mut self) -> Option<Result<Bytes, Broken>> {
+        let error = GatewayError::Stopping;
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Ended => None,
+            State::Large { mut account, .. } => {
+                account.close(200, error.outcome(), &error.to_string());
+                Some(Err(Broken))
+            }
+            State::Relaying { mut account, .. } => {
+                account.close(200, error.outcome(), &error.to_string());
+                Some(Ok(self.error_event(&error)))
+            }
+            // dropped with the call is the account of it, which closes itself
+            State::Waiting { .. } => Some(Ok(self.error_event(&error))),
+        }
+    }
+
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        if self.link.ending.load(Relaxed) && !self.is_done() {
+            return Poll::Ready(self.give_up());
+        }
         match &mut self.state {
             State::Ended => Poll::Ready(None),
             State::Waiting { .. } => self.poll_waiting(cx),
@@ -211,6 +249,18 @@ impl Body for StreamBody {
 
     fn is_end_stream(&self) -> bool {
         matches!(self.state, State::Ended)
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        // many clients close at the end marker, before the transfer has ended: they were served
+        if self.is_done()
+            && let State::Relaying { account, .. } = &mut self.state
+        {
+            account.complete();
+            account.close(200, Outcome::Ok, "");
+        }
     }
 }
 

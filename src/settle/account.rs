@@ -13,6 +13,7 @@ use super::{
     holds::{Holds, Levels},
     ledger::{Sink, Unrecorded},
     metrics::{Gauge, Metrics, family::OTHER},
+    strangers::Strangers,
 };
 use crate::{
     admit::{holders::Holder, limits::Denied, table::Table},
@@ -34,6 +35,8 @@ pub struct Opening {
     pub started: Instant,
     /// Who takes the rows; `None`: nobody.
     pub ledger: Option<Arc<dyn Sink>>,
+    /// Says whether it is logged where it turns out that nobody knows the caller.
+    pub strangers: Arc<Strangers>,
 }
 
 /// The account of one request.
@@ -48,6 +51,8 @@ pub struct Account {
     /// Is the key's id a label in metrics?
     key_is_named: bool,
     key_tags: Option<Arc<Tags>>,
+    /// Has the caller been let in?
+    pub(super) let_in: bool,
     /// The key's tags and the request's, for the ledger.
     pub(super) tags: Option<Arc<str>>,
     /// The beginning of the digest of the request's `user`, for the ledger.
@@ -106,6 +111,7 @@ impl Account {
             holder: None,
             key_is_named: false,
             key_tags: None,
+            let_in: false,
             tags: None,
             user: None,
             asked: String::new(),
@@ -138,6 +144,7 @@ impl Account {
 
     /// The caller is known, and what they are held to.
     pub fn caller(&mut self, principal: &Principal, holder: Option<Arc<Holder>>) {
+        self.let_in = true;
         self.key.clone_from(&principal.id);
         self.holder = holder;
         let id = self.key.as_deref();

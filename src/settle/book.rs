@@ -175,6 +175,14 @@ impl Account {
     }
 
     pub(super) fn log(&self, status: u16, outcome: Outcome, detail: &str) {
+        let left_out = if self.let_in {
+            None
+        } else {
+            match self.opening.strangers.line(self.now_ms()) {
+                None => return,
+                Some(left_out) => Some(left_out).filter(|number| *number > 0),
+            }
+        };
         let figures = self.figures.as_ref();
         let usage = figures.map(|figures| figures.usage).unwrap_or_default();
         let since =
@@ -200,6 +208,7 @@ impl Account {
             cost_basis = figures.map(|figures| figures.basis.as_str()),
             first_token_ms = self.first_event.map(since),
             duration_ms = self.elapsed_ms(),
+            left_out,
             "request"
         );
     }

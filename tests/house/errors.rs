@@ -229,6 +229,7 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
             .into(),
         ),
         ("GatewayError::Unrecorded", Unrecorded.into()),
+        ("GatewayError::Stopping", GatewayError::Stopping),
         ("GatewayError::Limited", denied(What::Requests).into()),
         (
             "CallError::Limited",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tollgate::simulate::{Handle, account::Phase};
 
 use crate::support::{
-    Gateway, Setup, eventually,
+    Act, Gateway, Scripted, Setup, eventually,
     gateway::{ask, stream},
     simulator,
 };
@@ -209,4 +209,37 @@ async fn a_client_that_does_not_read_holds_the_backend_back() {
     })
     .await;
     assert!(before < 100_000, "everything was taken in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_closes_at_the_end_marker_was_served() {
+    // the end of the transfer comes 20 ms after each byte before it, so the marker is there first
+    let sim = simulator().await;
+    let upstream = Scripted::start(vec![Act::Slowly(
+        vec![
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".into(),
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\
+             \"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+                .into(),
+        ],
+        Duration::from_millis(300),
+    )])
+    .await;
+    let gateway = Setup::new(&sim)
+        .provider("a", &upstream.provider())
+        .model("m", &["a/x"])
+        .start()
+        .await;
+    let mut open = gateway.post(&stream("m")).open().await;
+    let events = open.frame().await.unwrap().unwrap();
+    assert!(events.ends_with(b"[DONE]\n\n"), "{events:?}");
+    drop(open);
+    eventually("the account is closed", async || {
+        gateway.metrics().await.count("requests_total", &[]) == 1
+    })
+    .await;
+    let metrics = gateway.metrics().await;
+    let ok = [("outcome", "ok"), ("code", "200")];
+    assert_eq!(metrics.count("requests_total", &ok), 1, "{}", metrics.text);
+    assert_eq!(metrics.count("attempts_total", &[("result", "ok")]), 1);
 }

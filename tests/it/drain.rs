@@ -90,23 +90,32 @@ async fn an_open_stream_and_an_open_answer_are_finished() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_end_in_time_is_ended_and_the_backend_is_told() {
+async fn who_does_not_end_in_time_is_told_so_and_so_is_the_backend() {
     let sim = simulator().await;
     let gateway = Setup::new(&sim)
         .server("drain_timeout: 300ms")
         .model("m", &["a/x+fault=stall:2"])
+        .model("silent", &["a/x+fault=hang"])
         .start()
         .await;
     let open = gateway.post(&stream("m")).open().await;
+    // has no head yet, so there is nothing that could say so
+    let mut plain = JoinSet::new();
+    plain.spawn(gateway.post(&ask("silent")).try_open());
+    eventually("it is under way", async || {
+        sim.account().model("x+fault=hang").in_flight == 1
+    })
+    .await;
     let started = Instant::now();
     gateway.stop().await;
+    assert!(plain.join_next().await.unwrap().unwrap().is_err());
     let took = started.elapsed();
     assert!(
         (Duration::from_millis(300)..Duration::from_secs(3)).contains(&took),
         "{took:?}"
     );
     let mut stream = Stream::read(open).await;
-    assert!(!stream.ended && !stream.is_done(), "{}", stream.text);
+    assert_eq!(stream.error().message, "the gateway is being stopped");
     stream.line.closed().await;
     eventually("the backend is told", async || {
         sim.account().model("x+fault=stall:2").in_flight == 0

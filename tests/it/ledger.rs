@@ -14,24 +14,24 @@ use crate::support::{Gateway, Metrics, Setup, eventually, pico};
 
 /// One row, as far as tests look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Row {
-    request: String,
-    attempt: i64,
-    key: Option<String>,
-    tags: Option<String>,
-    user: Option<String>,
-    route: Option<String>,
-    model: String,
-    backend: String,
-    tokens: (i64, i64),
-    cost: Option<i64>,
-    basis: String,
-    status: Option<i64>,
-    outcome: String,
+pub(crate) struct Row {
+    pub(crate) request: String,
+    pub(crate) attempt: i64,
+    pub(crate) key: Option<String>,
+    pub(crate) tags: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) route: Option<String>,
+    pub(crate) model: String,
+    pub(crate) backend: String,
+    pub(crate) tokens: (i64, i64),
+    pub(crate) cost: Option<i64>,
+    pub(crate) basis: String,
+    pub(crate) status: Option<i64>,
+    pub(crate) outcome: String,
 }
 
 /// Every row of a ledger, in the order of requests and attempts.
-fn rows(path: &Path) -> Vec<Row> {
+pub(crate) fn rows(path: &Path) -> Vec<Row> {
     let db = Connection::open(path).unwrap();
     let sql = "SELECT request_id, attempt, key, tags, user, route, model, backend, \
                input + cache_read, output + reasoning, cost, basis, status, outcome \
@@ -99,13 +99,13 @@ impl Kept {
 
 /// The sum of a family of dollars, exactly; each series is small enough for a float to show it to
 /// the pico-dollar.
-fn dollars(metrics: &Metrics, backends: &[String]) -> u128 {
+pub(crate) fn dollars(metrics: &Metrics, backends: &[String]) -> u128 {
     let sum = |backend: &String| metrics.sum("cost_usd_total", &[("backend", backend)]);
     let exact = |backend| pico(&format!("{:.12}", sum(backend)));
     backends.iter().map(exact).sum()
 }
 
-fn total(rows: &[Row]) -> u128 {
+pub(crate) fn total(rows: &[Row]) -> u128 {
     let costs = rows.iter().filter_map(|row| row.cost);
     costs.map(|cost| u128::try_from(cost).unwrap()).sum()
 }

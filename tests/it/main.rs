@@ -14,6 +14,7 @@
 mod admin;
 mod api_keys;
 mod auth;
+mod bad_days;
 mod budgets;
 mod chat;
 mod disconnects;

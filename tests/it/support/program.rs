@@ -23,8 +23,15 @@ pub(crate) struct Program {
 
 /// The program with an environment of its own.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command_under(&[])
+}
+
+/// The same by another program, if one is given.
+fn command_under(by: &[&str]) -> Command {
+    let all = [by, &[env!("CARGO_BIN_EXE_tollgate")]].concat();
+    let mut command = Command::new(all[0]);
     command
+        .args(&all[1..])
         .env_clear()
         .env("UPSTREAM_KEY", UPSTREAM_KEY)
         .stdin(Stdio::null());
@@ -49,20 +56,25 @@ fn written(yaml: &str) -> (TempDir, PathBuf) {
 impl Program {
     /// Starts on ports that the system picks and waits until it listens.
     pub(crate) async fn start(yaml: &str) -> Self {
-        Self::start_in(written(yaml).0).await
+        Self::start_in(written(yaml).0, &[]).await
+    }
+
+    /// The same by another program, which is given it and its arguments.
+    pub(crate) async fn start_under(yaml: &str, by: &[&str]) -> Self {
+        Self::start_in(written(yaml).0, by).await
     }
 
     /// Starts once more in the folder of one that has ended.
     pub(crate) async fn start_again(mut self) -> Self {
         self.child.wait().unwrap();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Self::start_in(folder).await
+        Self::start_in(folder, &[]).await
     }
 
-    async fn start_in(folder: TempDir) -> Self {
+    async fn start_in(folder: TempDir, by: &[&str]) -> Self {
         let file = folder.path().join("tollgate.yaml");
         let log = File::create(folder.path().join("log")).unwrap();
-        let mut command = command();
+        let mut command = command_under(by);
         command
             // where the ledger stands, unless it is written otherwise
             .current_dir(folder.path())
@@ -117,6 +129,11 @@ impl Program {
     /// Changes the configuration file.
     pub(crate) fn rewrite(&self, yaml: &str) {
         std::fs::write(self.folder.path().join("tollgate.yaml"), yaml).unwrap();
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by name: `TERM`.

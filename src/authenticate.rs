@@ -4,7 +4,9 @@
 //! anything else of a request is read. Where no key is asked for, on loopback, a request must not
 //! come from a web page: a page in the user's browser could otherwise spend the user's money.
 
-use std::{fmt, sync::Arc};
+pub mod format;
+
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use dashmap::DashMap;
 use http::{
@@ -38,9 +40,19 @@ pub struct Principal {
     pub tags: Option<Arc<Tags>>,
 }
 
-/// The keys that are accepted, by digest.
+/// Who calls, as far as the configuration can tell.
+#[derive(Debug)]
+pub enum Caller {
+    /// Somebody whom the configuration knows.
+    Known(Arc<Principal>),
+    /// Somebody whose key may stand in the store: its SHA-256.
+    Stranger([u8; 32]),
+}
+
+/// The keys that the configuration accepts, by digest.
 pub struct Keys {
     by_digest: DashMap<[u8; 32], Arc<Principal>>,
+    ids: HashSet<Arc<str>>,
     anybody: Arc<Principal>,
     auth: Auth,
     /// Must a request prove that no web page made it?
@@ -58,6 +70,12 @@ pub enum AuthError {
     Wrong,
     #[error("the API key has expired")]
     Expired,
+    #[error("the API key was revoked")]
+    Revoked,
+    #[error("the API key was replaced by a newer one of the same holder, and its time is over")]
+    Replaced,
+    #[error("whether the API key is valid can't be found out now")]
+    Unreadable,
     #[error("`authorization` and `x-api-key` hold different keys; send one of them")]
     TwoKeys,
     #[error("without keys, only requests to localhost, 127.0.0.1 or [::1] are answered")]
@@ -136,11 +154,18 @@ impl Keys {
         let guard_pages = config.auth == Auth::Open && config.server.listen.ip().is_loopback();
         Self {
             by_digest,
+            ids: config.keys.iter().map(|key| key.id.clone()).collect(),
             anybody: Arc::new(Principal::anybody()),
             auth: config.auth,
             guard_pages,
             origins: config.server.cors_origins.clone(),
         }
+    }
+
+    /// Does the configuration have a key of that id?
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.ids.contains(id)
     }
 
     /// The caller with that id, for explaining what they would get.
@@ -154,34 +179,38 @@ impl Keys {
     /// Finds out who is calling at `now`. `authority` is that of the request's URI, if it has one.
     ///
     /// # Errors
-    /// If the key is missing or wrong, or a web page may have made the request.
+    /// If the key is missing, or wrong whatever the store has, or a web page may have made the request.
     pub fn identify(
         &self,
         method: &Method,
         authority: Option<&Authority>,
         headers: &HeaderMap,
         now: Timestamp,
-    ) -> Result<Arc<Principal>, AuthError> {
+    ) -> Result<Caller, AuthError> {
+        let anybody = || Ok(Caller::Known(Arc::clone(&self.anybody)));
         match self.auth {
             Auth::Open if self.guard_pages => {
                 refuse_pages(method, authority, headers, &self.origins)?;
-                Ok(Arc::clone(&self.anybody))
+                anybody()
             }
-            Auth::Open => Ok(Arc::clone(&self.anybody)),
+            Auth::Open => anybody(),
             Auth::Keys => self.holder(key(headers)?, now),
         }
     }
 
-    fn holder(&self, secret: &[u8], now: Timestamp) -> Result<Arc<Principal>, AuthError> {
+    fn holder(&self, secret: &[u8], now: Timestamp) -> Result<Caller, AuthError> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
-        let found = self.by_digest.get(&digest).ok_or(AuthError::Wrong)?;
+        let Some(found) = self.by_digest.get(&digest) else {
+            let stranger = format::is_whole(secret).then_some(Caller::Stranger(digest));
+            return stranger.ok_or(AuthError::Wrong);
+        };
         // the map compared by equality, in a time that tells nothing but digests; this one decides
         if !bool::from(found.key().ct_eq(&digest)) {
             Err(AuthError::Wrong)
         } else if found.is_expired(now) {
             Err(AuthError::Expired)
         } else {
-            Ok(Arc::clone(&found))
+            Ok(Caller::Known(Arc::clone(&found)))
         }
     }
 }

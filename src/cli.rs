@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod explain;
 mod health;
+mod keys;
 mod models;
 mod report;
 mod run;
@@ -118,6 +119,9 @@ enum Command {
         #[arg(long, value_enum, default_value = "table")]
         format: report::Format,
     },
+    /// Keys of clients that are kept in the store
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Run the provider simulator alone
     Simulate {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4199")]
@@ -136,13 +140,12 @@ enum Command {
 }
 
 /// Commands that a later version will have.
-const NOT_YET: [&str; 7] = [
+const NOT_YET: [&str; 6] = [
     "prices",
     "price",
     "predict",
     "evaluate",
     "calibrate",
-    "keys",
     "import",
 ];
 
@@ -227,6 +230,7 @@ impl Cli {
                 by,
                 format,
             } => report::run(&config, (&since, &by), format, out),
+            Command::Keys(keys) => keys::run(keys, out),
             Command::Simulate { listen } => run::simulate(listen),
             Command::Schema => {
                 writeln!(out, "{}", config::schema().trim_end())?;

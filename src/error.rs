@@ -196,6 +196,7 @@ impl GatewayError {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
+            Self::Auth(AuthError::Unreadable) => Outcome::Refused,
             Self::Auth(_) | Self::Ask(_) | Self::UnknownPath(_) | Self::WrongMethod(_) => {
                 Outcome::ClientError
             }
@@ -226,14 +227,24 @@ impl GatewayError {
 
 fn auth(error: AuthError, message: String) -> Public {
     match error {
-        AuthError::Missing | AuthError::Wrong | AuthError::Expired | AuthError::TwoKeys => {
-            Public::new(
-                StatusCode::UNAUTHORIZED,
-                INVALID,
-                "invalid_api_key",
-                message,
-            )
-        }
+        AuthError::Missing
+        | AuthError::Wrong
+        | AuthError::Expired
+        | AuthError::Revoked
+        | AuthError::Replaced
+        | AuthError::TwoKeys => Public::new(
+            StatusCode::UNAUTHORIZED,
+            INVALID,
+            "invalid_api_key",
+            message,
+        ),
+        AuthError::Unreadable => Public::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            SERVER,
+            "overloaded",
+            message,
+        )
+        .after(1_000),
         AuthError::ForeignHost | AuthError::ForeignOrigin | AuthError::ContentType => Public::new(
             StatusCode::FORBIDDEN,
             INVALID,

@@ -94,7 +94,8 @@ where
     }
 }
 
-/// Everything before the first call: nothing here waits but for the client's body.
+/// Everything before the first call: nothing here waits but for the client's body, and once for a key
+/// that has not called before.
 async fn prepare<B>(
     app: &App,
     world: &World,
@@ -113,13 +114,10 @@ where
         body,
         ..
     } = incoming;
-    let principal = world
-        .keys
-        .identify(&method, authority.as_ref(), &headers, Timestamp::now())?;
-    let holder = principal
-        .id
-        .as_deref()
-        .and_then(|id| world.holders.find(id));
+    let principal = app
+        .identify(world, &method, authority.as_ref(), &headers)
+        .await?;
+    let holder = world.holder(&principal, Timestamp::now());
     if let Some(holder) = &holder {
         spending::know(app, holder).await;
     }

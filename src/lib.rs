@@ -45,6 +45,8 @@ pub mod store;
 // Floor 3: the hallway.
 pub mod error;
 
+pub mod keyring;
+
 pub mod state;
 
 pub mod spending;

@@ -128,6 +128,9 @@ impl Gateway {
         }
         doors.spawn(spending::keep_known(Arc::clone(&app), close.clone()));
         doors.spawn(reload::watch::watch(Arc::clone(&app), close.clone()));
+        if let Some(keyring) = &app.keyring {
+            doors.spawn(Arc::clone(keyring).keep_fresh(close.clone()));
+        }
         doors.close();
         Ok(Self {
             app,

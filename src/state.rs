@@ -1,6 +1,7 @@
 //! What the program holds while it runs: one world for each loaded configuration, and what
 //! outlives them.
 
+mod callers;
 pub mod loads;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
     authenticate::Keys,
     call::{Means, client::Client, upstream::Upstream},
     config::{Config, Provider, load::Seen, view},
+    keyring::Keyring,
     learn::Lengths,
     route::{Facts, health::Standing, live::Live, names::Names},
     settle::{Strangers, decisions::Decisions, ledger::Sink, metrics::Metrics},
@@ -55,6 +57,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What keeps the rows of the ledger; `None`: nothing does.
     pub store: Option<Arc<Store>>,
+    /// The keys of the store; `None`: there is none.
+    pub keyring: Option<Arc<Keyring>>,
     pub decisions: Arc<Decisions>,
     /// Memory for request bodies.
     pub room: Room,
@@ -228,6 +232,7 @@ impl App {
             }),
             metrics,
             store: None,
+            keyring: None,
             decisions: Arc::default(),
             room: Room::default(),
             draining: AtomicBool::new(false),
@@ -237,10 +242,15 @@ impl App {
         }
     }
 
-    /// The same with a ledger. It stays the same until the program ends.
+    /// The same with a ledger, and the keys beside it. They stay the same until the program ends.
     #[must_use]
     pub fn with_store(self, store: Option<Store>) -> Self {
+        let holders = &self.world().holders;
+        let keyring = store
+            .as_ref()
+            .map(|store| Keyring::of(store.path(), Arc::clone(holders)));
         Self {
+            keyring: keyring.map(Arc::new),
             store: store.map(Arc::new),
             ..self
         }

@@ -4,6 +4,7 @@
 //! request ever waits for a disk. While the database can't be written they wait in a bounded file
 //! beside it; what fits nowhere is counted and said. `docs/ledger.md` has what is promised.
 
+pub mod keys;
 mod read;
 mod record;
 pub mod report;

@@ -3,6 +3,7 @@
 mod control;
 mod explain;
 pub(super) mod guard;
+mod keys;
 mod refusal;
 mod spend;
 mod views;
@@ -14,12 +15,12 @@ use axum::{
     extract::{Request, State},
     middleware,
     response::Response,
-    routing::{any, get, post},
+    routing::{get, post},
 };
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use jiff::Timestamp;
 
-use self::{guard::Guard, refusal::Refusal};
+use self::guard::Guard;
 use super::{
     respond::{self, Shared},
     router::wrong_method,
@@ -31,9 +32,6 @@ use crate::{
     state::App,
 };
 
-/// Paths that the operator will find in a later version.
-const NOT_YET: [&str; 2] = ["/admin/v1/keys", "/admin/v1/keys/{*id}"];
-
 /// Every path for the operator.
 pub fn router(app: Arc<App>) -> Router {
     let guard = Arc::new(Guard::new(Arc::clone(&app)));
@@ -44,11 +42,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/admin/v1/models", get(views::models))
         .route("/admin/v1/decisions", get(views::decisions))
         .route("/admin/v1/spend", get(spend::spend))
+        .route("/admin/v1/keys", get(keys::list).post(keys::create))
+        .route("/admin/v1/keys/{*id}", post(keys::act).patch(keys::change))
         .route("/admin/v1/reload", post(control::reload))
         .route("/admin/v1/backends/{*name}", post(control::backend));
-    let paths = NOT_YET
-        .iter()
-        .fold(paths, |paths, path| paths.route(path, any(not_yet)));
     let behind_key = paths.route_layer(middleware::from_fn_with_state(guard, guard::only_operator));
     probes(Router::new())
         .route("/metrics", get(metrics))
@@ -154,10 +151,6 @@ fn show_keys(app: &App) {
             }
         }
     }
-}
-
-async fn not_yet(request: Request) -> Response {
-    Refusal::NotYet(shortened(&request)).respond()
 }
 
 fn shortened(request: &Request) -> String {

@@ -63,14 +63,12 @@ struct Budget {
 
 pub(super) async fn show(State(app): State<Shared>, request: Request) -> Response {
     let world = app.world();
-    let principal = match caller(&world, &request) {
+    let (head, _) = request.into_parts();
+    let principal = match caller(&app, &world, &head).await {
         Ok(principal) => principal,
         Err(error) => return respond::error(&error.into()),
     };
-    let holder = principal
-        .id
-        .as_deref()
-        .and_then(|id| world.holders.find(id));
+    let holder = world.holder(&principal, Timestamp::now());
     if let Some(holder) = &holder {
         spending::know(&app, holder).await;
     }

@@ -1,10 +1,12 @@
 //! `/v1/models`: exactly what the caller may ask for, from memory.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Path, Request, State, rejection::PathRejection},
     response::Response,
 };
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 use jiff::Timestamp;
 
 use super::respond::{self, Shared};
@@ -13,12 +15,13 @@ use crate::{
     error::GatewayError,
     offer,
     route::RouteError,
-    state::World,
+    state::{App, World},
 };
 
 pub(super) async fn list(State(app): State<Shared>, request: Request) -> Response {
     let world = app.world();
-    match caller(&world, &request) {
+    let (head, _) = request.into_parts();
+    match caller(&app, &world, &head).await {
         Err(error) => respond::error(&error.into()),
         Ok(principal) => {
             let list = offer::list(&world.config, &world.names, &principal, Timestamp::now());
@@ -36,13 +39,14 @@ pub(super) async fn one(
     request: Request,
 ) -> Response {
     let world = app.world();
-    let principal = match caller(&world, &request) {
+    let (head, _) = request.into_parts();
+    let principal = match caller(&app, &world, &head).await {
         Ok(principal) => principal,
         Err(error) => return respond::error(&error.into()),
     };
     let Ok(Path(id)) = id else {
         // escapes that are no UTF-8: no model is called so
-        return unknown(request.uri().path().to_owned());
+        return unknown(head.uri.path().to_owned());
     };
     match offer::one(
         &world.config,
@@ -67,14 +71,11 @@ fn unknown(id: String) -> Response {
 }
 
 /// Who asks, at this moment.
-pub(super) fn caller(
+pub(super) async fn caller(
+    app: &App,
     world: &World,
-    request: &Request,
-) -> Result<std::sync::Arc<Principal>, AuthError> {
-    world.keys.identify(
-        request.method(),
-        request.uri().authority(),
-        request.headers(),
-        Timestamp::now(),
-    )
+    head: &Parts,
+) -> Result<Arc<Principal>, AuthError> {
+    app.identify(world, &head.method, head.uri.authority(), &head.headers)
+        .await
 }

@@ -17,6 +17,7 @@ fn keys(auth: Auth, guard_pages: bool) -> Keys {
     by_digest.insert(Sha256::digest(b"sk-team-a-0123456789").into(), principal);
     Keys {
         by_digest,
+        ids: HashSet::from(["team-a".into()]),
         anybody: Arc::new(Principal::anybody()),
         auth,
         guard_pages,
@@ -24,10 +25,17 @@ fn keys(auth: Auth, guard_pages: bool) -> Keys {
     }
 }
 
+fn id(caller: Caller) -> Option<Arc<str>> {
+    match caller {
+        Caller::Known(principal) => principal.id.clone(),
+        Caller::Stranger(_) => panic!("a stranger"),
+    }
+}
+
 fn identify(pairs: &[(&'static str, &'static str)]) -> Result<Option<Arc<str>>, AuthError> {
     keys(Auth::Keys, false)
         .identify(&Method::POST, None, &headers(pairs), NOW)
-        .map(|p| p.id.clone())
+        .map(id)
 }
 
 #[test]
@@ -95,7 +103,7 @@ fn without_keys_only_this_machine_is_answered_and_no_foreign_page() {
     let keys = keys(Auth::Open, true);
     let post = |pairs: &[(&'static str, &'static str)]| {
         keys.identify(&Method::POST, None, &headers(pairs), NOW)
-            .map(|p| p.id.clone())
+            .map(id)
     };
     let json = ("content-type", "application/json; charset=utf-8");
     for host in ["localhost:4100", "127.0.0.1", "[::1]:4100", "LOCALHOST"] {
@@ -165,4 +173,19 @@ fn a_key_is_accepted_until_the_moment_it_expires() {
     let at = |now| known.identify(&Method::POST, None, &sent, now).map(drop);
     assert_eq!(at(just_before), Ok(()));
     assert_eq!(at(expires), Err(AuthError::Expired));
+}
+
+#[test]
+fn only_what_looks_like_a_stored_key_may_be_one() {
+    let stored = format::whole("0123456789abcdefghijABCDEFGHIJxy");
+    let known = keys(Auth::Keys, false);
+    let identify = |secret: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_API_KEY, secret.parse().unwrap());
+        known.identify(&Method::POST, None, &headers, NOW)
+    };
+    let expected: [u8; 32] = Sha256::digest(&stored).into();
+    let caller = identify(&stored).unwrap();
+    assert!(matches!(caller, Caller::Stranger(digest) if digest == expected));
+    assert_eq!(identify(&stored[1..]).map(id), Err(AuthError::Wrong));
 }

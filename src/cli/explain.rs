@@ -6,6 +6,7 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use http::HeaderMap;
@@ -13,7 +14,17 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{CliError, ConfigArg, source, table::Table};
-use crate::{authenticate::Principal, explaining, state::World, understand::Endpoint};
+use crate::{
+    authenticate::Principal,
+    config::{Ledger, Store},
+    explaining,
+    state::World,
+    store::keys::Register,
+    understand::Endpoint,
+};
+
+/// How long a locked store is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Explains what would be done with a request.
 pub(super) fn run(
@@ -26,10 +37,10 @@ pub(super) fn run(
     let world = World::of(source::checked(arg)?.config, None);
     let principal = match key {
         None => Arc::new(Principal::anybody()),
-        Some(id) => world
-            .keys
-            .by_id(id)
-            .ok_or_else(|| CliError::Usage(format!("no key has the id `{id}`")))?,
+        Some(id) => match world.keys.by_id(id) {
+            Some(principal) => principal,
+            None => Arc::new(stored(&world.config.store, id)?),
+        },
     };
     let body =
         read(file).map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
@@ -51,6 +62,19 @@ pub(super) fn run(
         write(&value, out)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The holder of a key of the store.
+fn stored(store: &Store, id: &str) -> Result<Principal, CliError> {
+    let found = match &store.ledger {
+        Ledger::Sqlite(path) if path.exists() => {
+            Register::open_to_read(path, PATIENCE).and_then(|register| register.get(id))
+        }
+        Ledger::Sqlite(_) | Ledger::None => Ok(None),
+    };
+    let found = found.map_err(|error| CliError::Failed(error.to_string()))?;
+    let stored = found.ok_or_else(|| CliError::Usage(format!("no key has the id `{id}`")))?;
+    Ok(stored.principal())
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {

@@ -80,7 +80,12 @@ pub(super) fn check(
 
     let keys = keys::check(raw.keys.unwrap_or_default(), &models, &mut findings);
     keys::apart_from_admin(&keys, &admin, &mut findings);
-    let auth = server::auth(&raw.auth.unwrap_or_default(), &server, &keys, &mut findings);
+    let auth = server::auth(
+        &raw.auth.unwrap_or_default(),
+        &server,
+        (&keys, &store),
+        &mut findings,
+    );
     models.warn(&routes, &mut findings);
 
     let Findings {

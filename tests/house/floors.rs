@@ -49,6 +49,7 @@ pub(crate) const HOUSE: [Floor; 5] = [
         name: "hallway",
         rooms: &[
             "error",
+            "keyring",
             "state",
             "spending",
             "offer",

@@ -99,7 +99,8 @@ pub(crate) const BANS: [Ban; 16] = [
             "src/call/",
             "src/settle/",
             "src/store/",
-            "src/state.rs",
+            "src/keyring/",
+            "src/state/",
             "src/spending.rs",
             "src/gateway/",
             "src/reload/",
@@ -113,7 +114,13 @@ pub(crate) const BANS: [Ban; 16] = [
     Ban {
         what: "randomness",
         paths: RANDOMNESS,
-        places: &["src/call.rs", "src/state.rs", "src/serve.rs"],
+        places: &[
+            "src/call.rs",
+            "src/state.rs",
+            "src/serve.rs",
+            "src/store/keys/secret.rs",
+            "src/cli/keys.rs",
+        ],
         instead: "take what was drawn as an argument",
     },
     Ban {

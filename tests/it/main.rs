@@ -22,6 +22,7 @@ mod drain;
 mod errors;
 mod failures;
 mod hostile;
+mod keys;
 mod large;
 mod ledger;
 mod limits;

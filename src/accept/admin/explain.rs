@@ -38,9 +38,10 @@ pub(super) async fn explain(State(app): State<Shared>, request: Request) -> Resp
     let world = app.world();
     let principal = match key {
         None => Arc::new(Principal::anybody()),
-        Some(id) => match world.keys.by_id(&id) {
-            Some(principal) => principal,
-            None => return respond::error(&AuthError::Wrong.into()),
+        Some(id) => match app.holder(&world, &id).await {
+            Ok(Some(principal)) => principal,
+            Ok(None) => return respond::error(&AuthError::Wrong.into()),
+            Err(_) => return respond::error(&AuthError::Unreadable.into()),
         },
     };
     let limit = world.config.server.max_body;

@@ -5,15 +5,30 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::{
-    accept::respond, config::Mistakes, error::Public, reload::ReloadError,
-    store::report::AskedError,
+    accept::respond,
+    config::Mistakes,
+    error::{BodyError, GatewayError, Public},
+    reload::ReloadError,
+    store::{keys::KeysError, report::AskedError},
 };
 
 /// Why the operator gets no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error("the path `{0}` is not supported yet")]
-    NotYet(String),
+    #[error("the body can't be understood: {0}")]
+    Form(String),
+    #[error(transparent)]
+    Body(BodyError),
+    #[error("the key `{0}` stands in the configuration file: change it there, under `keys`")]
+    KeyOfFile(String),
+    #[error("the id `{0}` stands in the configuration file, under `keys`")]
+    TakenByFile(String),
+    #[error(transparent)]
+    Key(KeysError),
+    #[error("the stored keys can't be read or changed now")]
+    KeysUnreadable,
+    #[error("no secret can be made now")]
+    NoRandomness,
     #[error("the query can't be understood: {0}")]
     Query(&'static str),
     #[error("there is no backend `{0}`; `GET /admin/v1/backends` lists them")]
@@ -26,6 +41,19 @@ pub(super) enum Refusal {
     Unreadable,
     #[error(transparent)]
     Reload(#[from] ReloadError),
+}
+
+/// What went wrong in the database goes to the log, not to the operator's client.
+impl From<KeysError> for Refusal {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Taken(_) | KeysError::Unknown(_) | KeysError::Revoked(_) => Self::Key(error),
+            KeysError::Open(_) | KeysError::Sqlite(_) | KeysError::BrokeOff => {
+                tracing::error!(%error, "the stored keys can't be read or changed");
+                Self::KeysUnreadable
+            }
+        }
+    }
 }
 
 impl Refusal {
@@ -53,10 +81,34 @@ impl Refusal {
 
     fn public(&self) -> Public {
         let (status, kind, code) = match self {
-            Self::NotYet(_) => (
+            Self::Body(error) => return GatewayError::from(*error).public(),
+            Self::Form(_) => (
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                "invalid_body",
+            ),
+            Self::KeyOfFile(_) => (StatusCode::CONFLICT, "invalid_request_error", "key_of_file"),
+            Self::TakenByFile(_) | Self::Key(KeysError::Taken(_)) => {
+                (StatusCode::CONFLICT, "invalid_request_error", "key_exists")
+            }
+            Self::Key(KeysError::Unknown(_)) => (
                 StatusCode::NOT_FOUND,
                 "invalid_request_error",
-                "unknown_url",
+                "key_not_found",
+            ),
+            Self::Key(KeysError::Revoked(_)) => {
+                (StatusCode::CONFLICT, "invalid_request_error", "key_revoked")
+            }
+            Self::Key(KeysError::Open(_) | KeysError::Sqlite(_) | KeysError::BrokeOff)
+            | Self::KeysUnreadable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "server_error",
+                "ledger_unavailable",
+            ),
+            Self::NoRandomness => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "server_error",
+                "internal_error",
             ),
             Self::Query(_) => (
                 StatusCode::BAD_REQUEST,

@@ -55,7 +55,7 @@ pub(super) fn check(
                 .models
                 .map(|list| list.into_iter().map(|name| name.0.into()).collect()),
             limits: limits(raw.limits),
-            budget: raw.budget.map(budget),
+            budget: raw.budget.map(Into::into),
             expires: raw.expires.map(|moment| moment.0),
         });
     }
@@ -72,15 +72,23 @@ pub(super) fn apart_from_admin(keys: &[Key], admin: &Admin, findings: &mut Findi
     }
 }
 
-fn budget(raw: raw::Budget) -> Budget {
-    Budget {
-        usd: raw.usd.0,
-        per: match raw.per {
-            raw::Period::Day => Period::Day,
-            raw::Period::Week => Period::Week,
-            raw::Period::Month => Period::Month,
-            raw::Period::Total => Period::Total,
-        },
+impl From<raw::Budget> for Budget {
+    fn from(raw: raw::Budget) -> Self {
+        Self {
+            usd: raw.usd.0,
+            per: raw.per.into(),
+        }
+    }
+}
+
+impl From<raw::Period> for Period {
+    fn from(raw: raw::Period) -> Self {
+        match raw {
+            raw::Period::Day => Self::Day,
+            raw::Period::Week => Self::Week,
+            raw::Period::Month => Self::Month,
+            raw::Period::Total => Self::Total,
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use crate::config::{
 };
 
 /// How to mend a gateway that would serve strangers.
-const OPEN_HINT: &str = "write an entry under `keys`, listen on 127.0.0.1, or say \
+const OPEN_HINT: &str = "write an entry under `keys`, say `auth: { mode: [keys] }` if all keys are \
+                         in the store, listen on 127.0.0.1, or say \
                          `auth: { mode: none, allow_open: true }`";
 
 /// `server:` with its defaults.
@@ -105,7 +106,7 @@ pub(super) fn store(raw: raw::Store, findings: &mut Findings<'_>) -> Store {
 pub(super) fn auth(
     raw: &raw::Auth,
     server: &Server,
-    keys: &[Key],
+    (keys, store): (&[Key], &Store),
     findings: &mut Findings<'_>,
 ) -> Auth {
     let path = Path::root().key("auth");
@@ -126,8 +127,8 @@ pub(super) fn auth(
             findings.warning(&Path::root().key("keys"), message, None);
         }
         Some(AuthKind::None) => {}
-        Some(AuthKind::Keys) if keys.is_empty() => {
-            let message = "nobody could call: no keys are written";
+        Some(AuthKind::Keys) if keys.is_empty() && store.ledger == Ledger::None => {
+            let message = "nobody could call: no keys are written, and no store may have any";
             findings.mistake_with(&path.key("mode"), message, "write an entry under `keys`");
         }
         None if keys.is_empty() && !loopback => {
@@ -224,10 +225,15 @@ fn kind(mode: &AuthMode, path: &Path, findings: &mut Findings<'_>) -> Option<Aut
 
 /// A `limits:` block, wherever it stands.
 pub(super) fn limits(raw: Option<raw::Limits>) -> Limits {
-    let raw = raw.unwrap_or_default();
-    Limits {
-        rpm: raw.rpm,
-        tpm: raw.tpm,
-        max_concurrent: raw.max_concurrent,
+    raw.unwrap_or_default().into()
+}
+
+impl From<raw::Limits> for Limits {
+    fn from(raw: raw::Limits) -> Self {
+        Self {
+            rpm: raw.rpm,
+            tpm: raw.tpm,
+            max_concurrent: raw.max_concurrent,
+        }
     }
 }

@@ -1,0 +1,76 @@
+//! Who calls: the keys of the configuration first, then those of the store.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, uri::Authority};
+use jiff::Timestamp;
+
+use super::{App, World};
+use crate::{
+    admit::holders::{Holder, Stated},
+    authenticate::{AuthError, Caller, Principal},
+    store::keys::KeysError,
+};
+
+impl World {
+    /// What a caller is held to; `None`: nobody was asked for a key.
+    #[must_use]
+    pub fn holder(&self, principal: &Principal, now: Timestamp) -> Option<Arc<Holder>> {
+        let key = principal.id.as_ref()?;
+        if self.keys.has(key) {
+            // those of the file were stated when it was loaded
+            return self.holders.find(key);
+        }
+        let stated = Stated {
+            key,
+            limits: principal.limits,
+            budget: principal.budget,
+            zone: &self.config.time_zone,
+        };
+        Some(self.holders.state(&stated, now))
+    }
+}
+
+impl App {
+    /// Finds out who is calling now. `authority` is that of the request's URI, if it has one.
+    ///
+    /// # Errors
+    /// If the key is missing, wrong or not accepted any more, or that can't be found out.
+    pub async fn identify(
+        &self,
+        world: &World,
+        method: &Method,
+        authority: Option<&Authority>,
+        headers: &HeaderMap,
+    ) -> Result<Arc<Principal>, AuthError> {
+        let now = Timestamp::now();
+        let digest = match world.keys.identify(method, authority, headers, now)? {
+            Caller::Known(principal) => return Ok(principal),
+            Caller::Stranger(digest) => digest,
+        };
+        let keyring = self.keyring.as_ref().ok_or(AuthError::Wrong)?;
+        let principal = keyring.holder(digest, now).await?;
+        // limits and money go by the id: two keys can't have one
+        if let Some(id) = principal.id.as_ref().filter(|id| world.keys.has(id)) {
+            keyring.shadowed(id);
+            return Err(AuthError::Wrong);
+        }
+        Ok(principal)
+    }
+
+    /// Who holds the key of an id, whether or not it is accepted now.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn holder(
+        &self,
+        world: &World,
+        id: &str,
+    ) -> Result<Option<Arc<Principal>>, KeysError> {
+        match (world.keys.by_id(id), &self.keyring) {
+            (Some(principal), _) => Ok(Some(principal)),
+            (None, Some(keyring)) => keyring.by_id(id).await,
+            (None, None) => Ok(None),
+        }
+    }
+}

@@ -9,6 +9,8 @@ pub mod client;
 pub mod failure;
 pub mod judge;
 pub mod large;
+mod means;
+pub mod pool;
 pub mod relay;
 pub mod upstream;
 
@@ -17,15 +19,14 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
-use tower::retry::budget::{Budget, TpsBudget};
+use tower::retry::budget::Budget;
 
 use self::{
-    client::Client,
     failure::{Class, Failure, Phase},
     judge::{Step, Turn},
     large::Large,
+    pool::{Taken, Tried},
     relay::Relay,
-    upstream::Upstream,
 };
 use crate::{
     admit::{
@@ -33,24 +34,22 @@ use crate::{
         purse::{NoMoney, Overdrawn},
     },
     caps::Cap,
-    config::{Backend, Config, Provider},
-    learn::Lengths,
+    config::{Backend, Provider},
     money::Usd,
     route::{
         Candidate, Plan, Reason,
-        health::{Change, DownReason, Pass, Standing, Verdict},
-        live::Live,
+        health::{DownReason, Pass, Standing, Verdict},
     },
     understand::Ask,
     wire::openai::error::ErrorBody,
 };
 
+pub use self::means::Means;
+
 /// How long a stream may take to its first event, unless the configuration says otherwise.
 pub const FIRST_EVENT: Duration = Duration::from_secs(120);
 /// The longest pause before the same backend is asked once more.
 const LONGEST_PAUSE_MS: u32 = 500;
-/// Retries a second that are allowed whatever the load.
-const FREE_RETRIES: u32 = 10;
 
 /// Nobody is on the list.
 const NO_BACKEND: CallError = CallError::Failed {
@@ -58,23 +57,6 @@ const NO_BACKEND: CallError = CallError::Failed {
     detail: "no backend is left",
     sent: false,
 };
-
-/// What calls are made with; one for each loaded configuration.
-#[derive(Debug)]
-pub struct Means {
-    pub config: Arc<Config>,
-    pub client: Client,
-    /// In the order of `config.providers`.
-    pub upstreams: Vec<Upstream>,
-    /// In the order of `config.backends`.
-    pub live: Vec<Arc<Live>>,
-    /// In the order of `config.models`.
-    pub lengths: Vec<Arc<Lengths>>,
-    /// Keeps retries from multiplying the load of a failing backend.
-    pub budget: TpsBudget,
-    /// Where the clock of `live` begins.
-    pub epoch: Instant,
-}
 
 /// One request to be served.
 #[derive(Debug)]
@@ -237,60 +219,46 @@ impl From<Failure> for CallError {
     }
 }
 
-impl Means {
-    /// Milliseconds on the clock of `live`.
-    #[must_use]
-    pub fn now_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
+/// How far a request has come.
+#[derive(Debug, Default)]
+struct Course {
+    /// The candidate whose turn it is.
+    next: usize,
+    attempts: u32,
+    /// The replica that has failed, where the same backend is asked once more.
+    replica: Option<usize>,
+    /// Has it waited for as long as this backend asked?
+    waited: bool,
+    /// Keys of this backend's provider that have failed.
+    tried: Tried,
+    /// The last failure.
+    failure: Option<Failure>,
+    /// Did a backend get the request?
+    sent: bool,
+    /// Why candidates were passed over.
+    barred: Option<Barred>,
+}
 
-    /// A call has ended: what that says of its backend's health.
-    fn end(&self, backend: usize, pass: Option<Pass<'_>>, verdict: Verdict) {
-        let change = pass.and_then(|pass| pass.end(verdict, self.now_ms(), &self.config.breaker));
-        self.tell(backend, change);
-    }
+/// A candidate that may be called.
+struct Entered<'a> {
+    pass: Option<Pass<'a>>,
+    allowance: Allowance,
+}
 
-    /// An answer broke off after it had begun, on a call that was begun at `began_ms`.
-    pub fn broke(&self, backend: usize, began_ms: u64, failure: &Failure) {
-        let live = self.live.get(backend);
-        let Some(live) = live.filter(|_| failure.verdict(false) == Verdict::Failed) else {
-            return;
-        };
-        let change = live
-            .health
-            .broke(began_ms, self.now_ms(), &self.config.breaker);
-        self.tell(backend, change);
-    }
+/// What a candidate is called with.
+struct Called<'a> {
+    provider: &'a Provider,
+    backend: &'a Backend,
+    key: Option<&'a Taken<'a>>,
+    allowance: Allowance,
+}
 
-    fn tell(&self, backend: usize, change: Option<Change>) {
-        let backend = self.config.backends.get(backend).map_or("", |b| &*b.name);
-        match change {
-            None => {}
-            Some(Change::Opened { failures, for_ms }) => {
-                tracing::warn!(
-                    backend,
-                    failures,
-                    for_ms,
-                    "backend failed too often: left alone"
-                );
-            }
-            Some(Change::Down(reason)) => {
-                tracing::error!(backend, reason = reason.as_str(), "backend is down");
-            }
-            Some(Change::Back) => tracing::info!(backend, "backend is back"),
-        }
-    }
-
-    /// The retry budget of a configuration.
-    #[must_use]
-    pub fn budget(config: &Config) -> TpsBudget {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a share of at most 1000 permille"
-        )]
-        let share = config.retries.budget_permille.min(1_000) as f32 / 1_000.0;
-        TpsBudget::new(Duration::from_secs(1), FREE_RETRIES, share)
-    }
+/// An attempt that failed.
+struct Missed {
+    failure: Failure,
+    replica: usize,
+    /// Was it about one key alone, and is there another?
+    other_key: bool,
 }
 
 /// Serves a request.
@@ -299,70 +267,42 @@ impl Means {
 /// If no attempt led to an answer, or the request itself is at fault.
 pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError> {
     job.means.budget.deposit();
-    let mut next = 0;
-    let mut attempts = 0;
-    let mut last_replica = None;
-    let mut waited = false;
-    let mut last: Option<Failure> = None;
-    let mut sent = false;
-    let mut barred = None;
-    while let Some((candidate, _, backend)) = job.candidate(next) {
-        let (entered, allowance) = match job.enter(next, waited, watch) {
+    let mut course = Course::default();
+    while let Some(called) = job.candidate(course.next) {
+        let entered = match job.enter(course.next, course.waited, watch) {
             Ok(entered) => entered,
             // passed over, as if it had not been on the list
             Err(why) => {
-                barred = told(barred, why);
-                match job.after(next, None) {
+                course.barred = told(course.barred, why);
+                match job.after(course.next, None) {
                     Some((onward, _)) => {
-                        (next, last_replica, waited) = (onward, None, false);
+                        course.turn_to(onward);
                         continue;
                     }
-                    None => return Err(nobody(last, barred, sent)),
+                    None => return Err(nobody(course.failure, course.barred, course.sent)),
                 }
             }
         };
-        attempts += 1;
-        let (replica, outcome) = job
-            .attempt(&candidate, last_replica, allowance, watch)
-            .await;
-        let failure = match outcome {
-            Ok(delivery) => {
-                job.means
-                    .end(candidate.backend, entered, Verdict::Succeeded);
-                return Ok(delivery);
-            }
-            Err(failure) => failure,
+        let missed = match job.call(called, entered, &mut course, watch).await {
+            Ok(delivery) => return Ok(delivery),
+            Err(missed) => missed,
         };
-        sent |= failure.class != Class::Unreachable;
-        watch.failed(&candidate, &failure);
-        let verdict = failure.verdict(attempts == 1);
-        job.means.end(candidate.backend, entered, verdict);
-        let retries = &job.means.config.retries;
-        let turn = Turn {
-            attempts,
-            same_tried: last_replica.is_some(),
-            max_attempts: retries.attempts,
-            max_wait: retries.max_wait,
-            after_send: retries.after_send,
-        };
-        let step = match judge::judge(&failure, &turn) {
-            // this failure was one too many
-            Step::SameSoon if job.gives_up(next) => Step::Next,
-            step => step,
-        };
-        waited = matches!(step, Step::SameAfter(_));
+        let step = job.step(&course, &missed);
         let onward = match step {
-            Step::SameSoon => Some((next, pause())),
-            Step::SameAfter(wait) => Some((next, wait)),
-            Step::Next => job.after(next, None),
-            Step::NextLarger => job.after(next, backend.context),
+            Step::SameSoon => Some((course.next, pause())),
+            Step::SameAfter(wait) => Some((course.next, wait)),
+            Step::OtherKey => Some((course.next, Duration::ZERO)),
+            Step::Next => job.after(course.next, None),
+            Step::NextLarger => job.after(course.next, called.2.context),
             Step::Fail => None,
         };
-        let Some((onward, wait)) = onward.filter(|_| job.means.budget.withdraw()) else {
-            return Err(given_up(failure, sent));
+        // a key that was refused has cost nobody any work, and there are only so many attempts
+        let free = step == Step::OtherKey;
+        let allowed = |_: &_| free || job.means.budget.withdraw();
+        let Some((onward, wait)) = onward.filter(allowed) else {
+            return Err(given_up(missed.failure, course.sent));
         };
-        let same = onward == next;
-        watch.retry(same);
+        watch.retry(onward == course.next);
         if tokio::time::timeout_at(job.deadline, tokio::time::sleep(wait))
             .await
             .is_err()
@@ -371,11 +311,35 @@ pub async fn run(job: &Job, watch: &mut dyn Watch) -> Result<Delivery, CallError
                 phase: Phase::Whole,
             });
         }
-        last_replica = same.then_some(replica);
-        last = Some(failure);
-        next = onward;
+        course.go_on(step, onward, missed);
     }
     Err(NO_BACKEND)
+}
+
+impl Course {
+    /// The next one is another candidate.
+    fn turn_to(&mut self, next: usize) {
+        self.next = next;
+        self.replica = None;
+        self.waited = false;
+        self.tried = Tried::default();
+    }
+
+    fn go_on(&mut self, step: Step, next: usize, missed: Missed) {
+        match step {
+            // as if the attempt with the other key had not been
+            Step::OtherKey => {}
+            Step::SameSoon | Step::SameAfter(_) => {
+                self.replica = Some(missed.replica);
+                self.waited = matches!(step, Step::SameAfter(_));
+                if self.waited {
+                    self.tried = Tried::default();
+                }
+            }
+            Step::Next | Step::NextLarger | Step::Fail => self.turn_to(next),
+        }
+        self.failure = Some(missed.failure);
+    }
 }
 
 /// The error after the last attempt; `any_sent`: did a backend get the request in any of them?
@@ -409,7 +373,7 @@ impl Job {
         index: usize,
         waited: bool,
         watch: &mut dyn Watch,
-    ) -> Result<(Option<Pass<'_>>, Allowance), Option<Barred>> {
+    ) -> Result<Entered<'_>, Option<Barred>> {
         let Some(candidate) = self.plan.candidates.get(index) else {
             return Err(None);
         };
@@ -425,7 +389,87 @@ impl Job {
             }
         };
         let allowance = watch.enter(candidate)?;
-        Ok((pass, allowance))
+        Ok(Entered { pass, allowance })
+    }
+
+    /// Makes one attempt, and notes what its end says of the backend and of the key.
+    async fn call<'a>(
+        &'a self,
+        (candidate, provider, backend): (Candidate, &'a Provider, &'a Backend),
+        Entered { pass, allowance }: Entered<'a>,
+        course: &mut Course,
+        watch: &mut dyn Watch,
+    ) -> Result<Delivery, Missed> {
+        course.attempts += 1;
+        let means = &*self.means;
+        let key = self.key(backend, course.tried);
+        let called = Called {
+            provider,
+            backend,
+            key: key.as_ref(),
+            allowance,
+        };
+        let attempt = self.attempt(&candidate, &called, course.replica, watch);
+        let (replica, outcome) = attempt.await;
+        let mut failure = match outcome {
+            Ok(delivery) => {
+                if let Some(key) = key {
+                    means.key_works(provider, key);
+                }
+                means.end(candidate.backend, pass, Verdict::Succeeded);
+                return Ok(delivery);
+            }
+            Err(failure) => failure,
+        };
+        course.sent |= failure.class != Class::Unreachable;
+        watch.failed(&candidate, &failure);
+        let fails = |key| means.key_fails(provider, key, &mut failure, &mut course.tried);
+        let other_key = key.is_some_and(fails);
+        let verdict = if other_key {
+            Verdict::Neither
+        } else {
+            failure.verdict(course.attempts == 1)
+        };
+        means.end(candidate.backend, pass, verdict);
+        Err(Missed {
+            failure,
+            replica,
+            other_key,
+        })
+    }
+
+    /// What is done about a failed attempt.
+    fn step(&self, course: &Course, missed: &Missed) -> Step {
+        let retries = &self.means.config.retries;
+        let turn = Turn {
+            attempts: course.attempts,
+            same_tried: course.replica.is_some(),
+            other_key: missed.other_key,
+            max_attempts: retries.attempts,
+            max_wait: retries.max_wait,
+            after_send: retries.after_send,
+        };
+        match judge::judge(&missed.failure, &turn) {
+            // this failure was one too many
+            Step::SameSoon if self.gives_up(course.next) => Step::Next,
+            Step::OtherKey | Step::SameSoon | Step::SameAfter(_) if self.is_kept(course) => {
+                Step::Next
+            }
+            step => step,
+        }
+    }
+
+    /// Is the one attempt that is left kept for the next candidate? It is where keys have failed:
+    /// those of one account often share their limit.
+    fn is_kept(&self, course: &Course) -> bool {
+        let one_left = course.attempts.saturating_add(1) == self.means.config.retries.attempts;
+        one_left && course.tried != Tried::default() && self.has_others(course.next)
+    }
+
+    /// The key for the next call, where the provider has several.
+    fn key(&self, backend: &Backend, tried: Tried) -> Option<Taken<'_>> {
+        let pool = self.means.upstreams.get(backend.provider)?.pool()?;
+        pool.take(tried, self.means.now_ms())
     }
 
     /// Is a candidate left alone now, and another one to be asked instead?
@@ -455,26 +499,30 @@ impl Job {
     async fn attempt(
         &self,
         candidate: &Candidate,
+        called: &Called<'_>,
         avoid: Option<usize>,
-        allowance: Allowance,
         watch: &mut dyn Watch,
     ) -> (usize, Result<Delivery, Failure>) {
         let broken = || Failure::without_answer(Class::Unreachable, "the provider has no address");
-        let config = &self.means.config;
-        let backend = config.backends.get(candidate.backend);
-        let found = backend.and_then(|b| Some((b, config.providers.get(b.provider)?)));
-        let Some((backend, provider)) = found else {
-            return (0, Err(broken()));
-        };
+        let Called {
+            provider,
+            backend,
+            key,
+            allowance,
+        } = *called;
         let upstream = self.means.upstreams.get(backend.provider);
         let Some((upstream, busy)) = upstream.and_then(|u| Some((u, u.least_busy(avoid)?))) else {
             return (0, Err(broken()));
         };
         let replica = busy.replica;
         let body = upstream::body_for(&self.ask, provider, backend, allowance.max_output);
-        let Some(request) = upstream.prepare(&busy, &self.ask, &self.forwarded, &body) else {
+        let prepared = upstream.prepare(&busy, &self.ask, &self.forwarded, &body);
+        let Some(mut request) = prepared else {
             return (replica, Err(broken()));
         };
+        if let Some(key) = key {
+            key.authorize(&mut request.headers);
+        }
         watch.begin(candidate);
         (replica, attempt::attempt(self, &request, busy, watch).await)
     }

@@ -74,6 +74,26 @@ pub struct Config {
     pub limits: Limits,
     /// Where the days, weeks and months of budgets begin.
     pub time_zone: TimeZone,
+    /// How many series metrics may have.
+    pub metrics: Series,
+}
+
+/// `metrics:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Series {
+    /// So many keys, the first of the file, are labels by their ids.
+    pub max_keys: usize,
+    /// Series of one family.
+    pub max_series: usize,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Self {
+            max_keys: 200,
+            max_series: 20_000,
+        }
+    }
 }
 
 /// `limits:` of the gateway, a provider, a model, a route or a key; absent is unlimited.
@@ -159,7 +179,8 @@ pub struct Provider {
     pub protocol: Protocol,
     /// Without a trailing slash; at least one. Several are replicas of one deployment.
     pub base_urls: Vec<http::Uri>,
-    pub api_key: Option<SecretString>,
+    /// They take turns; none: nothing is sent. No two are equal.
+    pub api_keys: Vec<SecretString>,
     /// Sent with every request; `authorization` may stand here in place of `api_key`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// For policies and narrowing: `on-prem`, `eu`, …

@@ -132,6 +132,16 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
         .filter(|key| !kept_key(&key.id))
         .map(|key| key.id.clone())
         .collect();
+    app.metrics.follow(&new.config);
+    let has_pool = |name: &str| {
+        let mut providers = new.config.providers.iter();
+        providers.any(|p| &*p.name == name && p.api_keys.len() > 1)
+    };
+    let providers = old.config.providers.iter();
+    let single: Vec<Arc<str>> = providers
+        .filter(|provider| !has_pool(&provider.name))
+        .map(|provider| Arc::clone(&provider.name))
+        .collect();
     app.replace(new);
     old.holders.retain(|key| !gone_keys.contains(key));
     gone_keys
@@ -139,6 +149,7 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
         .for_each(|key| app.metrics.forget_budget(key));
     gone.iter()
         .for_each(|name| app.metrics.forget_backend(name));
+    single.iter().for_each(|name| app.metrics.forget_keys(name));
     Report {
         changed,
         needs_restart,

@@ -107,6 +107,7 @@ impl Gateway {
         } = loaded.into();
         config.admin.key = Some(admin_key.clone());
         let metrics = Arc::new(Metrics::new(COMMIT)?);
+        metrics.follow(&config);
         let store = store(&config.store, &metrics)?;
         let world = World::of(config, None);
         let app = App::new(world, metrics, origin, seen);

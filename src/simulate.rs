@@ -24,6 +24,7 @@
 //! | `fault=KIND` | `status[:S]`, `reset`, `close`, `hang`, `hang_head`, `cut:N`, `end:N`, `stall:N`, `garbage:N`, `error_first`, `error:N`, `notjson`, `empty`, `short`, `slow_body` |
 //! | `body=NAME`, `retry_after=2` | the error body, as a real provider words it; the header |
 //! | `fail=K`, `every=K` | only the first K requests for this name meet the fault; only each K-th |
+//! | `only_key=HEX` | only requests whose API key's SHA-256 begins so meet the fault |
 //! | `idle_close=50ms` | the server closes the connection after this idle time |
 //!
 //! `docs/simulator.md` says the same at length, with examples.

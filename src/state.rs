@@ -24,7 +24,7 @@ use crate::{
     },
     authenticate::Keys,
     call::{Means, client::Client, upstream::Upstream},
-    config::{Config, load::Seen, view},
+    config::{Config, Provider, load::Seen, view},
     learn::Lengths,
     route::{Facts, health::Standing, live::Live, names::Names},
     settle::{Strangers, decisions::Decisions, ledger::Sink, metrics::Metrics},
@@ -103,7 +103,7 @@ impl World {
             );
         let means = Means {
             client,
-            upstreams: config.providers.iter().map(Upstream::of).collect(),
+            upstreams: upstreams(&config, before),
             live,
             lengths,
             budget: Means::budget(&config),
@@ -165,6 +165,23 @@ fn hold(holders: &Holders, config: &Config) {
         };
         holders.state(&stated, now);
     }
+}
+
+/// Every provider, ready to be called; keys that are sent where they were sent before are known.
+fn upstreams(config: &Config, before: Option<&World>) -> Vec<Upstream> {
+    let prepared = |provider: &Provider| {
+        let upstream = Upstream::of(provider);
+        let old = before.and_then(|world| {
+            let mut olds = world.config.providers.iter().zip(&world.means.upstreams);
+            let same = |old: &Provider| old.name == provider.name;
+            olds.find(|(old, _)| same(old) && view::same_place(old, provider))
+        });
+        match old {
+            Some((_, old)) => upstream.knowing(old),
+            None => upstream,
+        }
+    };
+    config.providers.iter().map(prepared).collect()
 }
 
 /// Forgets how backends stood whose provider is called elsewhere or with another key now: a new

@@ -27,11 +27,10 @@ use super::{
 use crate::{
     error::GatewayError,
     route::{breaker, health::Standing},
+    settle::metrics::KEY_STATES,
     state::App,
 };
 
-/// Keys of the configuration that metrics show by name.
-const MOST_KEYS: usize = 200;
 /// Paths that the operator will find in a later version.
 const NOT_YET: [&str; 2] = ["/admin/v1/keys", "/admin/v1/keys/{*id}"];
 
@@ -86,6 +85,7 @@ async fn ready(State(app): State<Shared>) -> (StatusCode, &'static str) {
 async fn metrics(State(app): State<Shared>) -> Response {
     show_standings(&app);
     show_budgets(&app);
+    show_keys(&app);
     let mut response = respond::json(StatusCode::OK, app.metrics.text());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -104,25 +104,54 @@ fn show_standings(app: &App) {
             breaker::State::HalfOpen { .. } => 1,
             breaker::State::Open { .. } => 2,
         };
-        let metrics = &app.metrics;
-        metrics
-            .backend_up
-            .with_label_values(&labels)
-            .set(i64::from(up));
-        metrics.breaker_state.with_label_values(&labels).set(state);
+        // together with others they would say nothing
+        if let Some(gauge) = app.metrics.backend_up.room(&labels) {
+            gauge.set(i64::from(up));
+        }
+        if let Some(gauge) = app.metrics.breaker_state.room(&labels) {
+            gauge.set(state);
+        }
     }
 }
 
-/// The same for budgets, of keys whose spending is known.
+/// The same for budgets, of keys that have their own series and whose spending is known.
 fn show_budgets(app: &App) {
     let world = app.world();
     let now = Timestamp::now();
-    for key in world.config.keys.iter().take(MOST_KEYS) {
-        let holder = world.holders.find(&key.id);
+    for key in &world.config.keys {
+        let named = app.metrics.names_key(&key.id);
+        let holder = world.holders.find(&key.id).filter(|_| named);
         let standing = holder.and_then(|holder| holder.purse.standing(now));
         match standing.filter(|standing| standing.known) {
             Some(standing) => app.metrics.show_budget(&key.id, &standing),
             None => app.metrics.forget_budget(&key.id),
+        }
+    }
+}
+
+/// How many keys of each provider that has several stand how.
+fn show_keys(app: &App) {
+    let world = app.world();
+    let now_ms = world.means.now_ms();
+    let providers = world.config.providers.iter().zip(&world.means.upstreams);
+    for (provider, upstream) in providers {
+        let Some(pool) = upstream.pool() else {
+            continue;
+        };
+        let mut numbers = [0; KEY_STATES.len()];
+        for key in pool.stands(now_ms) {
+            let [up, cooling, down] = &mut numbers;
+            *match key.standing {
+                Standing::Up => up,
+                Standing::Cooling { .. } => cooling,
+                _ => down,
+            } += 1;
+        }
+        for (state, number) in KEY_STATES.iter().zip(numbers) {
+            let labels = [&*provider.name, *state];
+            if let Some(gauge) = app.metrics.provider_keys.room(&labels) {
+                gauge.set(number);
+            }
         }
     }
 }

@@ -266,6 +266,20 @@ impl Failure {
         }
     }
 
+    /// What it says of the key that was sent; `None`: nothing, it is about the backend.
+    #[must_use]
+    pub fn of_key(&self) -> Option<Verdict> {
+        let limited = self.status == Some(StatusCode::TOO_MANY_REQUESTS);
+        match self.class {
+            // 503 and 529 say the same to everybody
+            Class::Busy { .. } if limited => Some(self.verdict(false)),
+            Class::Refused(DownReason::KeyRefused | DownReason::OutOfMoney) => {
+                Some(self.verdict(false))
+            }
+            _ => None,
+        }
+    }
+
     /// May the backend have worked on the request, without telling us an outcome?
     #[must_use]
     pub fn may_have_been_processed(&self) -> bool {
@@ -291,6 +305,8 @@ fn classify(
     match status.as_u16() {
         402 => Class::Refused(DownReason::OutOfMoney),
         _ if says(&MONEY) || MONEY_CODES.contains(&code) => Class::Refused(DownReason::OutOfMoney),
+        // OpenAI: the project of the key has no access to it
+        403 if code == "model_not_found" => Class::Refused(DownReason::ModelUnknown),
         401 | 403 => Class::Refused(DownReason::KeyRefused),
         _ if KEY_CODES.contains(&code) => Class::Refused(DownReason::KeyRefused),
         404 => Class::Refused(DownReason::ModelUnknown),

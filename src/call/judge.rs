@@ -12,6 +12,8 @@ pub struct Turn {
     pub attempts: u32,
     /// Was this backend tried twice already?
     pub same_tried: bool,
+    /// Was it about one key of this backend's provider alone, and is there another?
+    pub other_key: bool,
     /// Attempts allowed.
     pub max_attempts: u32,
     /// The longest wait that a backend may ask for.
@@ -27,6 +29,8 @@ pub enum Step {
     SameSoon,
     /// The same backend once more, after the wait that it asked for.
     SameAfter(Duration),
+    /// The same backend at once, with another key of its provider.
+    OtherKey,
     /// The next candidate.
     Next,
     /// The next candidate with a larger context.
@@ -43,6 +47,9 @@ pub fn judge(failure: &Failure, turn: &Turn) -> Step {
     }
     if failure.may_have_been_processed() && !turn.after_send {
         return Step::Fail;
+    }
+    if turn.other_key {
+        return Step::OtherKey;
     }
     match failure.class {
         // nobody else has any time left either
@@ -73,6 +80,7 @@ mod tests {
     const TURN: Turn = Turn {
         attempts: 1,
         same_tried: false,
+        other_key: false,
         max_attempts: 3,
         max_wait: Duration::from_secs(3),
         after_send: true,
@@ -132,6 +140,26 @@ mod tests {
         assert_eq!(step(Class::Unreachable, turn), Step::SameSoon);
         assert_eq!(step(Class::Transient, turn), Step::SameSoon);
         assert_eq!(step(Class::TimedOut(Phase::Connect), turn), Step::Next);
+    }
+
+    #[test]
+    fn another_key_is_asked_at_once_but_within_the_attempts() {
+        let turn = Turn {
+            other_key: true,
+            ..TURN
+        };
+        let wait = Some(Duration::from_secs(1));
+        for class in [
+            Class::Busy { retry_after: wait },
+            Class::Refused(DownReason::KeyRefused),
+        ] {
+            assert_eq!(step(class, turn), Step::OtherKey);
+            let last = Turn {
+                attempts: 3,
+                ..turn
+            };
+            assert_eq!(step(class, last), Step::Fail);
+        }
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use http::{
 };
 use secrecy::ExposeSecret;
 
-use super::client::Prepared;
+use super::{client::Prepared, pool::Pool};
 use crate::{
     config::{Backend, Provider},
     understand::{Ask, Endpoint, limits},
@@ -30,7 +30,10 @@ const INCLUDE_USAGE: &[u8] = br#"{"include_usage":true}"#;
 pub struct Upstream {
     /// One address for each replica.
     replicas: Vec<Replica>,
+    /// With the key, where there is one alone.
     headers: HeaderMap,
+    /// Several keys.
+    pool: Option<Pool>,
     /// Where the search for the least busy replica begins, so that equals take turns.
     turn: AtomicUsize,
 }
@@ -64,7 +67,9 @@ impl Upstream {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let agent = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        if let Some(key) = &provider.api_key {
+        let pool = Pool::of(&provider.api_keys);
+        let only = provider.api_keys.first().filter(|_| pool.is_none());
+        if let Some(key) = only {
             let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
             if let Ok(mut value) = value {
                 value.set_sensitive(true);
@@ -77,8 +82,25 @@ impl Upstream {
         Self {
             replicas,
             headers,
+            pool,
             turn: AtomicUsize::new(0),
         }
+    }
+
+    /// The same, with what was known of those of its keys that stood in `before` too.
+    #[must_use]
+    pub fn knowing(self, before: &Self) -> Self {
+        let pool = match (self.pool, &before.pool) {
+            (Some(pool), Some(before)) => Some(pool.knowing(before)),
+            (pool, _) => pool,
+        };
+        Self { pool, ..self }
+    }
+
+    /// Its keys, where they are several.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
     }
 
     /// Takes the least busy replica; not `avoid`, where there is another.

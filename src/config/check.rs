@@ -65,6 +65,7 @@ pub(super) fn check(
     let store = server::store(raw.store.unwrap_or_default(), &mut findings);
     let retries = server::retries(&raw.retries.unwrap_or_default());
     let breaker = server::breaker(&raw.breaker.unwrap_or_default(), &mut findings);
+    let metrics = server::series(&raw.metrics.unwrap_or_default());
     let providers = providers::check(raw.providers.unwrap_or_default(), catalog, &mut findings);
 
     let routes = raw.routes.unwrap_or_default();
@@ -104,6 +105,7 @@ pub(super) fn check(
         breaker,
         limits,
         time_zone,
+        metrics,
     };
     Ok(Checked {
         config,

@@ -8,7 +8,7 @@ use super::mistake::{Path, Step};
 
 /// Keys, and values of keys (`path: value`), by path: `[]` is any item of a list and `*` any key
 /// of a mapping.
-const PENDING: [&str; 19] = [
+const PENDING: [&str; 17] = [
     "auth.jwt",
     "auth.mode: jwt",
     "auth.mode[]: jwt",
@@ -16,8 +16,6 @@ const PENDING: [&str; 19] = [
     "keys[].expose",
     "keys[].may",
     "keys[].policy",
-    "metrics",
-    "providers.*.api_keys",
     "providers.*.ca_file",
     "providers.*.protocol: anthropic",
     "providers.*.protocol: azure",

@@ -51,6 +51,8 @@ pub struct Raw {
     /// Where the days, weeks and months of budgets begin: `Europe/Berlin`, `Asia/Shanghai`, …
     #[schemars(extend("default" = "UTC"))]
     pub time_zone: Option<Zone>,
+    /// How many series `/metrics` may have.
+    pub metrics: Option<Series>,
 }
 
 /// The address for clients and its limits.
@@ -169,6 +171,9 @@ pub struct Provider {
     pub base_urls: Option<Vec<HttpUrl>>,
     /// Sent as `authorization: Bearer`.
     pub api_key: Option<SecretText>,
+    /// Several keys, at most 100, that take turns; one that is refused or over its rate limit is
+    /// left alone, and the others go on. Instead of `api_key`.
+    pub api_keys: Option<Vec<SecretText>>,
     /// Where it stands, for policies: `on-prem`, `eu`, …
     pub region: Option<Name>,
     /// What the hardware costs, for the price of its models.
@@ -502,4 +507,16 @@ pub struct Breaker {
     /// How long the backend is left alone; doubled each time it fails again, up to 5 minutes.
     #[schemars(extend("default" = "15s"))]
     pub open: Option<TimeSpan>,
+}
+
+/// How many series `/metrics` may have.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    /// The first so many of `keys` are labels by their ids, all others are `other`.
+    #[schemars(range(min = 0, max = 10_000), extend("default" = 200))]
+    pub max_keys: Option<u32>,
+    /// Series of one family; what is more is counted under `other`.
+    #[schemars(range(min = 100, max = 1_000_000), extend("default" = 20_000))]
+    pub max_series: Option<u32>,
 }

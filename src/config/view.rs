@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Admin, Auth, Backend, Breaker, Budget, Config, Domain, Key, Ledger, Limits, Model, Objective,
-    OnFailure, OnUncertain, OutputLimitField, Price, Provider, Quality, Retries, Route, Server,
-    Store,
+    OnFailure, OnUncertain, OutputLimitField, Price, Provider, Quality, Retries, Route, Series,
+    Server, Store,
 };
 use crate::catalog::{Card, Protocol, SelfHosted};
 
@@ -54,6 +54,7 @@ pub fn view(config: &Config) -> Value {
         breaker,
         limits,
         time_zone,
+        metrics,
     } = config;
     json!({
         "server": view_server(server),
@@ -69,6 +70,7 @@ pub fn view(config: &Config) -> Value {
         "breaker": view_breaker(*breaker),
         "limits": view_limits(*limits),
         "time_zone": time_zone.iana_name(),
+        "metrics": view_series(*metrics),
     })
 }
 
@@ -116,9 +118,15 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
 /// Are two providers called at the same addresses, with the same credentials?
 #[must_use]
 pub fn same_access(a: &Provider, b: &Provider) -> bool {
-    a.base_urls == b.base_urls
-        && a.headers == b.headers
-        && same(a.api_key.as_ref(), b.api_key.as_ref())
+    let keys = |provider: &Provider| provider.api_keys.len();
+    let mut pairs = a.api_keys.iter().zip(&b.api_keys);
+    same_place(a, b) && keys(a) == keys(b) && pairs.all(|(a, b)| same(Some(a), Some(b)))
+}
+
+/// Are two providers called at the same addresses, with the same headers, whatever their keys?
+#[must_use]
+pub fn same_place(a: &Provider, b: &Provider) -> bool {
+    a.base_urls == b.base_urls && a.headers == b.headers
 }
 
 fn same(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
@@ -210,7 +218,7 @@ fn view_provider(provider: &Provider) -> Value {
         name: _,
         protocol,
         base_urls,
-        api_key,
+        api_keys,
         headers,
         region,
         adapter: _,
@@ -220,6 +228,8 @@ fn view_provider(provider: &Provider) -> Value {
     } = provider;
     let urls = base_urls.iter().map(ToString::to_string);
     let headers = headers.iter().map(|(name, _)| (name.as_str(), SECRET));
+    let several = (api_keys.len() > 1).then(|| vec![SECRET; api_keys.len()]);
+    let one = api_keys.first().filter(|_| several.is_none());
     json!({
         "protocol": match protocol {
             Protocol::OpenAi => "openai",
@@ -229,7 +239,8 @@ fn view_provider(provider: &Provider) -> Value {
             Protocol::Bedrock => "bedrock",
         },
         "base_urls": urls.collect::<Vec<_>>(),
-        "api_key": hidden(api_key.as_ref()),
+        "api_key": hidden(one),
+        "api_keys": several,
         "headers": headers.collect::<BTreeMap<_, _>>(),
         "region": region.as_deref(),
         "output_limit": match output_limit_field {
@@ -430,6 +441,14 @@ fn view_limits(limits: Limits) -> Value {
         max_concurrent,
     } = limits;
     json!({ "rpm": rpm, "tpm": tpm, "max_concurrent": max_concurrent })
+}
+
+fn view_series(series: Series) -> Value {
+    let Series {
+        max_keys,
+        max_series,
+    } = series;
+    json!({ "max_keys": max_keys, "max_series": max_series })
 }
 
 fn hidden(secret: Option<&SecretString>) -> Option<&'static str> {

@@ -47,6 +47,16 @@ impl DownReason {
             Self::ModelUnknown => "does not know the model",
         }
     }
+
+    /// The words about one key of several.
+    #[must_use]
+    pub fn of_key(self) -> &'static str {
+        match self {
+            Self::KeyRefused => "is refused",
+            Self::OutOfMoney => "is out of money",
+            Self::ModelUnknown => "does not reach the model",
+        }
+    }
 }
 
 /// How a backend stands at one moment.
@@ -312,7 +322,7 @@ impl Trouble {
                 self.breaker
                     .failed(call.trial, call.began_ms, now_ms, settings);
             }
-            Verdict::Busy(asked) => self.busy(now_ms, asked),
+            Verdict::Busy(asked) => self.busy(call.began_ms, now_ms, asked),
             Verdict::Refused(reason) => {
                 self.pause(Why::Down(reason), now_ms, DOWN_MS);
             }
@@ -321,7 +331,20 @@ impl Trouble {
         self.end_trial(call);
     }
 
-    fn busy(&mut self, now_ms: u64, asked_ms: Option<u64>) {
+    fn busy(&mut self, began_ms: u64, now_ms: u64, asked_ms: Option<u64>) {
+        if let Some(pause) = self
+            .pause
+            .as_mut()
+            .filter(|pause| began_ms < pause.since_ms)
+        {
+            // it went out before the pause was known: no sign that it was too short
+            let until_ms = now_ms.saturating_add(asked_ms.unwrap_or(0).min(LONGEST_ASKED_MS));
+            if let (Why::Busy { asked }, true) = (&mut pause.why, until_ms > pause.until_ms) {
+                *asked = true;
+                pause.until_ms = until_ms;
+            }
+            return;
+        }
         let guess = (FIRST_GUESS_MS << self.busy.min(16)).min(LONGEST_GUESS_MS);
         self.busy = self.busy.saturating_add(1);
         let wait = asked_ms.map_or(guess, |asked| asked.min(LONGEST_ASKED_MS));

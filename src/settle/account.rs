@@ -12,7 +12,7 @@ use super::{
     figures::Figures,
     holds::{Holds, Levels},
     ledger::{Sink, Unrecorded},
-    metrics::Metrics,
+    metrics::{Gauge, Metrics, family::OTHER},
     strangers::Strangers,
 };
 use crate::{
@@ -48,6 +48,8 @@ pub struct Account {
     pub(super) key: Option<Arc<str>>,
     /// What the key is held to.
     pub(super) holder: Option<Arc<Holder>>,
+    /// Is the key's id a label in metrics?
+    key_is_named: bool,
     key_tags: Option<Arc<Tags>>,
     /// Has the caller been let in?
     pub(super) let_in: bool,
@@ -74,8 +76,8 @@ pub struct Account {
     pub(super) serving: Option<Candidate>,
     /// When the call to it began, on the clock of health.
     pub(super) began_ms: u64,
-    /// Is `serving` counted as in flight?
-    pub(super) inflight: bool,
+    /// Where `serving` is counted as in flight.
+    pub(super) inflight: Option<Gauge>,
     /// When the call under way began.
     pub(super) began: Option<Instant>,
     pub(super) waited: Duration,
@@ -107,6 +109,7 @@ impl Account {
             opening,
             key: None,
             holder: None,
+            key_is_named: false,
             key_tags: None,
             let_in: false,
             tags: None,
@@ -124,7 +127,7 @@ impl Account {
             attempts: 0,
             serving: None,
             began_ms: 0,
-            inflight: false,
+            inflight: None,
             began: None,
             waited: Duration::ZERO,
             waiting_since: None,
@@ -144,6 +147,8 @@ impl Account {
         self.let_in = true;
         self.key.clone_from(&principal.id);
         self.holder = holder;
+        let id = self.key.as_deref();
+        self.key_is_named = id.is_some_and(|id| self.metrics.names_key(id));
         self.key_tags.clone_from(&principal.tags);
         self.tags = self.key_tags.as_ref().map(|tags| Arc::clone(tags.json()));
     }
@@ -224,10 +229,9 @@ impl Account {
     }
 
     fn denied(&self, denied: &Denied) {
-        let key = self.key.as_deref().unwrap_or(NO_KEY);
         self.metrics
             .rate_limited
-            .with_label_values(&[key, denied.label()])
+            .with_label_values(&[self.key_label(), denied.label()])
             .inc();
     }
 
@@ -371,8 +375,7 @@ impl Account {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        if self.inflight {
-            self.leave();
+        if self.leave() {
             self.learn();
             self.book(Ended {
                 result: outcome.of_attempt(),
@@ -387,13 +390,18 @@ impl Account {
         self.keep_decision(status, outcome);
     }
 
-    /// The backend is no longer being called.
-    pub(super) fn leave(&mut self) {
-        if std::mem::take(&mut self.inflight) {
-            self.metrics
-                .inflight
-                .with_label_values(&[self.backend_name()])
-                .dec();
+    /// The backend is no longer being called; was it?
+    pub(super) fn leave(&mut self) -> bool {
+        let counted = self.inflight.take();
+        counted.inspect(Gauge::dec).is_some()
+    }
+
+    /// The label of the key in metrics.
+    pub(super) fn key_label(&self) -> &str {
+        match &self.key {
+            None => NO_KEY,
+            Some(id) if self.key_is_named => id,
+            Some(_) => OTHER,
         }
     }
 

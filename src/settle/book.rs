@@ -43,7 +43,7 @@ impl Account {
         let Some((candidate, backend)) = self.backend() else {
             return;
         };
-        let (name, key) = (&*backend.name, self.key.as_deref().unwrap_or(NO_KEY));
+        let (name, key) = (&*backend.name, self.key_label());
         let metrics = &self.metrics;
         metrics
             .attempts
@@ -148,10 +148,9 @@ impl Account {
         let code = status.to_string();
         let labels = [endpoint, route, self.model_name(), backend, &code, outcome];
         self.metrics.requests.with_label_values(&labels).inc();
-        let key = self.key.as_deref().unwrap_or(NO_KEY);
         self.metrics
             .key_requests
-            .with_label_values(&[key, outcome])
+            .with_label_values(&[self.key_label(), outcome])
             .inc();
         let seconds = self.opening.started.elapsed().as_secs_f64();
         self.metrics

@@ -1,6 +1,19 @@
 //! The metrics of the contract. Every label comes from a closed set: names of the configuration
-//! and words of this program, never what a client sent.
+//! and words of this program, never what a client sent. The number of series is bounded, whatever
+//! the configuration names: the first keys of the file have their own, and a `family` takes so
+//! many and no more. Nothing is left uncounted: what has no series of its own is `other`.
 
+pub mod family;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use arc_swap::ArcSwap;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -8,7 +21,12 @@ use prometheus::{
     proto::{self, MetricFamily},
 };
 
-use crate::{admit::purse::Standing, money::PICO_PER_USD};
+use self::family::{Family, Maker, Most};
+use crate::{
+    admit::purse::Standing,
+    config::{Config, Series},
+    money::PICO_PER_USD,
+};
 
 /// Seconds of a whole request.
 const DURATION: [f64; 14] = [
@@ -25,67 +43,82 @@ const OVERHEAD: [f64; 11] = [
 /// Seconds a token.
 const PER_TOKEN: [f64; 9] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5];
 
+/// How a key of several can stand: it takes its turns, it is over its limit, it does not work.
+pub const KEY_STATES: [&str; 3] = ["up", "cooling", "down"];
+
+/// One series of a gauge.
+pub type Gauge = IntGauge;
+
+/// The lines of a histogram beside its buckets: that without end, the sum and the count.
+const HISTOGRAM_LINES: usize = 3;
+
 /// Every family, in the order of the contract.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// The ids that are labels.
+    named: ArcSwap<HashSet<Arc<str>>>,
+    most: Most,
     /// endpoint, route, model, backend, code, outcome
-    pub requests: IntCounterVec,
+    pub requests: Family<IntCounterVec>,
     /// key, outcome
-    pub key_requests: IntCounterVec,
+    pub key_requests: Family<IntCounterVec>,
     /// endpoint, backend
-    pub duration: HistogramVec,
+    pub duration: Family<HistogramVec>,
     /// endpoint, backend
-    pub first_token: HistogramVec,
+    pub first_token: Family<HistogramVec>,
     /// endpoint
-    pub overhead: HistogramVec,
+    pub overhead: Family<HistogramVec>,
     /// backend
-    pub per_token: HistogramVec,
+    pub per_token: Family<HistogramVec>,
     /// backend, key, type
-    pub tokens: IntCounterVec,
+    pub tokens: Family<IntCounterVec>,
     /// backend, key; in pico-dollars, shown in dollars
-    pub cost: IntCounterVec,
+    pub cost: Family<IntCounterVec>,
     /// backend
-    pub unpriced: IntCounterVec,
+    pub unpriced: Family<IntCounterVec>,
     /// backend
-    pub estimated: IntCounterVec,
+    pub estimated: Family<IntCounterVec>,
     /// backend
-    pub inconsistent: IntCounterVec,
+    pub inconsistent: Family<IntCounterVec>,
     /// backend, result
-    pub attempts: IntCounterVec,
+    pub attempts: Family<IntCounterVec>,
     /// backend, kind
-    pub retries: IntCounterVec,
+    pub retries: Family<IntCounterVec>,
     /// route, model, reason
-    pub decisions: IntCounterVec,
+    pub decisions: Family<IntCounterVec>,
     /// route, backend, reason
-    pub refusals: IntCounterVec,
+    pub refusals: Family<IntCounterVec>,
     /// backend, need
-    pub capability_misses: IntCounterVec,
+    pub capability_misses: Family<IntCounterVec>,
     /// key, limit
-    pub rate_limited: IntCounterVec,
+    pub rate_limited: Family<IntCounterVec>,
     pub client_retries: IntCounter,
     /// backend
-    pub inflight: IntGaugeVec,
+    pub inflight: Family<IntGaugeVec>,
     /// backend
-    pub backend_up: IntGaugeVec,
+    pub backend_up: Family<IntGaugeVec>,
     /// backend; 0 closed, 1 half-open, 2 open
-    pub breaker_state: IntGaugeVec,
+    pub breaker_state: Family<IntGaugeVec>,
     /// key
-    pub budget_limit: GaugeVec,
+    pub budget_limit: Family<GaugeVec>,
     /// key
-    pub budget_spent: GaugeVec,
+    pub budget_spent: Family<GaugeVec>,
     /// key
-    pub budget_held: GaugeVec,
+    pub budget_held: Family<GaugeVec>,
+    /// provider, state
+    pub provider_keys: Family<IntGaugeVec>,
     /// result
-    pub reloads: IntCounterVec,
+    pub reloads: Family<IntCounterVec>,
     pub ledger_pending: IntGauge,
     pub ledger_written: IntCounter,
     pub ledger_lost: IntCounter,
+    pub series_dropped: IntCounter,
 }
 
 /// A counter of pico-dollars that is shown in dollars: the sum is exact, and a float is made of it
 /// only here.
-struct Dollars(IntCounterVec);
+struct Dollars(Family<IntCounterVec>);
 
 impl Collector for Dollars {
     fn desc(&self) -> Vec<&Desc> {
@@ -114,14 +147,20 @@ impl Metrics {
     /// If two families share a name, which a test rules out.
     pub fn new(commit: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("tollgate".into()), None)?;
-        let to = Families(&registry);
-        let cost = IntCounterVec::new(
-            Opts::new(
-                "cost_usd_total",
-                "What calls cost, in US dollars; the sum of the rows of the ledger.",
-            ),
-            &["backend", "key"],
+        let most = Most::new(AtomicUsize::new(Series::default().max_series));
+        let series_dropped = IntCounter::new(
+            "metrics_series_dropped_total",
+            "Times that something was counted under `other` as its family has too many series.",
         )?;
+        registry.register(Box::new(series_dropped.clone()))?;
+        let to = Families {
+            registry: &registry,
+            most: &most,
+            dropped: &series_dropped,
+        };
+        let help = "What calls cost, in US dollars; the sum of the rows of the ledger.";
+        let cost = IntCounterVec::new(Opts::new("cost_usd_total", help), &["backend", "key"])?;
+        let cost = to.bounded(cost, 1)?;
         registry.register(Box::new(Dollars(cost.clone())))?;
         let build = to.gauge("build_info", "Always 1.", &["version", "commit"])?;
         build
@@ -176,20 +215,41 @@ impl Metrics {
             budget_limit: to.dollars("budget_limit_usd", "What a key may spend in the window of its budget.")?,
             budget_spent: to.dollars("budget_spent_usd", "What it has spent in this window.")?,
             budget_held: to.dollars("budget_held_usd", "What is held of it for requests under way.")?,
+            provider_keys: to.gauge("provider_keys", "Keys of providers that have several, by how they stand.", &["provider", "state"])?,
             reloads: to.counter("config_reloads_total", "Times that the configuration was read again.", &["result"])?,
             ledger_pending: to.level("ledger_pending_rows", "Rows that are settled and not in the ledger yet.")?,
             ledger_written: to.plain("ledger_written_total", "Rows that were written to the ledger.")?,
             ledger_lost: to.plain("ledger_lost_total", "Rows that found room neither in the ledger nor beside it.")?,
+            series_dropped,
+            named: ArcSwap::default(),
+            most,
             registry,
         })
+    }
+
+    /// Takes the bounds and the names of a configuration. Series that are there stay.
+    pub fn follow(&self, config: &Config) {
+        let Series {
+            max_keys,
+            max_series,
+        } = config.metrics;
+        let first = config.keys.iter().take(max_keys);
+        let named = first.map(|key| Arc::clone(&key.id)).collect();
+        self.named.store(Arc::new(named));
+        self.most.store(max_series, Relaxed);
+    }
+
+    /// Is a key of that id a label of its own? Else it is [`family::OTHER`].
+    #[must_use]
+    pub fn names_key(&self, id: &str) -> bool {
+        self.named.load().contains(id)
     }
 
     /// A backend left the configuration: how it stands is not to be shown any more. What was
     /// counted of it stays.
     pub fn forget_backend(&self, name: &str) {
         for gauges in [&self.backend_up, &self.breaker_state] {
-            // one that was never shown can't be taken away, and need not be
-            let _ = gauges.remove_label_values(&[name]);
+            gauges.remove(&[name]);
         }
     }
 
@@ -200,15 +260,23 @@ impl Metrics {
             (&self.budget_spent, standing.spent.pico()),
             (&self.budget_held, standing.held.pico()),
         ] {
-            gauge.with_label_values(&[key]).set(dollars(pico));
+            if let Some(gauge) = gauge.room(&[key]) {
+                gauge.set(dollars(pico));
+            }
         }
     }
 
     /// A key has no budget any more.
     pub fn forget_budget(&self, key: &str) {
         for gauge in [&self.budget_limit, &self.budget_spent, &self.budget_held] {
-            // one that was never shown can't be taken away, and need not be
-            let _ = gauge.remove_label_values(&[key]);
+            gauge.remove(&[key]);
+        }
+    }
+
+    /// A provider has no longer several keys.
+    pub fn forget_keys(&self, provider: &str) {
+        for state in KEY_STATES {
+            self.provider_keys.remove(&[provider, state]);
         }
     }
 
@@ -228,7 +296,11 @@ fn dollars(pico: i128) -> f64 {
 }
 
 /// Makes and registers families.
-struct Families<'a>(&'a Registry);
+struct Families<'a> {
+    registry: &'a Registry,
+    most: &'a Most,
+    dropped: &'a IntCounter,
+}
 
 impl Families<'_> {
     fn counter(
@@ -236,21 +308,19 @@ impl Families<'_> {
         name: &str,
         help: &str,
         labels: &[&str],
-    ) -> Result<IntCounterVec, prometheus::Error> {
-        let family = IntCounterVec::new(Opts::new(name, help), labels)?;
-        self.0.register(Box::new(family.clone()))?;
-        Ok(family)
+    ) -> Result<Family<IntCounterVec>, prometheus::Error> {
+        self.registered(IntCounterVec::new(Opts::new(name, help), labels)?, 1)
     }
 
     fn plain(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
         let counter = IntCounter::new(name, help)?;
-        self.0.register(Box::new(counter.clone()))?;
+        self.registry.register(Box::new(counter.clone()))?;
         Ok(counter)
     }
 
     fn level(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         let level = IntGauge::new(name, help)?;
-        self.0.register(Box::new(level.clone()))?;
+        self.registry.register(Box::new(level.clone()))?;
         Ok(level)
     }
 
@@ -259,16 +329,12 @@ impl Families<'_> {
         name: &str,
         help: &str,
         labels: &[&str],
-    ) -> Result<IntGaugeVec, prometheus::Error> {
-        let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
-        self.0.register(Box::new(family.clone()))?;
-        Ok(family)
+    ) -> Result<Family<IntGaugeVec>, prometheus::Error> {
+        self.registered(IntGaugeVec::new(Opts::new(name, help), labels)?, 1)
     }
 
-    fn dollars(&self, name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
-        let family = GaugeVec::new(Opts::new(name, help), &["key"])?;
-        self.0.register(Box::new(family.clone()))?;
-        Ok(family)
+    fn dollars(&self, name: &str, help: &str) -> Result<Family<GaugeVec>, prometheus::Error> {
+        self.registered(GaugeVec::new(Opts::new(name, help), &["key"])?, 1)
     }
 
     fn histogram(
@@ -276,12 +342,23 @@ impl Families<'_> {
         (name, help): (&str, &str),
         labels: &[&str],
         buckets: &[f64],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        let family = HistogramVec::new(
-            HistogramOpts::new(name, help).buckets(buckets.to_vec()),
-            labels,
-        )?;
-        self.0.register(Box::new(family.clone()))?;
+    ) -> Result<Family<HistogramVec>, prometheus::Error> {
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let lines = buckets.len() + HISTOGRAM_LINES;
+        self.registered(HistogramVec::new(opts, labels)?, lines)
+    }
+
+    fn registered<V: Maker + 'static>(
+        &self,
+        maker: V,
+        lines: usize,
+    ) -> Result<Family<V>, prometheus::Error> {
+        let family = self.bounded(maker, lines)?;
+        self.registry.register(Box::new(family.clone()))?;
         Ok(family)
+    }
+
+    fn bounded<V: Maker>(&self, maker: V, lines: usize) -> Result<Family<V>, prometheus::Error> {
+        Family::new(maker, lines, Arc::clone(self.most), self.dropped.clone())
     }
 }

@@ -22,19 +22,17 @@ impl Watch for Account {
         self.attempts += 1;
         self.serving = Some(*candidate);
         self.began_ms = self.means.now_ms();
-        self.inflight = true;
         self.began = Some(Instant::now());
-        self.metrics
-            .inflight
-            .with_label_values(&[self.backend_name()])
-            .inc();
+        let inflight = &self.metrics.inflight;
+        let inflight = inflight.with_label_values(&[self.backend_name()]);
+        inflight.inc();
+        self.inflight = Some(inflight);
         self.wait();
     }
 
     fn failed(&mut self, _: &Candidate, failure: &Failure) {
         self.resume();
-        if self.inflight {
-            self.leave();
+        if self.leave() {
             self.book(Ended {
                 result: failure.result(),
                 status: failure.status.map(|status| status.as_u16()),

@@ -9,6 +9,7 @@ mod table;
 use std::time::Duration;
 
 use super::provider_errors::{self, ErrorBody};
+use super::received;
 pub(crate) use kinds::{Fault, LineEnd, UsageStyle};
 use table::{DIRECTIVES, FAULTS};
 
@@ -46,6 +47,8 @@ pub(crate) struct Script {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) fail: Option<u64>,
     pub(crate) every: Option<u64>,
+    /// The beginning of a digest, in lower-case hex.
+    pub(crate) only_key: Option<String>,
     pub(crate) idle_close: Option<Duration>,
 }
 
@@ -145,6 +148,7 @@ impl Script {
             "retry_after" => self.retry_after = Some(wait(value)?),
             "fail" => self.fail = Some(number(value)?),
             "every" => self.every = Some(number(value).filter(|n| *n > 0)?),
+            "only_key" => self.only_key = Some(hex(value)?),
             "idle_close" => self.idle_close = Some(duration(value)?),
             _ => return None,
         }
@@ -161,8 +165,10 @@ impl Script {
         if self.retry_after.is_some() && !matches!(self.fault, Some(Fault::Status(_))) {
             return Err(ScriptError::Conflict("`retry_after` needs `fault=status`"));
         }
-        if self.fault.is_none() && (self.fail.is_some() || self.every.is_some()) {
-            return Err(ScriptError::Conflict("`fail` and `every` need a `fault`"));
+        let chooses = self.fail.is_some() || self.every.is_some() || self.only_key.is_some();
+        if self.fault.is_none() && chooses {
+            let message = "`fail`, `every` and `only_key` need a `fault`";
+            return Err(ScriptError::Conflict(message));
         }
         if self.fail.is_some() && self.every.is_some() {
             return Err(ScriptError::Conflict(
@@ -190,6 +196,13 @@ impl Script {
     pub(crate) fn wanted_output(&self) -> Option<u64> {
         self.out
             .or_else(|| Some(self.chunks?.saturating_mul(self.chunk.unwrap_or(1))))
+    }
+
+    /// Could a request with this API key meet the fault?
+    pub(crate) fn is_for(&self, key: Option<&str>) -> bool {
+        self.only_key.as_ref().is_none_or(|beginning| {
+            key.is_some_and(|key| received::digest(key.as_bytes()).starts_with(&**beginning))
+        })
     }
 
     /// The fault that the `count`-th request for this name meets (counted from 1).
@@ -230,6 +243,11 @@ fn choose<T: Copy>(names: &[(&str, T)], value: &str) -> Option<T> {
 
 fn flag(value: &str) -> Option<bool> {
     value.is_empty().then_some(true)
+}
+
+fn hex(value: &str) -> Option<String> {
+    let fits = (1..=64).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_hexdigit());
+    fits.then(|| value.to_ascii_lowercase())
 }
 
 fn number(value: &str) -> Option<u64> {
@@ -294,6 +312,8 @@ mod tests {
             ("m+body=money", "needs `fault=status`"),
             ("m+retry_after=1", "needs `fault=status`"),
             ("m+fail=1", "need a `fault`"),
+            ("m+only_key=0a", "need a `fault`"),
+            ("m+fault=reset+only_key=x", "only_key=HEX"),
             ("m+fault=reset+fail=1+every=2", "exclude"),
             ("m+out=4+chunks=2+chunk=2", "only two"),
             ("m+chunks=100000+chunk=100000", "200000"),
@@ -310,7 +330,7 @@ mod tests {
             let value = match *name {
                 "usage" => "last",
                 "sse" => "cr",
-                "fault" | "body" | "retry_after" | "fail" | "every" => continue,
+                "fault" | "body" | "retry_after" | "fail" | "every" | "only_key" => continue,
                 _ if form.contains("=N") => "1",
                 _ if form.contains('=') => "1ms",
                 _ => "",
@@ -352,6 +372,15 @@ mod tests {
         for body in provider_errors::names() {
             assert!(guide.contains(&format!("`{body}`")), "{body}");
         }
+    }
+
+    #[test]
+    fn only_key_chooses_by_the_digest_of_the_key() {
+        // printf sk-one | sha256sum
+        let script = Script::parse("m+fault=reset+only_key=456F1612", "").unwrap();
+        assert!(script.is_for(Some("sk-one")));
+        assert!(!script.is_for(Some("sk-two")) && !script.is_for(None));
+        assert!(Script::default().is_for(None));
     }
 
     #[test]

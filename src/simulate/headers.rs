@@ -50,6 +50,12 @@ pub(crate) fn json(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::invalid("content-type", "invalid_header", message))
 }
 
+/// The API key that a request carries.
+pub(crate) fn api_key(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ")
+}
+
 /// Asks for one of `keys`; no keys: anyone may come.
 pub(crate) fn key(headers: &HeaderMap, keys: &[String]) -> Result<(), Refusal> {
     if keys.is_empty() {

@@ -172,7 +172,7 @@ fn shown(received: &Received) -> Shown<'_> {
 }
 
 /// SHA-256 in lower-case hex.
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

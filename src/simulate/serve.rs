@@ -123,6 +123,8 @@ fn prepare(
         .map_err(|error| Refusal::invalid("model", "invalid_directive", error.to_string()))?;
     let (line, stopping) = (Arc::clone(&caller.line), server.stopping.clone());
     let mut visit = Visit::begin(model, line, stopping, fresh);
+    let key = headers::api_key(&received.headers);
+    visit.spared = !visit.model.script.is_for(key);
     match compose(&visit, endpoint, &fields) {
         Ok(job) => Ok((visit, job)),
         Err(refusal) => {
@@ -170,7 +172,11 @@ fn compose(visit: &Visit, endpoint: Endpoint, fields: &Fields<'_>) -> Result<Job
 async fn serve(mut visit: Visit, line: &Line, job: Job) -> Result<Response<SimBody>, io::Error> {
     let model = Arc::clone(&visit.model);
     let script = &model.script;
-    let fault = script.fault_for(model.try_once());
+    let fault = if visit.spared {
+        None
+    } else {
+        script.fault_for(model.try_once())
+    };
     if script.split > 0 {
         line.split(script.split);
     }

@@ -370,6 +370,7 @@ fn step(class: Class, same_tried: bool) -> String {
     let turn = Turn {
         attempts: 1,
         same_tried,
+        other_key: false,
         max_attempts: 3,
         max_wait: Duration::from_secs(3),
         after_send: true,
@@ -377,6 +378,7 @@ fn step(class: Class, same_tried: bool) -> String {
     match judge(&Failure::without_answer(class, ""), &turn) {
         Step::SameSoon => "the same, soon",
         Step::SameAfter(_) => "the same, after that time",
+        Step::OtherKey => "another key",
         Step::Next => "the next",
         Step::NextLarger => "the next with a larger context",
         Step::Fail => "no more",

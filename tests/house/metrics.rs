@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::{
-    IntCounter, IntGauge,
-    core::{Collector, MetricVec, MetricVecBuilder},
+use prometheus::{IntCounter, IntGauge};
+use tollgate::settle::metrics::{
+    Metrics,
+    family::{Family as Bounded, Maker},
 };
-use tollgate::settle::metrics::Metrics;
 
 use crate::{
     document,
@@ -30,12 +30,10 @@ impl Touch for IntGauge {
     fn touch(&self) {}
 }
 
-impl<B: MetricVecBuilder> Touch for MetricVec<B> {
+impl<V: Maker> Touch for Bounded<V> {
     /// With the names of the labels as their values.
     fn touch(&self) {
-        for family in self.desc() {
-            drop(self.with_label_values(&family.variable_labels));
-        }
+        drop(self.with_label_values(&self.labels()));
     }
 }
 
@@ -95,8 +93,9 @@ fn the_table_has_every_family_with_its_type_labels_and_buckets() {
     let touched = touch!(metrics:
         requests key_requests duration first_token overhead per_token tokens cost unpriced
         estimated inconsistent attempts retries decisions refusals capability_misses
-        rate_limited client_retries inflight backend_up breaker_state budget_limit budget_spent budget_held reloads
-        ledger_pending ledger_written ledger_lost);
+        rate_limited client_retries inflight backend_up breaker_state provider_keys
+        budget_limit budget_spent budget_held reloads ledger_pending ledger_written ledger_lost
+        series_dropped);
     let tree = Tree::of_folder(root());
     let of_metrics = tree
         .files

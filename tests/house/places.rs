@@ -36,7 +36,7 @@ pub(crate) const BANS: [Ban; 16] = [
     Ban {
         what: "prometheus",
         paths: &["prometheus"],
-        places: &["src/settle/metrics.rs", "src/serve.rs"],
+        places: &["src/settle/metrics/", "src/serve.rs"],
         instead: "add a family to `Metrics` and count it through that",
     },
     Ban {
@@ -100,6 +100,7 @@ pub(crate) const BANS: [Ban; 16] = [
             "src/settle/",
             "src/store/",
             "src/state.rs",
+            "src/spending.rs",
             "src/gateway/",
             "src/reload/",
             "src/accept/",

@@ -2,6 +2,7 @@
 
 mod killed;
 mod rows;
+mod series;
 mod spend;
 
 use std::path::Path;

@@ -61,11 +61,41 @@ fn attempt(attempt: &Attempt) -> Value {
     }
 }
 
-/// How every backend stands.
+/// How every backend stands, and every key where a provider has several.
 pub(super) async fn backends(State(app): State<Shared>) -> Response {
     let world = app.world();
     let all = (0..world.config.backends.len()).filter_map(|index| backend(&app, &world, index));
-    respond::as_json(&json!({ "backends": all.collect::<Vec<_>>() }))
+    respond::as_json(&json!({
+        "backends": all.collect::<Vec<_>>(),
+        "api_keys": api_keys(&world),
+    }))
+}
+
+/// The keys of providers that have several, by provider. One that stands alone has no state of its
+/// own: it is its backends' state.
+fn api_keys(world: &World) -> Value {
+    let now_ms = world.means.now_ms();
+    let providers = world.config.providers.iter().zip(&world.means.upstreams);
+    let pools = providers.filter_map(|(provider, upstream)| Some((provider, upstream.pool()?)));
+    let members = pools.map(|(provider, pool)| {
+        let keys = pool.stands(now_ms).map(|key| {
+            json!({
+                "sha256": key.fingerprint,
+                "standing": standing_of_key(key.standing),
+                "calls": key.calls,
+            })
+        });
+        (provider.name.to_string(), keys.collect())
+    });
+    Value::Object(members.collect())
+}
+
+fn standing_of_key(of_key: Standing) -> Value {
+    let mut view = standing(of_key);
+    if let Standing::Down(reason) = of_key {
+        view["reason"] = reason.of_key().into();
+    }
+    view
 }
 
 fn backend(app: &App, world: &World, index: usize) -> Option<Value> {

@@ -47,6 +47,42 @@ fn an_empty_account_is_known_whatever_its_status() {
 }
 
 #[test]
+fn a_model_that_a_key_has_no_access_to_is_no_refused_key() {
+    let body = r#"{"error":{"message":"Project `proj_1` does not have access to model `m`","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#;
+    let unknown = Class::Refused(DownReason::ModelUnknown);
+    assert_eq!(class(403, body), unknown);
+    assert_eq!(class(404, body), unknown);
+}
+
+#[test]
+fn what_is_about_the_key_is_told_from_what_is_about_the_backend() {
+    let of_key = |status: u16, body: &str| {
+        let status = StatusCode::from_u16(status).unwrap();
+        let failure =
+            Failure::from_answer(status, &HeaderMap::new(), body.as_bytes(), Caps::default());
+        failure.of_key()
+    };
+    for status in [400, 404, 408, 413, 422, 500, 502, 503, 504, 529] {
+        assert_eq!(of_key(status, ""), None, "{status}");
+    }
+    let refused = |reason| Some(Verdict::Refused(reason));
+    for (status, body, verdict) in [
+        (401, "", refused(DownReason::KeyRefused)),
+        (403, "", refused(DownReason::KeyRefused)),
+        (402, "", refused(DownReason::OutOfMoney)),
+        (
+            429,
+            r#"{"error":{"code":"insufficient_quota"}}"#,
+            refused(DownReason::OutOfMoney),
+        ),
+        (429, "", Some(Verdict::Busy(None))),
+    ] {
+        assert_eq!(of_key(status, body), verdict, "{status} {body}");
+    }
+    assert_eq!(Failure::timed_out(Phase::FirstByte).of_key(), None);
+}
+
+#[test]
 fn a_rate_limit_is_not_an_empty_account() {
     let zhipu = r#"{"error":{"code":"1302","message":"您的账户已达到速率限制"}}"#;
     assert_eq!(class(429, zhipu), Class::Busy { retry_after: None });

@@ -10,7 +10,7 @@ fn provider(urls: &[&'static str]) -> Provider {
         name: "p".into(),
         protocol: Protocol::OpenAi,
         base_urls: urls.iter().map(|url| Uri::from_static(url)).collect(),
-        api_key: Some("sk-secret-of-the-provider".into()),
+        api_keys: vec!["sk-secret-of-the-provider".into()],
         headers: vec![(
             HeaderName::from_static("x-team"),
             HeaderValue::from_static("ml"),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{Catalog, Findings, server::limits};
 use crate::{
@@ -27,6 +28,9 @@ const OUTPUT_LIMITS: [(&str, OutputLimitField); 5] = [
     ("openrouter", OutputLimitField::AsSent),
     ("xai", OutputLimitField::AsSent),
 ];
+
+/// More keys than this for one provider are a mistake, not a pool.
+const MAX_API_KEYS: usize = 100;
 
 /// The providers and what is known of each beyond its own entry.
 pub(super) struct Providers<'c> {
@@ -137,7 +141,8 @@ fn provider(
     let own_address = raw.base_url.is_some() || raw.base_urls.is_some();
     let headers = headers(raw.headers.unwrap_or_default(), path, findings);
     let authorized = headers.iter().any(|(name, _)| name == AUTHORIZATION);
-    if raw.api_key.is_some() && authorized {
+    let has_key = raw.api_key.is_some() || raw.api_keys.is_some();
+    if has_key && authorized {
         let path = path.key("headers");
         findings.mistake(
             &path,
@@ -145,7 +150,7 @@ fn provider(
         );
     }
     if let Some(catalog) = same
-        && raw.api_key.is_none()
+        && !has_key
         && headers.is_empty()
         && !own_address
     {
@@ -159,7 +164,7 @@ fn provider(
         name: name.into(),
         protocol,
         base_urls,
-        api_key: raw.api_key.map(|key| key.0),
+        api_keys: api_keys(raw.api_key, raw.api_keys, path, findings),
         headers,
         region: raw.region.map(|region| region.0.into()),
         adapter: same.map_or(Adapter::OpenAi, |catalog| catalog.adapter),
@@ -174,6 +179,39 @@ fn provider(
             }),
         },
     }
+}
+
+/// The keys that take turns, in the order written.
+fn api_keys(
+    one: Option<raw::SecretText>,
+    several: Option<Vec<raw::SecretText>>,
+    path: &Path,
+    findings: &mut Findings<'_>,
+) -> Vec<SecretString> {
+    let path = path.key("api_keys");
+    let keys = match (one, several) {
+        (one, None) => return one.into_iter().map(|key| key.0).collect(),
+        (Some(_), Some(_)) => {
+            let message = "`api_key` and `api_keys` are two ways to say the same";
+            findings.mistake(&path, message);
+            return Vec::new();
+        }
+        (None, Some(keys)) => keys,
+    };
+    if keys.is_empty() {
+        findings.mistake(&path, "must not be empty");
+    }
+    if keys.len() > MAX_API_KEYS {
+        let message = format!("{} keys: a provider may have {MAX_API_KEYS}", keys.len());
+        findings.mistake(&path, message);
+    }
+    let mut seen = BTreeSet::new();
+    for (index, key) in keys.iter().enumerate() {
+        if !seen.insert(key.0.expose_secret()) {
+            findings.mistake(&path.index(index), "the same key twice");
+        }
+    }
+    keys.into_iter().map(|key| key.0).collect()
 }
 
 /// Where it stands: as written, or as the catalogue says; empty if neither does.

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::Findings;
 use crate::config::{
-    Admin, Auth, Breaker, Key, Ledger, Limits, OnFailure, Retries, Server, Store,
+    Admin, Auth, Breaker, Key, Ledger, Limits, OnFailure, Retries, Series, Server, Store,
     mistake::Path,
     raw::{self, AuthKind, AuthMode, TimeSpan},
 };
@@ -179,6 +179,18 @@ pub(super) fn breaker(raw: &raw::Breaker, findings: &mut Findings<'_>) -> Breake
         }
     }
     breaker
+}
+
+/// `metrics:` with its defaults.
+pub(super) fn series(raw: &raw::Series) -> Series {
+    let or = |written: Option<u32>, default| {
+        written.map_or(default, |number| usize::try_from(number).unwrap_or(default))
+    };
+    let default = Series::default();
+    Series {
+        max_keys: or(raw.max_keys, default.max_keys),
+        max_series: or(raw.max_series, default.max_series),
+    }
 }
 
 fn time(written: Option<TimeSpan>, default: Duration) -> Duration {

@@ -75,6 +75,36 @@ fn an_answer_to_an_earlier_call_does_not_end_a_cool_down() {
 }
 
 #[test]
+fn busy_answers_to_calls_that_went_out_together_are_one() {
+    let health = Health::default();
+    let mut together: Vec<Pass<'_>> = (0..20).map(|_| health.enter(0, false).unwrap()).collect();
+    let last = together.pop().unwrap();
+    for pass in together {
+        pass.end(Verdict::Busy(None), 10, &SETTINGS);
+    }
+    let cooling = |left_ms, asked| Standing::Cooling { left_ms, asked };
+    assert_eq!(health.standing(10), cooling(1_000, false));
+    // one of them says more
+    last.end(Verdict::Busy(Some(5_000)), 20, &SETTINGS);
+    assert_eq!(health.standing(20), cooling(5_000, true));
+    // the next one that is busy after the pause doubles the guess
+    call(&health, 6_000, Verdict::Busy(None));
+    assert_eq!(health.standing(6_000), cooling(2_000, false));
+}
+
+#[test]
+fn a_busy_answer_to_an_earlier_call_does_not_hide_that_it_is_down() {
+    let health = Health::default();
+    let earlier = health.enter(0, false).unwrap();
+    call(&health, 10, Verdict::Refused(DownReason::KeyRefused));
+    earlier.end(Verdict::Busy(Some(1_000)), 20, &SETTINGS);
+    assert_eq!(
+        health.standing(5_000),
+        Standing::Down(DownReason::KeyRefused)
+    );
+}
+
+#[test]
 fn no_wait_that_a_backend_can_ask_for_is_endless() {
     let health = Health::default();
     call(&health, 0, Verdict::Busy(Some(u64::MAX)));

@@ -23,6 +23,8 @@ pub(crate) struct Visit {
     started: Instant,
     phase: Option<Phase>,
     events: u64,
+    /// Is the model's fault for other API keys?
+    pub(crate) spared: bool,
 }
 
 impl Visit {
@@ -46,6 +48,7 @@ impl Visit {
             started,
             phase,
             events: 0,
+            spared: false,
         }
     }
 

@@ -70,6 +70,11 @@ pub(crate) const DIRECTIVES: &[(&str, &str, &str)] = &[
         "only each K-th request for this name meets it",
     ),
     (
+        "only_key",
+        "only_key=HEX",
+        "only requests whose API key's SHA-256 begins so meet it",
+    ),
+    (
         "idle_close",
         "idle_close=50ms",
         "the server closes the connection after this idle time",

@@ -163,6 +163,36 @@ async fn a_file_with_a_mistake_changes_nothing_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn which_keys_are_labels_follows_the_file_and_what_was_counted_stays() {
+    let sim = simulator().await;
+    let setup = |keys: &[&str]| with_keys(&sim, keys).also("metrics: { max_keys: 1 }");
+    let files = Files::new(&setup(&[OLD, STEADY]));
+    let gateway = files.start().await;
+    let counted = async |key: &str| {
+        let metrics = gateway.metrics().await;
+        metrics.count("key_requests_total", &[("key", key)])
+    };
+    for key in [OLD, STEADY] {
+        assert_eq!(status(&gateway, key).await, 200);
+    }
+    assert_eq!((counted("old").await, counted("other").await), (1, 1));
+    files.write(&setup(&[STEADY, NEW]));
+    eventually("the change took effect", async || {
+        reloads(&gateway, "ok").await == 1
+    })
+    .await;
+    for key in [STEADY, NEW] {
+        assert_eq!(status(&gateway, key).await, 200);
+    }
+    let names = ["old", "ste", "new", "other"];
+    let mut numbers = Vec::new();
+    for name in names {
+        numbers.push(counted(name).await);
+    }
+    assert_eq!(numbers, [1, 1, 0, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_file_that_changes_is_followed() {
     let sim = simulator().await;
     let folder = tempfile::tempdir().unwrap();

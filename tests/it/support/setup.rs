@@ -53,6 +53,14 @@ impl Setup {
         self
     }
 
+    /// A provider of the simulator that has these keys.
+    pub(crate) fn pool(mut self, name: &str, keys: &[&str]) -> Self {
+        let (sim, keys) = (&self.sim, keys.join(", "));
+        let fields = format!("api_keys: [{keys}], base_url: '{sim}/p/{name}/v1'");
+        self.providers.insert(name.to_owned(), fields);
+        self
+    }
+
     /// A model that can do everything; backends are `provider/model`.
     pub(crate) fn model(self, name: &str, backends: &[&str]) -> Self {
         self.model_with(name, ABLE, backends)

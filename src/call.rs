@@ -157,6 +157,9 @@ pub enum CallError {
         /// Did a backend get the request?
         sent: bool,
     },
+    /// It has waited for this request as long as it may.
+    #[error("the gateway is being stopped")]
+    Stopping,
     #[error(transparent)]
     Limited(Denied),
     #[error("{0}")]

@@ -62,8 +62,6 @@ pub enum GatewayError {
     UnknownPath(String),
     #[error("this path does not answer {0} requests")]
     WrongMethod(http::Method),
-    #[error("the gateway is being stopped")]
-    Stopping,
     #[error("the request could not be handled")]
     Internal,
 }
@@ -156,12 +154,6 @@ impl GatewayError {
                 "method_not_allowed",
                 message,
             ),
-            Self::Stopping => Public::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                SERVER,
-                "overloaded",
-                message,
-            ),
             Self::Internal => Public::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 SERVER,
@@ -216,7 +208,7 @@ impl GatewayError {
             Self::Call(CallError::TimedOut { .. }) => Outcome::Timeout,
             Self::Call(CallError::Failed { .. }) | Self::Internal => Outcome::UpstreamError,
             Self::Call(CallError::Broken { .. }) => Outcome::Cut,
-            Self::Stopping => Outcome::Cancelled,
+            Self::Call(CallError::Stopping) => Outcome::Cancelled,
             Self::Call(CallError::Rejected { .. }) => Outcome::ClientError,
             Self::Call(CallError::ContextTooLong { .. } | CallError::Incapable { .. }) => {
                 Outcome::Refused
@@ -357,7 +349,7 @@ fn call(error: &CallError, message: String) -> Public {
         CallError::OverBudget(_) => {
             Public::new(StatusCode::TOO_MANY_REQUESTS, QUOTA, QUOTA, message).never_again()
         }
-        CallError::SpendingUnknown { .. } => Public::new(
+        CallError::SpendingUnknown { .. } | CallError::Stopping => Public::new(
             StatusCode::SERVICE_UNAVAILABLE,
             SERVER,
             "overloaded",

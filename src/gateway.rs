@@ -169,14 +169,15 @@ async fn deliver(job: Job, held: Held, mut account: Account, link: Link) -> Resu
     let job = Arc::new(job);
     let keep_alive = job.means.config.server.sse_keep_alive;
     if !job.ask.stream || keep_alive.is_zero() {
-        let outcome = call::run(&job, &mut account).await;
+        let call = call::run(&job, &mut account);
+        let outcome = Link::unless_ending(Arc::clone(&link.ending), call).await;
         drop(held);
         return answer(&job, outcome, account, link);
     }
     let running = {
-        let job = Arc::clone(&job);
+        let (job, ending) = (Arc::clone(&job), Arc::clone(&link.ending));
         async move {
-            let outcome = call::run(&job, &mut account).await;
+            let outcome = Link::unless_ending(ending, call::run(&job, &mut account)).await;
             drop(held);
             (outcome, account)
         }

@@ -45,8 +45,8 @@ pub struct StreamBody {
 pub struct Link {
     /// Told when the connection must end after this body.
     pub closer: Arc<Notify>,
-    /// Set when all bodies must end: the program stops, and has waited long enough. Whoever sets it
-    /// has every body polled once more.
+    /// Set when all answers must end: the program stops, and has waited long enough. Whoever sets
+    /// it has everything that belongs to the connection polled once more.
     pub ending: Arc<AtomicBool>,
 }
 
@@ -67,6 +67,28 @@ enum State {
         account: Account,
     },
     Ended,
+}
+
+impl Link {
+    fn is_ending(&self) -> bool {
+        self.ending.load(Relaxed)
+    }
+
+    /// Makes a call, unless the program stops meanwhile.
+    ///
+    /// # Errors
+    /// Those of the call, or that it was given up.
+    pub(super) async fn unless_ending<F>(ending: Arc<AtomicBool>, call: F) -> F::Output
+    where
+        F: Future<Output = Result<Delivery, CallError>>,
+    {
+        let mut call = std::pin::pin!(call);
+        std::future::poll_fn(|cx| match call.as_mut().poll(cx) {
+            Poll::Pending if ending.load(Relaxed) => Poll::Ready(Err(CallError::Stopping)),
+            outcome => outcome,
+        })
+        .await
+    }
 }
 
 impl StreamBody {
@@ -168,27 +190,29 @@ impl StreamBody {
         matches!(&self.state, State::Relaying { relay, .. } if relay.is_done())
     }
 
-    /// The program stops: what is under way is given up, and its client told so.
+    /// The program stops: the answer is given up, and its client told so. A call that is still
+    /// running notices by itself.
     fn give_up(&mut self) -> Option<Result<Bytes, Broken>> {
-        let error = GatewayError::Stopping;
+        if !matches!(self.state, State::Relaying { .. } | State::Large { .. }) {
+            return None;
+        }
         match std::mem::replace(&mut self.state, State::Ended) {
-            State::Ended => None,
+            State::Relaying { account, .. } => Some(Ok(self.close(account, CallError::Stopping))),
             State::Large { mut account, .. } => {
+                let error = GatewayError::from(CallError::Stopping);
                 account.close(200, error.outcome(), &error.to_string());
                 Some(Err(Broken))
             }
-            State::Relaying { mut account, .. } => {
-                account.close(200, error.outcome(), &error.to_string());
-                Some(Ok(self.error_event(&error)))
-            }
-            // dropped with the call is the account of it, which closes itself
-            State::Waiting { .. } => Some(Ok(self.error_event(&error))),
+            State::Waiting { .. } | State::Ended => None,
         }
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        if self.link.ending.load(Relaxed) && !self.is_done() {
-            return Poll::Ready(self.give_up());
+        if self.link.is_ending() && !self.is_done() {
+            let last = self.give_up();
+            if last.is_some() {
+                return Poll::Ready(last);
+            }
         }
         match &mut self.state {
             State::Ended => Poll::Ready(None),

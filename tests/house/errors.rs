@@ -229,7 +229,7 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
             .into(),
         ),
         ("GatewayError::Unrecorded", Unrecorded.into()),
-        ("GatewayError::Stopping", GatewayError::Stopping),
+        ("CallError::Stopping", CallError::Stopping.into()),
         ("GatewayError::Limited", denied(What::Requests).into()),
         (
             "CallError::Limited",

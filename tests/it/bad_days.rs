@@ -56,7 +56,7 @@ impl Day {
         let limits = format!("limits: {{ max_concurrent: {places} }}");
         let budget = "budget: { usd: '1000000', per: total }";
         setup(Setup::new(sim))
-            .model("held", &["h/held+fault=stall:1"])
+            .model("held", &["h/held+out=100000+gap=100ms"])
             .also(&format!(
                 "keys: [{{ id: day, key: {KEY}, {limits}, {budget} }}]"
             ))

@@ -94,26 +94,30 @@ async fn who_does_not_end_in_time_is_told_so_and_so_is_the_backend() {
     let sim = simulator().await;
     let gateway = Setup::new(&sim)
         .server("drain_timeout: 300ms")
+        .server("sse_keep_alive: 100ms")
         .model("m", &["a/x+fault=stall:2"])
         .model("silent", &["a/x+fault=hang"])
         .start()
         .await;
     let open = gateway.post(&stream("m")).open().await;
-    // has no head yet, so there is nothing that could say so
     let mut plain = JoinSet::new();
-    plain.spawn(gateway.post(&ask("silent")).try_open());
-    eventually("it is under way", async || {
-        sim.account().model("x+fault=hang").in_flight == 1
+    plain.spawn(gateway.post(&ask("silent")).send());
+    let early = gateway.post(&stream("silent")).open().await;
+    eventually("they are under way", async || {
+        sim.account().model("x+fault=hang").in_flight == 2
     })
     .await;
     let started = Instant::now();
     gateway.stop().await;
-    assert!(plain.join_next().await.unwrap().unwrap().is_err());
     let took = started.elapsed();
     assert!(
         (Duration::from_millis(300)..Duration::from_secs(3)).contains(&took),
         "{took:?}"
     );
+    let reply = plain.join_next().await.unwrap().unwrap();
+    assert_eq!(reply.refusal(), "503 server_error overloaded null");
+    let early = Stream::read(early).await;
+    assert_eq!(early.error().message, "the gateway is being stopped");
     let mut stream = Stream::read(open).await;
     assert_eq!(stream.error().message, "the gateway is being stopped");
     stream.line.closed().await;

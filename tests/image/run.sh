@@ -152,8 +152,10 @@ compose() {
 mkdir -p "$cache"
 install_tools
 start_daemon
+make_context & # both wait for the network most of the time
+context=$!
 make_base
-make_context
+wait "$context"
 started=$SECONDS
 build
 say "built in $((SECONDS - started)) s"

@@ -2,13 +2,15 @@
 # Builds the image with a Docker daemon of its own, without a registry and without a network inside
 # of the build, and checks it running.
 #
-#   tests/image/run.sh             in target/image, or in $TOLLGATE_IMAGE_DIR; 8 minutes at first,
-#                                  under a minute when only the layers above the crates changed
+#   tests/image/run.sh             in target/image, or in $TOLLGATE_IMAGE_DIR
 #   TOLLGATE_IMAGE_TAG=tollgate:dev tests/image/run.sh
 #
 # The base image goes under the name that the Dockerfile uses. It is made here of Debian's packages
 # (debootstrap) and this machine's Rust toolchain, so that nothing is pulled. The crates travel in
 # the build context (`cargo vendor`). Everything lies in one folder that may be deleted.
+#
+# The first time takes minutes, as the crates are built inside; later only the program is, and not
+# even that where nothing of it has changed.
 #
 # Exit code 77: this machine can't do it, and the last line says why.
 set -euo pipefail
@@ -76,7 +78,7 @@ stop_daemon() {
 # Debian with a C compiler, and the Rust toolchain of this machine.
 make_base() {
   local wanted tree=$cache/base
-  wanted=$(cksum < <(rustc --version --verbose; cat "${BASH_SOURCE[0]}"))
+  wanted="recipe 1, $(rustc --version)" # count on when the recipe below changes
   if docker image inspect "$base" >/dev/null 2>&1 &&
     [[ $(cat "$cache/base.stamp" 2>/dev/null) == "$wanted" ]]; then
     say "the base image $base stands"
@@ -123,10 +125,13 @@ make_context() {
 build() {
   local version commit
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
-  commit=$(git -C "$root" rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+  # the last one that changed what the image is made of, so that others do not build it again
+  commit=$(git -C "$root" log -1 --abbrev=12 --format=%h -- Cargo.toml Cargo.lock Dockerfile \
+    config src 2>/dev/null || true)
+  commit=${commit:-unknown}
   say "building $tag of version $version, commit $commit"
-  # the plain builder: what builds here builds with every builder. Without the optimisation over
-  # all crates: half the time, and the same program.
+  # the plain builder: what builds here builds with every builder. Optimising little takes half the
+  # time, and the image is the same but for the program's speed.
   DOCKER_BUILDKIT=0 docker build --network none --tag "$tag" \
     --build-arg CARGO_PROFILE_RELEASE_LTO=off --build-arg CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     --build-arg VERSION="$version" --build-arg COMMIT="$commit" "$cache/context" \

@@ -85,8 +85,13 @@ impl Reader<'_> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Overrides, from_str, from_str_with};
-    use crate::{catalog, config::Checked};
+    use crate::{
+        catalog,
+        config::{
+            Checked,
+            load::{Overrides, from_str, from_str_with},
+        },
+    };
 
     const MODEL: &str = "providers: { p: { base_url: 'http://127.0.0.1:1/v1' } }\n\
                          models: [{ name: m, backends: [{ provider: p, model: m, price: free }] }]\n\

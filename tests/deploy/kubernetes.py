@@ -1,5 +1,5 @@
-"""The manifests of deploy/kubernetes/: against Kubernetes' schemas, and against each other. They are
-not run on a cluster here."""
+"""The manifests of deploy/kubernetes/: against Kubernetes' schemas, and against each other. They
+are not run on a cluster here."""
 
 import json
 import re

@@ -17,9 +17,9 @@ from stack import Program, free_port, get, status
 WARM_SECONDS = 40.0
 # panels that may show nothing but zeros, and why
 ZERO_IS_FINE = {
-    "routing / Last resort / A": "a ratio with `or vector(0)`: no decision without a healthy backend",
-    "routing / Uncertain / A": "a ratio with `or vector(0)`: the qualities of the test are known",
-    "limits / Over budget / A": "a ratio with `or vector(0)`: no budget is overrun until there are budgets",
+    "routing / Last resort / A": "no decision is taken without a healthy backend",
+    "routing / Uncertain / A": "the qualities of the test are known",
+    "limits / Over budget / A": "no budget is overrun until there are budgets",
     "service / Ledger rows waiting / A": "rows are written within 50 ms",
     "service / Ledger rows written and lost / B": "no row is lost",
 }

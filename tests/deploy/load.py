@@ -1,8 +1,9 @@
-"""A gateway in front of simulated providers, and requests that give every metric something to count:
-streams, failures, fallbacks, time limits, refusals, limits, budgets, calls without a price."""
+"""A gateway in front of simulated providers, and requests that give every metric something to
+count: streams, failures, fallbacks, time limits, refusals, limits, budgets, calls without a price."""
 
 import http.client
 import json
+import socket
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ from panels import announced
 from stack import Program, accepts, free_port, get, status
 
 ADMIN_KEY = "admin-key-of-the-deploy-test"
-KEYS = {name: f"client-key-of-{name}-for-the-test" for name in ["team-a", "team-b", "hasty"]}
+KEYS = {name: f"client-key-of-{name}-for-the-test" for name in ["team-a", "team-b", "team-c", "hasty"]}
 PRICE = {"input": "30", "output": "60", "cache_read": "3"}
 
 # name, backends as (provider, the simulator's script), price, more
@@ -37,6 +38,12 @@ MODELS = [
     ("hanging", [("host", "hanging+fault=hang+every=2")], PRICE, {}),
     ("cut", [("host", "cut+out=30+fault=cut:3+every=2")], PRICE, {}),
     ("slow", [("pool", "slow+out=300+gap=20ms")], None, {}),
+    (
+        "steady",
+        [("pool", "steady+out=8000+gap=50ms")],
+        None,
+        {"max_output": 8000, "context": 16384},
+    ),
     ("unpriced", [("spare", "unpriced+out=20")], None, {}),
     ("silent", [("spare", "silent+usage=none+out=20")], PRICE, {}),
     ("contradictory", [("spare", "contradictory+usage=bad+out=20")], PRICE, {}),
@@ -64,8 +71,9 @@ def configuration(simulator: str, dead: str) -> dict:
     }
     providers["dead"] = {"base_url": f"{dead}/v1"}
     keys = [{"id": name, "key": key} for name, key in KEYS.items()]
-    keys[2]["limits"] = {"rpm": 6}
-    # budgets are written as soon as the program knows them
+    keys[3]["limits"] = {"rpm": 6}
+    # budgets are written as soon as the program knows them: one that lasts, and one that does not.
+    # team-c has none, as who has one is never sent to a backend without a price
     if "tollgate_budget_limit_usd" not in announced():
         keys[0]["budget"] = {"usd": "50", "per": "month"}
         keys[1]["budget"] = {"usd": "0.02", "per": "day"}
@@ -120,6 +128,8 @@ class Loaded:
         command += ["--listen", self.client, "--admin-listen", self.admin]
         self._gateway = Program("gateway", command, folder, {})
         self._gateway.wait_for("readiness", lambda: status(f"http://{self.client}/readyz") == 200)
+        # one that goes on all the time, so that there always is a call in flight
+        self._steady = start_stream(self.client, "steady", KEYS["team-c"])
         self._stopping = threading.Event()
         rounds = [self._quick, self._patient]
         self._threads = [threading.Thread(target=self._repeat, args=[it]) for it in rounds]
@@ -142,6 +152,7 @@ class Loaded:
         self._stopping.set()
         for thread in self._threads:
             thread.join(timeout=30)
+        self._steady.close()
         code = self._gateway.stop(45)
         self._simulator.stop()
         return code
@@ -164,11 +175,11 @@ class Loaded:
             self._chat("best", key)
         self._chat("auto", head={"x-stainless-retry-count": "1"})
         self._chat("auto", tools=TOOLS)
-        self._chat("with-tools", "team-b", tools=TOOLS)
+        self._chat("with-tools", "team-c", tools=TOOLS)
         for model in ["failing", "flaky", "broke", "gone", "after-failure", "cut", "silent"]:
             self._chat(model)
         for model in ["unpriced", "contradictory", "no-such-model"]:
-            self._chat(model, "team-b")
+            self._chat(model, "team-c")
         self._chat("cut", stream=True)
         self._chat("auto", "a-key-that-nobody-has")
         image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -177,7 +188,7 @@ class Loaded:
     def _patient(self) -> None:
         """What takes its time: a backend that hangs, and a client that leaves."""
         self._chat("hanging")
-        leave(self.client, "slow", KEYS["team-b"])
+        leave(self.client, "slow", KEYS["team-c"])
 
 
 def ask(address: str, path: str, body: dict | None, key: str, head=None) -> int:
@@ -196,12 +207,26 @@ def ask(address: str, path: str, body: dict | None, key: str, head=None) -> int:
 
 def leave(address: str, model: str, key: str) -> None:
     """Goes away in the middle of a stream."""
-    link = http.client.HTTPConnection(address, timeout=30)
-    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
-    link.request("POST", "/v1/chat/completions", json.dumps(body), headers(key))
-    link.getresponse().read(64)
+    link = start_stream(address, model, key)
     time.sleep(0.2)
     link.close()
+
+
+def start_stream(address: str, model: str, key: str) -> socket.socket:
+    """The connection of a stream of which only the head was waited for."""
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    text = json.dumps(body)
+    lines = [
+        "POST /v1/chat/completions HTTP/1.1",
+        f"host: {address}",
+        f"content-length: {len(text)}",
+    ]
+    lines += [f"{name}: {value}" for name, value in headers(key).items()]
+    host, port = address.split(":")
+    link = socket.create_connection((host, int(port)), timeout=30)
+    link.sendall(("\r\n".join(lines) + "\r\n\r\n" + text).encode())
+    link.recv(64)
+    return link
 
 
 def headers(key: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ use std::{
 
 use serde::Deserialize;
 
+mod defaults;
 mod seen;
 
 pub use self::seen::{Reading, Seen, watched};
@@ -143,7 +144,11 @@ pub fn read_str(name: &str, text: &str, env: &dyn Environment) -> Result<(Source
     if !mistakes.is_empty() {
         return Err(Mistakes::in_file(name, mistakes));
     }
-    let raw = to_raw(&root).map_err(|mistake| Mistakes::in_file(name, vec![mistake]))?;
+    let mut raw = to_raw(&root).map_err(|mistake| Mistakes::in_file(name, vec![mistake]))?;
+    let mistakes = defaults::fill(&mut raw, env);
+    if !mistakes.is_empty() {
+        return Err(Mistakes::in_file(name, mistakes));
+    }
     Ok((
         Source {
             file: name.to_owned(),

@@ -26,13 +26,15 @@ const DOCUMENTS: [&str; 8] = [
 ];
 
 /// Documents whose links are followed.
-const LINKED: [&str; 7] = [
+const LINKED: [&str; 9] = [
     "ARCHITECTURE.md",
     "docs/api.md",
+    "docs/deploy.md",
     "docs/errors.md",
     "docs/ledger.md",
     "docs/metrics.md",
     "docs/operation.md",
+    "docs/runbook.md",
     "docs/simulator.md",
 ];
 

@@ -69,6 +69,7 @@ def configuration(simulator: str, dead: str) -> dict:
         "prefill_tps": 1000,
         "decode_tps": 100,
     }
+    providers["host"]["api_keys"] = ["simulated-key-one", "simulated-key-two"]
     providers["dead"] = {"base_url": f"{dead}/v1"}
     keys = [{"id": name, "key": key} for name, key in KEYS.items()]
     keys[3]["limits"] = {"rpm": 6}
@@ -85,6 +86,7 @@ def configuration(simulator: str, dead: str) -> dict:
         "models": [model(*it) for it in MODELS],
         "routes": [
             {"name": "auto", "candidates": ["cheap", "dear"], "baseline": "dear"},
+            {"name": "dearer", "candidates": ["dear"], "baseline": "cheap"},
             {
                 "name": "best",
                 "candidates": ["cheap", "dear"],
@@ -128,8 +130,8 @@ class Loaded:
         command += ["--listen", self.client, "--admin-listen", self.admin]
         self._gateway = Program("gateway", command, folder, {})
         self._gateway.wait_for("readiness", lambda: status(f"http://{self.client}/readyz") == 200)
-        # one that goes on all the time, so that there always is a call in flight
-        self._steady = start_stream(self.client, "steady", KEYS["team-c"])
+        # one that goes on all the time, so that there always is a call in flight and money held
+        self._steady = start_stream(self.client, "steady", KEYS["team-a"])
         self._stopping = threading.Event()
         rounds = [self._quick, self._patient]
         self._threads = [threading.Thread(target=self._repeat, args=[it]) for it in rounds]
@@ -173,6 +175,7 @@ class Loaded:
         for key in ["team-a", "team-b", "hasty"]:
             self._chat("auto", key, stream=True)
             self._chat("best", key)
+            self._chat("dearer", key)
         self._chat("auto", head={"x-stainless-retry-count": "1"})
         self._chat("auto", tools=TOOLS)
         self._chat("with-tools", "team-c", tools=TOOLS)

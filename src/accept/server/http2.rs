@@ -17,7 +17,7 @@ use tokio::{
 use tower::Service as _;
 
 use super::{
-    FAREWELL, Guest, LINGER, MAX_HEAD, MAX_HEADERS, WRITE_PATIENCE,
+    FAREWELL, Guest, MAX_HEAD, MAX_HEADERS, WRITE_PATIENCE,
     streams::{Piecewise, Streams},
 };
 use crate::accept::{patient::Patient, router::Goaway};
@@ -36,6 +36,9 @@ const MAX_OWN_RESETS: usize = 200;
 /// How often a client must prove that it is still there, and how soon.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a client that was told to go may take for it once its last stream has ended: what it
+/// sent before it was told is still answered.
+const PARTING: Duration = Duration::from_secs(5);
 
 /// Serves it to its end. The head of the first request must have come by `first_head`.
 pub(super) async fn serve<S>(stream: S, first_head: Instant, guest: Guest)
@@ -71,7 +74,7 @@ where
     loop {
         let deserted = async {
             if leaving {
-                streams.quiet(LINGER).await;
+                streams.quiet(PARTING).await;
             } else if streams.any_yet() {
                 streams.quiet(keep_alive).await;
             } else {

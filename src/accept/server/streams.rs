@@ -281,3 +281,109 @@ impl http_body::Body for Piecewise {
         hint
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use axum::body::Body as AxumBody;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn streams() -> Streams {
+        Streams::new(TaskTracker::new(), CancellationToken::new())
+    }
+
+    /// Opens streams that the client gives up so much later.
+    async fn given_up(streams: &Streams, number: u64, later: Duration) {
+        for _ in 0..number {
+            streams.execute(sleep(later));
+        }
+        streams.quiet(Duration::ZERO).await;
+    }
+
+    /// Opens streams whose answers are read to the end.
+    async fn read(streams: &Streams, number: u64) {
+        for _ in 0..number {
+            streams.execute(async {
+                let body = Piecewise::new(AxumBody::from("whole"));
+                body.collect().await.unwrap();
+            });
+        }
+        streams.quiet(Duration::ZERO).await;
+    }
+
+    async fn is_flooded(streams: &Streams) -> bool {
+        let limit = Duration::from_millis(1);
+        tokio::time::timeout(limit, streams.flooded()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn most_of_many_streams_given_up_at_once_is_a_flood() {
+        let flooding = streams();
+        given_up(&flooding, FLOOD_STREAMS - 1, Duration::ZERO).await;
+        assert!(!is_flooded(&flooding).await, "too few to say so");
+        given_up(&flooding, 1, Duration::ZERO).await;
+        assert!(is_flooded(&flooding).await);
+
+        let reading = streams();
+        read(&reading, FLOOD_STREAMS).await;
+        given_up(&reading, FLOOD_STREAMS, Duration::ZERO).await;
+        assert!(!is_flooded(&reading).await, "half of them were wanted");
+
+        let waiting = streams();
+        given_up(&waiting, 2 * FLOOD_STREAMS, FLOOD_LIFE).await;
+        assert!(!is_flooded(&waiting).await, "each was waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_whose_pieces_nobody_takes_is_given_up_and_a_slow_one_is_not() {
+        let streams = streams();
+        let (slow, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
+        let done = Arc::clone(&slow);
+        // hyper as it waits for a window: it has a piece, and asks for no more
+        streams.execute(async move {
+            let mut body = Piecewise::new(AxumBody::from(vec![0; PIECE * 4]));
+            while let Some(Ok(_)) = body.frame().await {
+                sleep(WRITE_PATIENCE / 2).await;
+            }
+            done.store(true, Relaxed);
+        });
+        streams.execute(async {
+            let mut body = Piecewise::new(AxumBody::from(vec![0; PIECE * 4]));
+            drop(body.frame().await);
+            pending::<()>().await;
+        });
+        streams.quiet(Duration::ZERO).await;
+        assert!(slow.load(Relaxed));
+        assert_eq!(streams.count.closed.load(Relaxed), 2);
+        let took = started.elapsed();
+        assert!(took < WRITE_PATIENCE * 3, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_connection_ends_every_stream() {
+        let streams = streams();
+        streams.execute(pending());
+        streams.execute(pending());
+        streams.gone().cancel();
+        streams.quiet(Duration::ZERO).await;
+        assert_eq!(streams.count.closed.load(Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn pieces_are_small_and_say_what_is_left() {
+        let mut body = Piecewise::new(AxumBody::from(vec![1; PIECE + 10]));
+        let mut sizes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            sizes.push(frame.unwrap().into_data().unwrap().len());
+            let left = http_body::Body::size_hint(&body).exact();
+            let taken: usize = sizes.iter().sum();
+            assert_eq!(left, Some((PIECE + 10 - taken) as u64));
+        }
+        assert_eq!(sizes, [PIECE, 10]);
+        assert!(http_body::Body::is_end_stream(&body));
+        assert!(body.stream.ended.load(Relaxed));
+    }
+}

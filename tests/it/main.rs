@@ -34,3 +34,4 @@ mod program;
 mod stream;
 mod support;
 mod timeouts;
+mod transport;

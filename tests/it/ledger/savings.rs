@@ -4,13 +4,7 @@ use http::Method;
 use rusqlite::Connection;
 
 use super::Kept;
-use crate::support::{
-    Setup,
-    gateway::{ADMIN_KEY, ask},
-    pico,
-    setup::price,
-    simulator,
-};
+use crate::support::{Setup, gateway::ADMIN_KEY, pico, setup::price, simulator};
 
 /// A model that is never called, at so many dollars a million of prompt tokens and twice as many
 /// of output.

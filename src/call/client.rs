@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header::PROXY_AUTHORIZATION, uri::Scheme};
+use http::{Request, Response, StatusCode, Uri, header::PROXY_AUTHORIZATION, uri::Scheme};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -26,8 +26,11 @@ use hyper_util::{
 mod dial;
 mod proxy;
 
-use self::dial::{Dial, LastUse};
-use crate::config::{Config, Provider};
+use self::{
+    dial::{Dial, LastUse},
+    proxy::ProxyError,
+};
+use crate::config::{Config, Provider, Proxy};
 
 /// How long an idle connection is kept. vLLM and SGLang close theirs after five seconds.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -43,8 +46,8 @@ const STALE_WITHIN: Duration = Duration::from_secs(1);
 pub struct Client {
     plain: legacy::Client<Dial, Payload>,
     tls: legacy::Client<Dial, Payload>,
-    /// For the proxy, with each request that is sent to it and not through it.
-    proxy_authorization: Option<HeaderValue>,
+    /// Shown its credentials with each request that is sent to it and not through it.
+    proxy: Option<Proxy>,
 }
 
 /// Why a request got no answer.
@@ -71,11 +74,10 @@ impl Client {
                 .pool_idle_timeout(idle)
                 .build(dial.clone())
         };
-        let proxy = provider.proxy.as_ref();
         Self {
             plain: client(POOL_IDLE),
             tls: client(POOL_IDLE_TLS),
-            proxy_authorization: proxy.and_then(|proxy| proxy.authorization.clone()),
+            proxy: provider.proxy.clone(),
         }
     }
 
@@ -110,18 +112,23 @@ impl Client {
     /// If no answer comes. Cancel safe: dropping the future closes the connection.
     pub async fn send(&self, request: &Prepared) -> Result<Response<Incoming>, SendError> {
         let started = Instant::now();
-        match self.once(request).await {
+        let answer = match self.once(request).await {
             Err(error) if is_stale(&error, started) => self.once(request).await,
             outcome => outcome,
+        }?;
+        // the proxy's own answer, which is not for the client
+        if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.proxy.is_some() {
+            return Err(SendError::Connect(ProxyError::Credentials.to_string()));
         }
-        .map_err(SendError::from)
+        Ok(answer)
     }
 
     async fn once(&self, request: &Prepared) -> Result<Response<Incoming>, legacy::Error> {
         let tls = request.uri.scheme() == Some(&Scheme::HTTPS);
         let client = if tls { &self.tls } else { &self.plain };
         let mut request = request.to_http();
-        if let Some(credentials) = self.proxy_authorization.as_ref().filter(|_| !tls) {
+        let proxy = self.proxy.as_ref().filter(|_| !tls);
+        if let Some(credentials) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
             let headers = request.headers_mut();
             headers.insert(PROXY_AUTHORIZATION, credentials.clone());
         }

@@ -211,6 +211,25 @@ async fn too_many_and_too_large_headers_are_refused_on_their_stream() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_refused_and_the_connection_goes_on() {
+    let sim = simulator().await;
+    let gateway = Setup::new(&sim)
+        .server("max_body: 1KiB")
+        .model("m", &["a/x+out=1"])
+        .start()
+        .await;
+    let client = Many::to(gateway.client).await;
+    for _ in 0..4 {
+        // more than the window of the connection
+        let mut body = ask("m");
+        body["user"] = "x".repeat(2 << 20).into();
+        let answer = client.open(chat(&body)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    assert_eq!(client.ask(&ask("m")).await.status, 200);
+}
+
 /// A frame.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();

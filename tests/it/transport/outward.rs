@@ -232,6 +232,10 @@ async fn http_is_the_proxys_to_pass_on() {
         requests[0].contains("proxy-authorization: Basic dXM6cHc=\r\n"),
         "{requests:?}"
     );
+    let wary = Scripted::saying("HTTP/1.1 407 Who\r\ncontent-length: 0\r\n\r\n").await;
+    let far = "base_url: 'http://far.invalid:8000/v1'";
+    let why = refused(&format!("{far}, proxy: 'http://{}'", wary.address)).await;
+    assert!(why.contains("the proxy wants other credentials"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

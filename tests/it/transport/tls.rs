@@ -1,9 +1,16 @@
 //! TLS with clients: versions by ALPN, certificates that change, mistakes that are found before.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use http::Method;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+};
 use tollgate::{catalog, config::load};
 
 use crate::{
@@ -115,6 +122,33 @@ async fn a_new_certificate_is_shown_to_new_clients_and_open_connections_go_on() 
         .open(bare(Method::GET, "https://localhost/healthz"))
         .await;
     assert_eq!(whole(probe.unwrap()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_does_not_come_is_not_waited_for() {
+    let (sim, authority) = (simulator().await, Authority::new());
+    let setup = Setup::new(&sim).model("m", &["a/x+out=1"]);
+    let files = files(setup, &authority.signs("localhost", 2099));
+    let gateway = files.start().await;
+    let mut waiting = JoinSet::new();
+    // nothing at all, and the beginning of a record
+    for begun in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let address = gateway.client;
+        waiting.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(begun).await.unwrap();
+            let started = Instant::now();
+            let mut waste = [0; 100];
+            while let Ok(1..) = stream.read(&mut waste).await {}
+            started.elapsed()
+        });
+    }
+    for took in waiting.join_all().await {
+        assert!(
+            (Duration::from_secs(5)..Duration::from_secs(20)).contains(&took),
+            "{took:?}"
+        );
+    }
 }
 
 #[test]

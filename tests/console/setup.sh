@@ -19,6 +19,8 @@ lacks() {
 }
 
 command -v node >/dev/null || lacks 'node is not on PATH'
+node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ||
+  lacks "the modules of the console need Node 20.19 or newer, this is $(node --version)"
 command -v npm >/dev/null || lacks 'npm is not on PATH'
 
 find_browser() {

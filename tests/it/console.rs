@@ -3,6 +3,7 @@
 
 use http::Method;
 use serde_json::json;
+use tollgate::simulate::Handle;
 
 use crate::support::{
     Call, Gateway, Reply, Setup,
@@ -12,9 +13,10 @@ use crate::support::{
 
 const KEY: &str = "sk-team-a-0123456789abcdef";
 
-async fn gateway() -> Gateway {
+/// A gateway with two backends; the simulator lives as long as its handle.
+async fn gateway() -> (Gateway, Handle) {
     let sim = simulator().await;
-    Setup::new(&sim)
+    let gateway = Setup::new(&sim)
         .model("m", &["a/x+out=3"])
         .model("other", &["a/y"])
         .also(&format!(
@@ -22,7 +24,8 @@ async fn gateway() -> Gateway {
              - {{ id: gone, key: sk-gone-0123456789abcdef, expires: 2020-01-01T00:00:00Z }}"
         ))
         .start()
-        .await
+        .await;
+    (gateway, sim)
 }
 
 async fn file(gateway: &Gateway, path: &str) -> Reply {
@@ -39,7 +42,7 @@ fn names<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_served_without_a_key_and_shuts_everything_else_out() {
-    let gateway = gateway().await;
+    let (gateway, _sim) = gateway().await;
     let page = file(&gateway, "/").await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
@@ -64,7 +67,7 @@ async fn the_page_is_served_without_a_key_and_shuts_everything_else_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_file_that_the_page_or_a_script_names_is_there() {
-    let gateway = gateway().await;
+    let (gateway, _sim) = gateway().await;
     let page = file(&gateway, "/").await;
     let mut wanted: Vec<String> = Vec::new();
     for attribute in ["src=\"", "href=\""] {
@@ -106,7 +109,7 @@ async fn every_file_that_the_page_or_a_script_names_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_the_browser_has_is_not_sent_again_and_head_sends_none() {
-    let gateway = gateway().await;
+    let (gateway, _sim) = gateway().await;
     let page = file(&gateway, "/").await;
     let tag = page.header("etag").to_owned();
     assert!(tag.len() > 10 && tag.starts_with('"'), "{tag}");
@@ -139,7 +142,7 @@ fn play(gateway: &Gateway, query: &str, model: &str) -> Call {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_playground_is_for_the_operator_and_serves_as_a_client_is_served() {
-    let gateway = gateway().await;
+    let (gateway, _sim) = gateway().await;
     for stranger in [play(&gateway, "", "m"), play(&gateway, "", "m").key(KEY)] {
         let refusal = stranger.send().await.refusal();
         assert_eq!(refusal, "401 invalid_request_error invalid_api_key null");
@@ -157,7 +160,7 @@ async fn the_playground_is_for_the_operator_and_serves_as_a_client_is_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_place_of_a_key_the_playground_is_held_to_what_that_key_may() {
-    let gateway = gateway().await;
+    let (gateway, _sim) = gateway().await;
     let as_team = |model| play(&gateway, "?key=team-a", model).key(ADMIN_KEY);
     assert_eq!(as_team("m").send().await.status, 200);
     let refused = as_team("other").send().await.refusal();

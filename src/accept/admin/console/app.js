@@ -21,7 +21,7 @@ const main = at('main');
 
 let shown = null;
 
-function show(name, rest) {
+function show(name, rest, move) {
   leave();
   const title = h('h1', { tabindex: '-1' }, at('side').querySelector(`nav a[href="#/${name}"]`).textContent);
   const error = h('p', { class: 'error', role: 'alert' });
@@ -39,7 +39,8 @@ function show(name, rest) {
   shown = own;
   const section = SECTIONS[name](body, { rest, signal: ended.signal, again: () => refresh(own, error) });
   own.section = section;
-  title.focus({ preventScroll: true });
+  // a page that was just loaded begins at its top, with the link that skips the navigation
+  if (move) title.focus({ preventScroll: true });
   scrollTo(0, 0);
   refresh(own, error);
 }
@@ -71,22 +72,22 @@ function leave() {
   shown = null;
 }
 
-function route() {
+function route(move = true) {
   if (!api.hasKey()) return;
   const [, name, ...rest] = location.hash.split('/');
   const known = Object.hasOwn(SECTIONS, name ?? '') ? name : 'overview';
   if (shown?.name === known && shown.section?.moved) {
     shown.section.moved(rest.map(decodeURIComponent).join('/'));
   } else {
-    show(known, rest.map(decodeURIComponent).join('/'));
+    show(known, rest.map(decodeURIComponent).join('/'), move);
   }
 }
 
-function enter() {
+function enter(move) {
   at('login').hidden = true;
   at('shell').hidden = false;
   live.start();
-  route();
+  route(move);
 }
 
 function signOut(why = '') {
@@ -115,7 +116,7 @@ at('login-form').addEventListener('submit', async (event) => {
     await api.tryKey(key);
     api.setKey(key);
     at('admin-key').value = '';
-    enter();
+    enter(true);
   } catch (error) {
     text(at('login-error'), error.status === 401 ? 'This is not the admin key.' : error.message);
     at('admin-key').focus();
@@ -143,7 +144,7 @@ document.querySelector('.skip').addEventListener('click', (event) => {
   (at('shell').hidden ? at('admin-key') : main).focus();
 });
 api.onRefused(() => signOut('The admin key is not accepted any more.'));
-addEventListener('hashchange', route);
+addEventListener('hashchange', () => route());
 
 live.watch(() => {
   const failure = live.failure();
@@ -153,5 +154,5 @@ live.watch(() => {
 });
 
 theme(localStorage.getItem('tollgate-theme'));
-if (api.hasKey()) enter();
+if (api.hasKey()) enter(false);
 else signOut();

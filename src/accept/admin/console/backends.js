@@ -28,6 +28,11 @@ export function backends(root, { again }) {
   };
 }
 
+/** In a word: whether it is drained comes before how it is. */
+export function stands({ drained, standing }) {
+  return drained ? 'drained' : standing.state;
+}
+
 /** Calls since the start, from the metrics. */
 function calls(name) {
   let [all, failed] = [0, 0];
@@ -40,8 +45,11 @@ function calls(name) {
 }
 
 function row(it, again) {
-  const act = async (event) => {
-    event.target.disabled = true;
+  let acting = false;
+  const act = async () => {
+    // not `disabled`: a button that is loses the focus
+    if (acting) return;
+    acting = true;
     const word = it.drained ? 'resume' : 'drain';
     try {
       const done = await api.post(`/admin/v1/backends/${api.name(it.name)}/${word}`);
@@ -50,13 +58,13 @@ function row(it, again) {
     } catch (error) {
       say(error.message, 'bad');
     }
-    event.target.disabled = false;
+    acting = false;
     again();
   };
   const first = it.learned.first_token_ms;
   return h('tr', null,
     h('th', { scope: 'row', class: 'name' }, it.name),
-    cell('state', '', badge(KINDS[it.standing.state] ?? 'off', it.standing.state),
+    cell('state', '', badge(KINDS[stands(it)] ?? 'off', stands(it)),
       it.standing.reason ? h('small', { class: 'reason' }, it.standing.reason) : null),
     cell('breaker', '', it.breaker === 'closed' ? BREAKERS.closed : badge(it.breaker === 'open' ? 'bad' : 'warn', BREAKERS[it.breaker])),
     cell('in flight', 'number', count(it.in_flight)),

@@ -8,7 +8,7 @@ export function config(root, { again }) {
   const facts = h('dl', { class: 'facts' });
   const outcome = h('div', { 'aria-live': 'polite' });
   const sections = h('div', { class: 'tree' });
-  const button = h('button', { type: 'button', onclick: () => reload(button, again) }, 'Read it again');
+  const button = h('button', { type: 'button', onclick: () => reload(again) }, 'Read it again');
   root.append(
     h('section', { class: 'card' }, facts, h('div', { class: 'line' }, button), outcome),
     h('section', { class: 'card' }, h('h2', null, 'In effect'), h('p', { class: 'note' }, 'Secrets are shown as ***.'), sections));
@@ -21,7 +21,7 @@ export function config(root, { again }) {
       const state = JSON.stringify(all);
       if (state === drawn) return;
       drawn = state;
-      button.disabled = all.source.kind !== 'file';
+      button.hidden = all.source.kind !== 'file';
       replace(facts,
         h('dt', null, 'From'), h('dd', null, all.source.kind === 'file' ? h('code', null, all.source.file) : 'no file: made at the start'),
         h('dt', null, 'Since'), h('dd', null, time(all.loaded_at, { date: true })),
@@ -65,14 +65,12 @@ function drawSections(box, all) {
   }));
 }
 
-async function reload(button, again) {
-  button.disabled = true;
+async function reload(again) {
   try {
     const report = await api.post('/admin/v1/reload');
     say(report.changed.length ? `In effect: ${report.changed.length} changes.` : 'Read again; nothing changed.');
   } catch (error) {
     say(error.message, 'bad');
   }
-  button.disabled = false;
   again();
 }

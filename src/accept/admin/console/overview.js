@@ -1,6 +1,7 @@
 // The overview: how much, how fast, how well, and for how much money.
 
 import * as api from './api.js';
+import { stands } from './backends.js';
 import { bar, columns, sparkline } from './chart.js';
 import { decisionRows } from './decisions.js';
 import { cell, empty, h, list, replace, table, text } from './dom.js';
@@ -179,8 +180,8 @@ function drawSaving(tile, decisions, routes) {
 }
 
 function drawStates(parent, backends) {
-  list(parent, backends.map(({ name, standing, in_flight }) => ({ name, standing: { state: standing.state, reason: standing.reason }, in_flight })), (it) => it.name,
-    (it) => h('li', { title: it.standing.reason ?? 'up' },
-      h('span', { class: `dot ${it.standing.state}`, 'aria-hidden': 'true' }), h('span', { class: 'name' }, it.name),
-      h('small', null, it.standing.state === 'up' ? (it.in_flight ? `${it.in_flight} in flight` : 'up') : it.standing.state)));
+  list(parent, backends.map((it) => ({ name: it.name, state: stands(it), reason: it.standing.reason, calls: it.in_flight })), (it) => it.name,
+    (it) => h('li', { title: it.reason ?? it.state },
+      h('span', { class: `dot ${it.state}`, 'aria-hidden': 'true' }), h('span', { class: 'name' }, it.name),
+      h('small', null, it.state === 'up' && it.calls ? `${it.calls} in flight` : it.state)));
 }

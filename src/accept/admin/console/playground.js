@@ -21,7 +21,7 @@ export function playground(root) {
   const floor = h('input', { id: 'floor', inputmode: 'decimal', placeholder: 'none', autocomplete: 'off' });
   const stream = h('input', { id: 'stream', type: 'checkbox', checked: true });
   const send = h('button', { class: 'primary' }, 'Send');
-  const stop = h('button', { type: 'button', disabled: true, onclick: () => running?.abort() }, 'Stop');
+  const stop = h('button', { type: 'button', 'aria-disabled': 'true', onclick: () => running?.abort() }, 'Stop');
   const out = answerBox();
   const field = (label, input) => h('div', { class: 'field' }, h('label', { for: input.id }, label), input);
   const form = h('form', { class: 'card', onsubmit: ask },
@@ -35,12 +35,17 @@ export function playground(root) {
   root.append(h('div', { class: 'halves' }, form, out.box));
   let running = null;
 
+  // not `disabled`: a button that is loses the focus
+  function turn(on) {
+    send.setAttribute('aria-disabled', on);
+    stop.setAttribute('aria-disabled', !on);
+  }
+
   async function ask(event) {
     event.preventDefault();
     if (running) return;
     running = new AbortController();
-    send.disabled = true;
-    stop.disabled = false;
+    turn(true);
     out.begin();
     try {
       const query = holder.value ? `?key=${encodeURIComponent(holder.value)}` : '';
@@ -56,8 +61,7 @@ export function playground(root) {
       await out.end(failure.name === 'AbortError' ? 'stopped' : 'failed', failure.name === 'AbortError' ? '' : failure.message);
     }
     running = null;
-    send.disabled = false;
-    stop.disabled = true;
+    turn(false);
   }
 
   function body() {

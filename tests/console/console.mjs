@@ -129,6 +129,7 @@ const tests = {
     await page.fill('#key-id', '<b>made/here</b>');
     await tabTo(page, '#key-usd');
     await type(page, '12.50');
+    await page.fill('#key-expires', '2099-12-31T23:59:59');
     await page.screenshot({ path: join(folder, 'create.png') });
     await page.keyboard.press('Enter');
     const secret = await page.locator('output.secret').textContent();
@@ -139,6 +140,7 @@ const tests = {
     await page.keyboard.press('Escape');
     const row = page.locator('tbody tr', { hasText: '<b>made/here</b>' });
     await row.getByText('of $12.5 a month').waitFor();
+    assert.match(await row.locator('time').getAttribute('datetime'), /^(2099-12-31|2100-01-01)T/);
     assert.ok(!(await page.content()).includes(secret), 'the secret is gone');
     await tabTo(page, 'button[aria-label="Revoke <b>made/here</b>"]');
     await page.keyboard.press('Enter');
@@ -213,10 +215,10 @@ async function look(browser, stack, [name, looks]) {
     await page.goto(`${stack.operator}/#/${section}`);
     await page.waitForSelector(READY[section], { state: 'attached' });
     await page.mouse.move(0, 0);
-    if (section === 'overview') await page.waitForTimeout(4_500);
+    if (section === 'overview') await page.waitForSelector('.spark .line[d^=M]');
     assert.deepEqual(await faint(page), [], `${section}, ${name}`);
     assert.ok((await overflow(page)) <= 0, `${section} is wider than the window, ${name}`);
-    await page.screenshot({ path: join(folder, `${section}-${name}.png`), fullPage: looks.viewport === undefined });
+    await page.screenshot({ path: join(folder, `${section}-${name}.png`), fullPage: looks.viewport === undefined && section !== 'decisions' });
   }
   quiet(seen);
   await close();
@@ -292,8 +294,19 @@ try {
   });
   await close();
   let load = busy(stack, 1);
-  const timer = setInterval(() => { load = load.then(() => busy(stack, 1)).catch(() => {}); }, 400);
+  const timer = setInterval(() => { load = load.then(() => busy(stack, 1)).catch(() => {}); }, 700);
+  const long = await open(browser, stack.operator, { colorScheme: 'light' });
+  await type(long.page, ADMIN_KEY);
+  await long.page.keyboard.press('Enter');
   for (const looks of LOOKS) await step(`all sections, ${looks[0]}`, () => look(browser, stack, looks));
+  await step('a tab that was left open draws its lines', async () => {
+    await long.page.bringToFront();
+    const lines = await long.page.locator('.spark .line').evaluateAll((paths) => paths.map((path) => path.getAttribute('d').split('L').length));
+    assert.ok(Math.min(...lines) > 10, `${lines} points`);
+    await long.page.screenshot({ path: join(folder, 'overview.png'), fullPage: true });
+    quiet(long.seen);
+    await long.close();
+  });
   clearInterval(timer);
   await load;
   await step('too many wrong keys are told', () => guessing(browser, stack));

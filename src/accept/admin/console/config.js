@@ -1,7 +1,7 @@
 // The configuration in effect, and what came of reading it again.
 
 import * as api from './api.js';
-import { badge, cell, h, replace, say, table } from './dom.js';
+import { badge, cell, h, replace, say, table, text } from './dom.js';
 import { time } from './format.js';
 
 export function config(root, { again }) {
@@ -14,7 +14,7 @@ export function config(root, { again }) {
     h('section', { class: 'card' }, h('h2', null, 'In effect'), h('p', { class: 'note' }, 'Secrets are shown as ***.'), sections));
   let drawn = '';
   return {
-    every: 5_000,
+    every: 10_000,
     refresh: async (signal) => {
       const all = await api.get('/admin/v1/config', signal);
       // an opened section stays open until something changes
@@ -60,8 +60,10 @@ function found(caption, mistakes) {
 function drawSections(box, all) {
   replace(box, ...Object.entries(all).map(([name, value]) => {
     const size = value && typeof value === 'object' ? Object.keys(value).length : null;
-    return h('details', null, h('summary', null, h('code', null, name), size === null ? null : h('small', null, ` ${size}`)),
-      h('pre', { tabindex: '0', 'aria-label': name }, JSON.stringify(value, null, 2)));
+    const whole = h('pre', { tabindex: '0', 'aria-label': name });
+    // thousands of keys are written out only where somebody looks
+    const open = () => text(whole, JSON.stringify(value, null, 2));
+    return h('details', { ontoggle: open }, h('summary', null, h('code', null, name), size === null ? null : h('small', null, ` ${size}`)), whole);
   }));
 }
 

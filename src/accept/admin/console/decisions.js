@@ -7,7 +7,8 @@ import { badge, cell, dialog, empty, h, list, replace, table, text } from './dom
 import { NONE, count, exactly, rate, time } from './format.js';
 import * as money from './money.js';
 
-const KINDS = { ok: 'good', client_error: 'warn', refused: 'warn', rate_limited: 'warn', over_budget: 'warn', cancelled: 'off' };
+/** In which colour an outcome stands; any other is bad. */
+export const KINDS = { ok: 'good', client_error: 'warn', refused: 'warn', rate_limited: 'warn', over_budget: 'warn', cancelled: 'off' };
 
 export function decisions(root, { rest }) {
   const body = h('tbody');

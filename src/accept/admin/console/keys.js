@@ -4,30 +4,48 @@
 import * as api from './api.js';
 import { bar } from './chart.js';
 import { badge, cell, dialog, empty, h, list, replace, say, table, text } from './dom.js';
-import { NONE, compact, percent, time, usd } from './format.js';
+import { NONE, compact, count, percent, time, usd } from './format.js';
 import * as money from './money.js';
 
 const KINDS = { active: 'good', expired: 'off', revoked: 'off', shadowed: 'warn' };
+/** Rows that are shown at once, and keys up to which they are read again often. */
+const MOST = 200;
 const PERIODS = ['day', 'week', 'month', 'total'];
 
 export function keys(root, { again }) {
   const body = h('tbody');
   const none = h('div');
   const make = h('button', { type: 'button', class: 'primary', onclick: () => edit(null, again) }, 'Create a key');
-  const all = h('input', { type: 'checkbox', id: 'revoked', onchange: again });
+  const all = h('input', { type: 'checkbox', id: 'revoked', onchange: () => draw() });
+  const filter = h('input', { type: 'search', id: 'filter', placeholder: 'id, model, tag…', oninput: () => draw() });
   root.append(
-    h('div', { class: 'line tools' }, make, h('label', { class: 'check', for: 'revoked' }, all, 'revoked and expired too')),
+    h('div', { class: 'line tools' }, make, h('label', { class: 'unseen', for: 'filter' }, 'Filter'), filter, h('label', { class: 'check', for: 'revoked' }, all, 'revoked and expired too')),
     h('div', { class: 'card' },
       table('Keys', [['key'], ['state'], ['budget'], ['requests/min', 'number'], ['tokens/min', 'number'], ['at once', 'number'], ['models'], ['expires'], ['']], body, 'stack keys'), none));
+  let found = [];
+  const draw = () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const kept = found.filter((it) => (all.checked || !['revoked', 'expired'].includes(it.state)) && fits(it, words));
+    list(body, kept.slice(0, MOST), (it) => `${it.source}:${it.id}`, (it) => row(it, again));
+    const more = kept.length - MOST;
+    if (more > 0) replace(none, empty(`and ${count(more)} more: the filter finds them`));
+    else replace(none, kept.length ? null : empty(found.length ? 'No key fits.' : 'There are no keys yet.'));
+  };
   return {
-    every: 5_000,
+    get every() {
+      return found.length > MOST ? 60_000 : 5_000;
+    },
     refresh: async (signal) => {
-      const found = await every(signal);
-      const shown = found.filter((it) => all.checked || !['revoked', 'expired'].includes(it.state));
-      list(body, shown, (it) => `${it.source}:${it.id}`, (it) => row(it, again));
-      replace(none, shown.length ? null : empty(found.length ? 'No key is accepted now.' : 'There are no keys yet.'));
+      found = await every(signal);
+      draw();
     },
   };
+}
+
+function fits(it, words) {
+  const tags = Object.entries(it.tags ?? {}).map(([name, value]) => `${name}=${value}`);
+  const all = [it.id, it.source, it.state, it.digest, ...(it.models ?? []), ...tags].join(' ').toLowerCase();
+  return words.every((word) => all.includes(word));
 }
 
 async function every(signal) {
@@ -90,7 +108,7 @@ function edit(it, again) {
       field('max_concurrent', 'At once', it?.limits.max_concurrent, { inputmode: 'numeric', placeholder: 'no limit' })),
     field('models', 'Models', it?.models?.join(', '), { placeholder: 'all; or: auto, qwen*' }),
     h('div', { class: 'pair' },
-      field('expires', 'Expires', it?.expires, { placeholder: 'never; or: 2027-01-31T12:00:00Z' }),
+      field('expires', 'Expires, on your clock', local(it?.expires), { type: 'datetime-local', step: '1' }),
       field('tags', 'Tags', tags, { placeholder: 'team=a, env=prod' })),
     error, h('div', { class: 'line' }, h('button', { class: 'primary' }, it ? 'Save' : 'Create')));
   const box = dialog(it ? `Edit ${it.id}` : 'Create a key', 'form', form);
@@ -132,9 +150,16 @@ function written(form, changes) {
     budget: value('usd') ? { usd: value('usd'), per: form.get('per') } : none,
     limits: Object.values(limits).some((it) => it !== undefined) ? limits : none,
     models: words('models').length ? words('models') : none,
-    expires: value('expires') || none,
+    expires: value('expires') ? new Date(value('expires')).toISOString() : none,
     tags: Object.keys(tags).length ? tags : none,
   };
+}
+
+/** A moment as a field for dates wants it. */
+function local(text) {
+  if (!text) return '';
+  const at = new Date(text);
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
 function reveal(answer) {

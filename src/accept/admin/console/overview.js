@@ -3,8 +3,8 @@
 import * as api from './api.js';
 import { stands } from './backends.js';
 import { bar, columns, sparkline } from './chart.js';
-import { decisionRows } from './decisions.js';
-import { cell, empty, h, list, replace, table, text } from './dom.js';
+import { KINDS, decisionRows } from './decisions.js';
+import { badge, cell, empty, h, list, replace, table, text } from './dom.js';
 import { NONE, compact, count, percent, rate, seconds, usd } from './format.js';
 import * as live from './live.js';
 import * as money from './money.js';
@@ -20,6 +20,7 @@ export function overview(root, { again }) {
   const flow = ['Requests a second', 'Failed', 'In flight', 'Tokens a second'].map(tile);
   const cost = ['Spent today', 'Spent in the last hour', 'Spent since the start', 'Expected saving'].map(tile);
   const latency = h('tbody');
+  const outcomes = h('ul', { class: 'outcomes' });
   const spend = h('div');
   const states = h('ul', { class: 'states' });
   const last = h('tbody');
@@ -30,7 +31,8 @@ export function overview(root, { again }) {
     h('div', { class: 'tiles' }, ...cost.map((it) => it.box)),
     h('div', { class: 'halves' },
       h('section', { class: 'card' }, h('h2', null, 'Latency'),
-        table('Latency', [['time'], ['p50', 'number'], ['p95', 'number'], ['p99', 'number'], ['requests', 'number'], ['distribution']], latency, 'latency')),
+        table('Latency', [['time'], ['p50', 'number'], ['p95', 'number'], ['p99', 'number'], ['requests', 'number'], ['distribution']], latency, 'latency'),
+        h('h3', null, 'Outcomes since the start'), outcomes),
       h('section', { class: 'card' },
         h('div', { class: 'line' }, h('h2', null, 'Spend today'), h('label', { for: 'by' }, 'by'), by), spend)),
     h('section', { class: 'card' },
@@ -42,6 +44,7 @@ export function overview(root, { again }) {
     if (!live.latest()) return;
     drawFlow(flow);
     drawLatency(latency);
+    drawOutcomes(outcomes);
     drawSinceStart(cost[2]);
   };
   const unwatch = live.watch(draw);
@@ -133,6 +136,21 @@ function drawLatency(body) {
 function withoutLedger([today, hour], box) {
   for (const it of [today, hour]) text(it.note, 'no ledger is kept');
   replace(box, empty('No ledger is kept, so spend is known since the start only.'));
+}
+
+function drawOutcomes(parent) {
+  const counts = new Map();
+  for (const { labels, value } of live.latest().families.get('tollgate_requests_total') ?? []) {
+    counts.set(labels.outcome, (counts.get(labels.outcome) ?? 0) + value);
+  }
+  const all = live.latest().requests;
+  const order = [...counts].sort(([, a], [, b]) => b - a);
+  if (order.length === 0) return replace(parent, h('li', null, h('span', { class: 'note' }, 'No request has ended yet.')));
+  replace(parent, ...order.map(([outcome, number]) => {
+    const kind = KINDS[outcome] ?? 'bad';
+    return h('li', null, badge(kind, outcome), h('span', { class: 'number' }, count(number)),
+      bar([[number / all, kind]], percent(number / all)), h('small', null, percent(number / all)));
+  }));
 }
 
 async function drawSpend([today, hour], box, by, signal) {

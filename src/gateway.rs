@@ -13,6 +13,7 @@ use tokio::{sync::Notify, time::Instant};
 use self::stream::{Link, StreamBody};
 use crate::{
     admit::room::Held,
+    authenticate::Principal,
     call::{self, Answer, CallError, Delivery, Job, upstream},
     error::{BodyError, GatewayError},
     route::{self, Question, explain},
@@ -27,6 +28,8 @@ use crate::{
 pub struct Incoming<B> {
     pub request_id: String,
     pub endpoint: Endpoint,
+    /// Who calls, where that is known already; `None`: the headers say it.
+    pub caller: Option<Arc<Principal>>,
     pub method: Method,
     /// Of the request's URI, if it has one.
     pub authority: Option<Authority>,
@@ -106,6 +109,7 @@ where
     B: Future<Output = Result<(Bytes, Held), BodyError>>,
 {
     let Incoming {
+        caller,
         method,
         authority,
         headers,
@@ -114,9 +118,13 @@ where
         body,
         ..
     } = incoming;
-    let principal = app
-        .identify(world, &method, authority.as_ref(), &headers)
-        .await?;
+    let principal = match caller {
+        Some(known) => known,
+        None => {
+            let authority = authority.as_ref();
+            app.identify(world, &method, authority, &headers).await?
+        }
+    };
     let holder = world.holder(&principal, Timestamp::now());
     if let Some(holder) = &holder {
         spending::know(app, holder).await;

@@ -130,6 +130,20 @@ impl Keyring {
         Ok(found.map(|stored| Arc::new(stored.principal())))
     }
 
+    /// Who holds the key of an id, unless it was revoked.
+    ///
+    /// # Errors
+    /// If nobody does, or not any more, or it can't be read.
+    pub async fn accepted(self: &Arc<Self>, id: &str) -> Result<Arc<Principal>, AuthError> {
+        let id = id.to_owned();
+        match self.ask(move |reader| reader.get(&id)).await {
+            Ok(Some(stored)) if stored.revoked.is_some() => Err(AuthError::Revoked),
+            Ok(Some(stored)) => Ok(Arc::new(stored.principal())),
+            Ok(None) => Err(AuthError::Wrong),
+            Err(_) => Err(AuthError::Unreadable),
+        }
+    }
+
     /// Reads something of the store, away from the threads that serve.
     ///
     /// # Errors

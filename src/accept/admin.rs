@@ -1,9 +1,12 @@
-//! The operator's paths: probes and metrics for machines, the rest behind the admin key.
+//! The operator's paths: probes and metrics for machines, the console's files, and the rest behind
+//! the admin key.
 
+mod console;
 mod control;
 mod explain;
 pub(super) mod guard;
 mod keys;
+mod playground;
 mod refusal;
 mod spend;
 mod views;
@@ -37,6 +40,7 @@ pub fn router(app: Arc<App>) -> Router {
     let guard = Arc::new(Guard::new(Arc::clone(&app)));
     let paths = Router::new()
         .route("/admin/v1/explain", post(explain::explain))
+        .route("/admin/v1/playground", post(playground::chat))
         .route("/admin/v1/config", get(views::config))
         .route("/admin/v1/backends", get(views::backends))
         .route("/admin/v1/models", get(views::models))
@@ -47,7 +51,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/admin/v1/reload", post(control::reload))
         .route("/admin/v1/backends/{*name}", post(control::backend));
     let behind_key = paths.route_layer(middleware::from_fn_with_state(guard, guard::only_operator));
-    probes(Router::new())
+    probes(console::paths(Router::new()))
         .route("/metrics", get(metrics))
         .merge(behind_key)
         .fallback(|request: Request| async move {

@@ -26,13 +26,14 @@ use super::{
     respond::{self, Shared},
 };
 use crate::{
+    authenticate::Principal,
     error::GatewayError,
     gateway::{self, Incoming},
     state::App,
     understand::Endpoint,
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 const STAINLESS_RETRIES: &str = "x-stainless-retry-count";
 
@@ -102,10 +103,16 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 }
 
 async fn chat(State(app): State<Shared>, request: Request) -> Response {
-    serve(&app, Endpoint::ChatCompletions, request).await
+    serve(&app, Endpoint::ChatCompletions, None, request).await
 }
 
-async fn serve(app: &App, endpoint: Endpoint, request: Request) -> Response {
+/// Serves a request; `caller` is who makes it, where that is known before its headers are read.
+pub(super) async fn serve(
+    app: &App,
+    endpoint: Endpoint,
+    caller: Option<Arc<Principal>>,
+    request: Request,
+) -> Response {
     let started = Instant::now();
     let (head, body) = request.into_parts();
     let request_id = head
@@ -127,6 +134,7 @@ async fn serve(app: &App, endpoint: Endpoint, request: Request) -> Response {
     let incoming = Incoming {
         request_id,
         endpoint,
+        caller,
         method: head.method,
         authority: head.uri.authority().cloned(),
         headers: head.headers,

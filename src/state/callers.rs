@@ -58,6 +58,27 @@ impl App {
         Ok(principal)
     }
 
+    /// Who holds the key of an id, if it is accepted now.
+    ///
+    /// # Errors
+    /// If there is none, or it is not accepted any more, or that can't be found out.
+    pub async fn accepted(
+        &self,
+        world: &World,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, AuthError> {
+        let principal = match (world.keys.by_id(id), &self.keyring) {
+            (Some(principal), _) => principal,
+            (None, Some(keyring)) => keyring.accepted(id).await?,
+            (None, None) => return Err(AuthError::Wrong),
+        };
+        if principal.is_expired(now) {
+            return Err(AuthError::Expired);
+        }
+        Ok(principal)
+    }
+
     /// Who holds the key of an id, whether or not it is accepted now.
     ///
     /// # Errors

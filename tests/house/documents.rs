@@ -14,10 +14,11 @@ use crate::{
 };
 
 /// Documents that name parts of the code.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/api.md",
+    "docs/console.md",
     "docs/errors.md",
     "docs/ledger.md",
     "docs/metrics.md",
@@ -26,9 +27,10 @@ const DOCUMENTS: [&str; 8] = [
 ];
 
 /// Documents whose links are followed.
-const LINKED: [&str; 9] = [
+const LINKED: [&str; 10] = [
     "ARCHITECTURE.md",
     "docs/api.md",
+    "docs/console.md",
     "docs/deploy.md",
     "docs/errors.md",
     "docs/ledger.md",

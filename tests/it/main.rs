@@ -17,6 +17,7 @@ mod auth;
 mod bad_days;
 mod budgets;
 mod chat;
+mod console;
 mod disconnects;
 mod drain;
 mod errors;

@@ -95,11 +95,16 @@ fn page(
         let of = |budget| register.spent(id, budget, (&world.config.time_zone, now));
         budget.map(of).transpose()
     };
+    let held = |id: &str| {
+        let holder = world.holders.find(id)?;
+        Some(holder.purse.standing(now)?.held)
+    };
     let mut list = List::default();
     if after.is_none() {
         for key in &world.config.keys {
             let view = View::of_file(key, now);
-            list.keys.push(view.with_spent(spent(&key.id, key.budget)?));
+            let view = view.with_spent(spent(&key.id, key.budget)?);
+            list.keys.push(view.with_held(held(&key.id)));
         }
     }
     // one more than wanted tells whether there are more
@@ -110,7 +115,8 @@ fn page(
     list.next = last.map(|last| last.id.to_string());
     for key in &stored {
         let spent = spent(&key.id, key.terms.budget)?;
-        list.keys.push(view(world, key, now).with_spent(spent));
+        let view = view(world, key, now).with_spent(spent);
+        list.keys.push(view.with_held(held(&key.id)));
     }
     Ok(list)
 }

@@ -176,11 +176,10 @@ Serving on http://{client}/v1 until you press Ctrl-C. Try it:
   print(answer.parse().choices[0].message.content)
   END
 
+Console: http://{admin}/, with the admin key that was printed at the start.
 Metrics: http://{admin}/metrics. Why a request goes where it goes:
 
   tollgate explain --config config/demo.yaml request.json
-
-The console comes with a later version.
 "#
     )
 }

@@ -59,6 +59,9 @@ pub struct BudgetView {
     pub per: &'static str,
     /// In its window, as far as the ledger has it; `null`: it was not asked.
     pub spent_usd: Option<Total>,
+    /// Of it, for requests under way; only a running gateway knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_usd: Option<Total>,
 }
 
 impl View {
@@ -104,6 +107,15 @@ impl View {
         self
     }
 
+    /// The same with what is held of the budget.
+    #[must_use]
+    pub fn with_held(mut self, held: Option<Total>) -> Self {
+        if let Some(budget) = &mut self.budget {
+            budget.held_usd = held;
+        }
+        self
+    }
+
     fn new(id: &str, source: &'static str, digest: &[u8; 32], terms: &Terms) -> Self {
         let texts = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let (tags, models) = (terms.tags.as_ref(), terms.models.as_ref());
@@ -118,6 +130,7 @@ impl View {
                 usd: budget.usd,
                 per: budget.per.as_str(),
                 spent_usd: None,
+                held_usd: None,
             }),
             tags: tags.map(|tags| tags.iter().map(texts).collect()),
             created: None,

@@ -11,10 +11,20 @@ use tokio::time::Instant;
 use super::{
     Outcome, UNKNOWN,
     account::{Account, millis},
-    figures::{Asked, Figures},
+    figures::{self, Asked, Figures},
     ledger::Row,
 };
-use crate::{config::Backend, route::Candidate, usage::Usage};
+use crate::{
+    caps::Cap,
+    catalog::{
+        Card,
+        meter::{Metered, meter},
+    },
+    config::{Backend, Price},
+    route::{Candidate, cost},
+    usage::Usage,
+    wire::usage::Reading,
+};
 
 /// The label of callers without a key.
 pub(super) const NO_KEY: &str = "none";
@@ -52,16 +62,11 @@ impl Account {
         let figures = match (&self.figures, self.first_event) {
             (Some(reported), _) => reported.clone(),
             (None, None) if !ended.billed => Figures::unused(Timestamp::now()),
-            (None, _) => {
-                let usage = Usage {
-                    input: candidate.prompt_tokens,
-                    output: self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN),
-                    ..Usage::default()
-                };
-                metrics.estimated.with_label_values(&[name]).inc();
-                Figures::estimated(&self.asks_price(backend), usage)
-            }
+            (None, _) => self.unreported(&candidate, backend),
         };
+        if figures.estimated {
+            metrics.estimated.with_label_values(&[name]).inc();
+        }
         for (kind, tokens) in by_type(&figures.usage)
             .into_iter()
             .filter(|(_, tokens)| *tokens > 0)
@@ -87,6 +92,59 @@ impl Account {
         self.holds.settle_money(figures.cost, figures.at);
         self.used_tokens = self.used_tokens.saturating_add(used);
         self.figures = Some(figures);
+    }
+
+    /// The figures of a call that reported no usage: counted where the price is of what can be
+    /// counted, else estimated.
+    fn unreported(&self, candidate: &Candidate, backend: &Backend) -> Figures {
+        let asked = self.asks_price(backend);
+        if self.generates() {
+            let usage = Usage {
+                input: candidate.prompt_tokens,
+                output: self.written(),
+                ..Usage::default()
+            };
+            return Figures::estimated(&asked, usage);
+        }
+        let metered = self.metered(backend, None);
+        if metered.estimated {
+            return Figures::estimated(&asked, metered.usage);
+        }
+        let reading = Reading {
+            usage: metered.usage,
+            ..Reading::default()
+        };
+        Figures::reported(&asked, &reading, cost::STANDARD, "")
+    }
+
+    /// Is the output of the endpoint text that is billed by tokens?
+    pub(super) fn generates(&self) -> bool {
+        self.opening.endpoint.traits().generates
+    }
+
+    /// What counts of what was reported and of what is known of the request.
+    pub(super) fn metered(&self, backend: &Backend, reported: Option<&Usage>) -> Metered {
+        let expected = self.serving.map_or(0, |candidate| candidate.prompt_tokens);
+        let output = match self.purpose {
+            Cap::Transcription => self.written(),
+            _ => self.serving.map_or(0, |candidate| candidate.output_tokens),
+        };
+        let mut measured = Usage {
+            input: expected,
+            output,
+            ..self.units
+        };
+        figures::place(self.purpose, &mut measured);
+        let cards: &[Card] = match &backend.price {
+            Price::Cards(cards) => cards,
+            Price::Unpriced | Price::Free | Price::SelfHosted(_) => &[],
+        };
+        meter(cards, reported, &measured)
+    }
+
+    /// Tokens of the text that has come.
+    fn written(&self) -> u64 {
+        self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN)
     }
 
     fn row(

@@ -108,6 +108,12 @@ impl Cap {
                 | Self::Transcription
         )
     }
+
+    /// Is it a purpose whose output is text, which takes of the context and of the output limit?
+    #[must_use]
+    pub fn writes_text(self) -> bool {
+        matches!(self, Self::Chat | Self::Completions)
+    }
 }
 
 impl Caps {

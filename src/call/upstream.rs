@@ -207,7 +207,7 @@ pub fn body_for(
         _ => OutputLimitField::AsSent,
     };
     limits::respell(json, field);
-    if let Some(tokens) = max_output.filter(|_| traits.generates) {
+    if let Some(tokens) = max_output.filter(|_| traits.purpose.writes_text()) {
         limits::set(json, field, tokens);
     }
     if ask.stream && !ask.wants_usage && traits.answer == Shape::Choices {

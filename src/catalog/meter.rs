@@ -4,7 +4,7 @@
 //! image by the piece or by tokens; the card says which. What a backend reports counts before what
 //! was measured of the request, and nothing is ever billed in two units.
 
-use crate::usage::Usage;
+use crate::{caps::Cap, usage::Usage};
 
 use super::{Card, Rates};
 
@@ -72,6 +72,21 @@ pub fn meter(cards: &[Card], reported: Option<&Usage>, measured: &Usage) -> Mete
             estimated: true,
         },
     }
+}
+
+/// Moves tokens to where they belong by what the model is for: reports of endpoints that write no
+/// text say so only in a total, or in words that mean text elsewhere.
+pub fn place(purpose: Cap, usage: &mut Usage) {
+    let out = match purpose {
+        Cap::Embeddings | Cap::Rerank | Cap::Moderation => &mut usage.input,
+        Cap::Images => &mut usage.output_image,
+        Cap::Speech => &mut usage.output_audio,
+        _ => return,
+    };
+    *out = out
+        .saturating_add(usage.output)
+        .saturating_add(usage.reasoning);
+    (usage.output, usage.reasoning) = (0, 0);
 }
 
 fn known(usage: Usage) -> Metered {

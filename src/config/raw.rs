@@ -263,11 +263,11 @@ pub struct Backend {
 }
 
 /// What a backend's tokens cost.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Price {
     Word(Free),
-    Rates(Rates),
+    Rates(Box<Rates>),
 }
 
 /// A declared zero.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Question;
 use crate::{
     caps::Cap,
-    catalog::{self, Boundary, meter::meter, price::Asked},
+    catalog::{self, Boundary, meter, price::Asked},
     config::{Backend, Config, Price, STATED},
     learn::PRIOR_OUTPUT,
     money::Usd,
@@ -156,10 +156,11 @@ pub fn worst(config: &Config, backend: &Backend, call: &Call<'_>) -> Option<Usd>
 
 /// What counts of quantities that were measured, as long as none are reported.
 fn metered(price: &Price, purpose: Cap, measured: &Usage) -> Usage {
-    match (purpose, price) {
-        (Cap::Chat | Cap::Completions, _) => *measured,
-        (_, Price::Cards(cards)) => meter(cards, None, measured).usage,
-        (_, Price::Unpriced | Price::Free | Price::SelfHosted(_)) => *measured,
+    let mut measured = *measured;
+    meter::place(purpose, &mut measured);
+    match price {
+        Price::Cards(cards) if !purpose.writes_text() => meter::meter(cards, None, &measured).usage,
+        _ => measured,
     }
 }
 

@@ -137,7 +137,9 @@ fn room(
     backend: &Backend,
     (prompt, expected): (u64, u64),
 ) -> Result<(), Refusal> {
-    let asked = question.needs.max_output;
+    // what is no text takes nothing of the context
+    let needs = question.needs;
+    let asked = needs.max_output.filter(|_| needs.purpose.writes_text());
     if let (Some(needed), Some(has)) = (asked, backend.max_output)
         && needed > has
     {
@@ -149,7 +151,8 @@ fn room(
         (None, Doubt::Allows) => return Ok(()),
     };
     // without a limit of the client, the answer ends where the context does
-    let needed = prompt.saturating_add(asked.unwrap_or(expected.min(1)));
+    let expected = expected.min(1).min(needs.max_output.unwrap_or(1));
+    let needed = prompt.saturating_add(asked.unwrap_or(expected));
     if needed > has {
         return Err(Refusal::Context {
             needed,

@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use super::{
     Outcome, UNKNOWN,
     account::{Account, millis},
-    figures::{self, Asked, Figures},
+    figures::{Asked, Figures},
     ledger::Row,
 };
 use crate::{
     caps::Cap,
     catalog::{
         Card,
-        meter::{Metered, meter},
+        meter::{self, Metered},
     },
     config::{Backend, Price},
     route::{Candidate, cost},
@@ -98,7 +98,7 @@ impl Account {
     /// counted, else estimated.
     fn unreported(&self, candidate: &Candidate, backend: &Backend) -> Figures {
         let asked = self.asks_price(backend);
-        if self.generates() {
+        if self.purpose.writes_text() {
             let usage = Usage {
                 input: candidate.prompt_tokens,
                 output: self.written(),
@@ -117,9 +117,15 @@ impl Account {
         Figures::reported(&asked, &reading, cost::STANDARD, "")
     }
 
-    /// Is the output of the endpoint text that is billed by tokens?
-    pub(super) fn generates(&self) -> bool {
-        self.opening.endpoint.traits().generates
+    /// Takes what can be counted exactly for what was used, where nothing was reported.
+    pub(super) fn count_units(&mut self) {
+        if self.figures.is_some() || self.purpose.writes_text() {
+            return;
+        }
+        let figures = self
+            .backend()
+            .map(|(candidate, backend)| self.unreported(&candidate, backend));
+        self.figures = figures.filter(|figures| !figures.estimated);
     }
 
     /// What counts of what was reported and of what is known of the request.
@@ -134,12 +140,12 @@ impl Account {
             output,
             ..self.units
         };
-        figures::place(self.purpose, &mut measured);
+        meter::place(self.purpose, &mut measured);
         let cards: &[Card] = match &backend.price {
             Price::Cards(cards) => cards,
             Price::Unpriced | Price::Free | Price::SelfHosted(_) => &[],
         };
-        meter(cards, reported, &measured)
+        meter::meter(cards, reported, &measured)
     }
 
     /// Tokens of the text that has come.

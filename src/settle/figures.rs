@@ -10,7 +10,6 @@ use jiff::Timestamp;
 
 use super::ledger::{Basis, MOST_RAW};
 use crate::{
-    caps::Cap,
     config::{Backend, Config},
     money::Usd,
     route::cost,
@@ -124,21 +123,6 @@ impl<'a> Asked<'a> {
         let asked = cost::asked_at(self.at, tier, self.reasoning);
         cost::priced(self.config, self.backend, usage, &asked)
     }
-}
-
-/// Moves tokens to where they belong by what the model is for: reports of endpoints that write no
-/// text say so only in a total, or in words that mean text elsewhere.
-pub(super) fn place(purpose: Cap, usage: &mut Usage) {
-    let out = match purpose {
-        Cap::Embeddings | Cap::Rerank | Cap::Moderation => &mut usage.input,
-        Cap::Images => &mut usage.output_image,
-        Cap::Speech => &mut usage.output_audio,
-        _ => return,
-    };
-    *out = out
-        .saturating_add(usage.output)
-        .saturating_add(usage.reasoning);
-    (usage.output, usage.reasoning) = (0, 0);
 }
 
 /// Is a charge more than 1 % above or below what the card says?

@@ -2,17 +2,14 @@
 
 use tokio::time::Instant;
 
-use super::{
-    account::Account,
-    book::Ended,
-    figures::{self, Figures},
-};
+use super::{account::Account, book::Ended, figures::Figures};
 use crate::{
     call::{
         self, Allowance, Barred, Watch,
         failure::{Class, Failure},
     },
     caps::Cap,
+    catalog::meter,
     config::Config,
     route::{Candidate, cost},
     wire::usage,
@@ -119,7 +116,7 @@ impl Watch for Account {
             return call::as_json(None);
         };
         let mut reading = usage::read(provider.adapter, raw);
-        figures::place(self.purpose, &mut reading.usage);
+        meter::place(self.purpose, &mut reading.usage);
         if reading.usage.prompt_total() == 0
             && reading.usage.output_total() == 0
             && let Some(figures) = &self.figures
@@ -132,7 +129,7 @@ impl Watch for Account {
             .and_then(usage::tier);
         let tier = reading.service_tier.or(served).unwrap_or(cost::STANDARD);
         let mut estimated = false;
-        if !self.generates() {
+        if !self.purpose.writes_text() {
             let metered = self.metered(backend, Some(&reading.usage));
             (reading.usage, estimated) = (metered.usage, metered.estimated);
         }
@@ -147,5 +144,6 @@ impl Watch for Account {
 
     fn complete(&mut self) {
         self.complete = true;
+        self.count_units();
     }
 }

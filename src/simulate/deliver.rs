@@ -94,6 +94,11 @@ pub(crate) fn whole(mut visit: Visit, whole: Whole, fault: Option<Fault>) -> Res
         bytes,
         usage,
     } = whole;
+    // an error says what it is, whatever was asked for
+    let media = match fault {
+        Some(Fault::Error(_)) => JSON,
+        _ => media,
+    };
     let script = &visit.model.script;
     if fault.is_none() && script.keepalive.is_none() {
         visit.bill_prompt(usage);

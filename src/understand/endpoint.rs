@@ -1,6 +1,6 @@
 //! The endpoints that clients call models by, and everything in which they differ.
 //!
-//! [`Endpoint::traits`] is the one table: what a model must be for, how a request is written and
+//! `TABLE` is the one place: what a model must be for, how a request is written and
 //! may ask for a stream, what an answer looks like, where it says what was used. The rest of the
 //! program asks the table, and treats all endpoints alike. Only how a request is measured stands
 //! elsewhere (`measure`), as it is code.
@@ -33,8 +33,6 @@ pub struct Traits {
     pub request: Written,
     pub stream: AsksStream,
     pub answer: Shape,
-    /// Is the output text whose length in tokens a request may limit?
-    pub generates: bool,
     /// Members of an answer that say what was used; the first that is there counts.
     pub usage: &'static [&'static str],
 }
@@ -70,7 +68,119 @@ pub enum Shape {
     Bytes,
 }
 
-const USAGE: &[&str] = &["usage"];
+/// What most of them are.
+const PLAIN: Traits = Traits {
+    name: "",
+    path: "",
+    purpose: Cap::Chat,
+    request: Written::Json,
+    stream: AsksStream::Never,
+    answer: Shape::Choices,
+    usage: &["usage"],
+};
+
+/// Every endpoint, in the order of [`Endpoint`].
+static TABLE: [(Endpoint, Traits); 9] = [
+    (
+        Endpoint::ChatCompletions,
+        Traits {
+            name: "chat_completions",
+            path: "/chat/completions",
+            purpose: Cap::Chat,
+            stream: AsksStream::Flag,
+            answer: Shape::Choices,
+            ..PLAIN
+        },
+    ),
+    (
+        Endpoint::Completions,
+        Traits {
+            name: "completions",
+            path: "/completions",
+            purpose: Cap::Completions,
+            stream: AsksStream::Flag,
+            answer: Shape::Choices,
+            ..PLAIN
+        },
+    ),
+    (
+        Endpoint::Embeddings,
+        Traits {
+            name: "embeddings",
+            path: "/embeddings",
+            purpose: Cap::Embeddings,
+            answer: Shape::Members(&["data"]),
+            ..PLAIN
+        },
+    ),
+    (
+        Endpoint::Moderations,
+        Traits {
+            name: "moderations",
+            path: "/moderations",
+            purpose: Cap::Moderation,
+            answer: Shape::Members(&["results"]),
+            ..PLAIN
+        },
+    ),
+    (
+        Endpoint::Rerank,
+        Traits {
+            name: "rerank",
+            path: "/rerank",
+            purpose: Cap::Rerank,
+            answer: Shape::Members(&["results", "data"]),
+            // Cohere says it in `meta`
+            usage: &["usage", "meta"],
+            ..PLAIN
+        },
+    ),
+    (
+        Endpoint::ImageGenerations,
+        Traits {
+            name: "images_generations",
+            path: "/images/generations",
+            purpose: Cap::Images,
+            stream: AsksStream::Flag,
+            answer: Shape::Members(&["data"]),
+            ..PLAIN
+        },
+    ),
+    (
+        Endpoint::Speech,
+        Traits {
+            name: "audio_speech",
+            path: "/audio/speech",
+            purpose: Cap::Speech,
+            stream: AsksStream::Format,
+            answer: Shape::Bytes,
+            ..PLAIN
+        },
+    ),
+    (
+        Endpoint::Transcriptions,
+        Traits {
+            name: "audio_transcriptions",
+            path: "/audio/transcriptions",
+            purpose: Cap::Transcription,
+            request: Written::Form,
+            stream: AsksStream::Flag,
+            answer: Shape::Text,
+            ..PLAIN
+        },
+    ),
+    (
+        Endpoint::Translations,
+        Traits {
+            name: "audio_translations",
+            path: "/audio/translations",
+            purpose: Cap::Transcription,
+            request: Written::Form,
+            answer: Shape::Text,
+            ..PLAIN
+        },
+    ),
+];
 
 impl Endpoint {
     /// Every endpoint.
@@ -89,99 +199,8 @@ impl Endpoint {
     /// What it is.
     #[must_use]
     pub fn traits(self) -> &'static Traits {
-        match self {
-            Self::ChatCompletions => &Traits {
-                name: "chat_completions",
-                path: "/chat/completions",
-                purpose: Cap::Chat,
-                request: Written::Json,
-                stream: AsksStream::Flag,
-                answer: Shape::Choices,
-                generates: true,
-                usage: USAGE,
-            },
-            Self::Completions => &Traits {
-                name: "completions",
-                path: "/completions",
-                purpose: Cap::Completions,
-                request: Written::Json,
-                stream: AsksStream::Flag,
-                answer: Shape::Choices,
-                generates: true,
-                usage: USAGE,
-            },
-            Self::Embeddings => &Traits {
-                name: "embeddings",
-                path: "/embeddings",
-                purpose: Cap::Embeddings,
-                request: Written::Json,
-                stream: AsksStream::Never,
-                answer: Shape::Members(&["data"]),
-                generates: false,
-                usage: USAGE,
-            },
-            Self::Moderations => &Traits {
-                name: "moderations",
-                path: "/moderations",
-                purpose: Cap::Moderation,
-                request: Written::Json,
-                stream: AsksStream::Never,
-                answer: Shape::Members(&["results"]),
-                generates: false,
-                usage: USAGE,
-            },
-            Self::Rerank => &Traits {
-                name: "rerank",
-                path: "/rerank",
-                purpose: Cap::Rerank,
-                request: Written::Json,
-                stream: AsksStream::Never,
-                answer: Shape::Members(&["results", "data"]),
-                generates: false,
-                // Cohere says it in `meta`
-                usage: &["usage", "meta"],
-            },
-            Self::ImageGenerations => &Traits {
-                name: "images_generations",
-                path: "/images/generations",
-                purpose: Cap::Images,
-                request: Written::Json,
-                stream: AsksStream::Flag,
-                answer: Shape::Members(&["data"]),
-                generates: false,
-                usage: USAGE,
-            },
-            Self::Speech => &Traits {
-                name: "audio_speech",
-                path: "/audio/speech",
-                purpose: Cap::Speech,
-                request: Written::Json,
-                stream: AsksStream::Format,
-                answer: Shape::Bytes,
-                generates: false,
-                usage: USAGE,
-            },
-            Self::Transcriptions => &Traits {
-                name: "audio_transcriptions",
-                path: "/audio/transcriptions",
-                purpose: Cap::Transcription,
-                request: Written::Form,
-                stream: AsksStream::Flag,
-                answer: Shape::Text,
-                generates: false,
-                usage: USAGE,
-            },
-            Self::Translations => &Traits {
-                name: "audio_translations",
-                path: "/audio/translations",
-                purpose: Cap::Transcription,
-                request: Written::Form,
-                stream: AsksStream::Never,
-                answer: Shape::Text,
-                generates: false,
-                usage: USAGE,
-            },
-        }
+        let row = TABLE.iter().find(|(endpoint, _)| *endpoint == self);
+        row.map_or(&PLAIN, |(_, traits)| traits)
     }
 
     /// The name in metrics, logs and the ledger.
@@ -205,6 +224,8 @@ mod tests {
     fn every_endpoint_is_listed_once_in_its_own_place() {
         for (index, endpoint) in Endpoint::ALL.into_iter().enumerate() {
             assert_eq!(endpoint as usize, index, "{endpoint:?}");
+            assert_eq!(TABLE[index].0, endpoint);
+            assert!(endpoint.traits().path.starts_with('/'), "{endpoint:?}");
             assert!(endpoint.traits().purpose.is_purpose(), "{endpoint:?}");
         }
     }

@@ -19,6 +19,7 @@ mod budgets;
 mod chat;
 mod disconnects;
 mod drain;
+mod endpoints;
 mod errors;
 mod failures;
 mod hostile;

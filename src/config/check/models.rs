@@ -100,8 +100,8 @@ impl<'p, 'c> Models<'p, 'c> {
             let Some((provider, facts)) = self.providers.get(index) else {
                 continue;
             };
-            let price = raw.price;
-            let backend = backend((index, provider, facts), &raw.model.0, price, stated);
+            let price = raw.price.clone();
+            let backend = backend((index, provider, facts), &raw.model.0, raw.price, stated);
             if let Some(raw::Price::Rates(rates)) = price {
                 let serves = backend.serves.unwrap_or(Caps::default().purposes());
                 if let Some(lacks) = backends::lacks_rates(&rates, serves) {

@@ -125,6 +125,8 @@ pub trait Watch: Send {
     fn first_event(&mut self);
     /// So many bytes of generated text have come.
     fn output(&mut self, bytes: u64);
+    /// A whole answer has so many items: images, vectors, results.
+    fn items(&mut self, number: u64);
     /// Usage has come; the price of it, as a JSON value for the client.
     fn usage(&mut self, raw: &str, service_tier: Option<&str>) -> String;
     /// The answer is complete.

@@ -1,4 +1,4 @@
-//! What a model can do beyond plain text chat, as a small set.
+//! What a model is for and what it can do beyond that, as a small set.
 //!
 //! Configuration, catalogue and routing all speak of capabilities; the words and their one
 //! spelling stand here, below all of them.
@@ -7,7 +7,7 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Caps(u32);
 
-/// What a backend can do beyond plain text chat.
+/// What a backend is for, and what it can do beyond plain text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Cap {
@@ -27,14 +27,28 @@ pub enum Cap {
     /// `n` above 1.
     N,
     WebSearch,
+    /// Purposes from here on, one for each kind of endpoint. Conversations.
+    Chat,
+    /// Going on with a text: the older way to use a language model.
+    Completions,
     Embeddings,
+    /// Saying whether a text or an image is harmful.
+    Moderation,
+    /// Ordering documents by how well they answer a query.
+    Rerank,
+    /// Making images.
+    Images,
+    /// Making speech of text.
+    Speech,
+    /// Making text of speech, translated or not.
+    Transcription,
     /// Prompt caching; never a need of a request, only a fact about price.
     PromptCache,
 }
 
 impl Cap {
     /// Every capability with its spelling in configuration and catalogue, in display order.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 22] = [
         (Self::Streaming, "streaming"),
         (Self::Tools, "tools"),
         (Self::ParallelTools, "parallel_tools"),
@@ -48,7 +62,14 @@ impl Cap {
         (Self::Logprobs, "logprobs"),
         (Self::N, "n"),
         (Self::WebSearch, "web_search"),
+        (Self::Chat, "chat"),
+        (Self::Completions, "completions"),
         (Self::Embeddings, "embeddings"),
+        (Self::Moderation, "moderation"),
+        (Self::Rerank, "rerank"),
+        (Self::Images, "images"),
+        (Self::Speech, "speech"),
+        (Self::Transcription, "transcription"),
         (Self::PromptCache, "prompt_cache"),
     ];
 
@@ -71,7 +92,43 @@ impl Cap {
     }
 }
 
+impl Cap {
+    /// Does it say what a model is for, and not what it can do beside?
+    #[must_use]
+    pub fn is_purpose(self) -> bool {
+        matches!(
+            self,
+            Self::Chat
+                | Self::Completions
+                | Self::Embeddings
+                | Self::Moderation
+                | Self::Rerank
+                | Self::Images
+                | Self::Speech
+                | Self::Transcription
+        )
+    }
+
+    /// Is it a purpose whose output is text, which takes of the context and of the output limit?
+    #[must_use]
+    pub fn writes_text(self) -> bool {
+        matches!(self, Self::Chat | Self::Completions)
+    }
+}
+
 impl Caps {
+    /// What a model is for that is stated to have these: the purposes among them, or chat where
+    /// none is.
+    #[must_use]
+    pub fn purposes(self) -> Self {
+        let stated: Self = self.iter().filter(|cap| cap.is_purpose()).collect();
+        if stated.is_empty() {
+            Self::default().with(Cap::Chat)
+        } else {
+            stated
+        }
+    }
+
     /// With one more.
     #[must_use]
     pub fn with(self, cap: Cap) -> Self {

@@ -13,7 +13,7 @@ use jiff::{Timestamp, civil::Date};
 use serde::Deserialize;
 
 use crate::{
-    caps::Caps,
+    caps::{Cap, Caps},
     money::{Rate, Usd},
 };
 
@@ -21,6 +21,7 @@ use self::time::Window;
 
 mod embed;
 mod file;
+pub mod meter;
 mod pick;
 pub mod price;
 pub mod time;
@@ -122,6 +123,28 @@ pub enum Mode {
     Chat,
     Completion,
     Embedding,
+    Moderation,
+    Rerank,
+    Image,
+    Speech,
+    Transcription,
+}
+
+impl Mode {
+    /// What a model of this kind is for.
+    #[must_use]
+    pub fn purposes(self) -> Caps {
+        Caps::default().with(match self {
+            Self::Chat => Cap::Chat,
+            Self::Completion => Cap::Completions,
+            Self::Embedding => Cap::Embeddings,
+            Self::Moderation => Cap::Moderation,
+            Self::Rerank => Cap::Rerank,
+            Self::Image => Cap::Images,
+            Self::Speech => Cap::Speech,
+            Self::Transcription => Cap::Transcription,
+        })
+    }
 }
 
 /// Where a model is in its life.

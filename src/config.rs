@@ -255,6 +255,8 @@ pub struct Backend {
     /// Are `caps` all that it can do, as the configuration states them? What the catalogue does not
     /// list is only not known.
     pub caps_are_all: bool,
+    /// What it is for (see [`Cap::is_purpose`](crate::caps::Cap::is_purpose)); `None`: not known.
+    pub serves: Option<Caps>,
     pub quality: Quality,
 }
 

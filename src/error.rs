@@ -284,6 +284,7 @@ fn ask(error: &AskError, message: String) -> Public {
     let bad = |code| Public::new(StatusCode::BAD_REQUEST, INVALID, code, message);
     match error {
         AskError::Json(ObjectError::Syntax(_) | ObjectError::Duplicate(_)) => bad("invalid_json"),
+        AskError::Form(_) => bad("invalid_form"),
         AskError::Type { member, .. } => bad("invalid_type").of(member),
         AskError::Missing(member) => bad("missing_required_parameter").of(member),
         AskError::Narrow(error) => bad(error.code()).of("tollgate"),

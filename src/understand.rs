@@ -5,49 +5,30 @@
 //! how the request narrows the choice. Nothing is decided here.
 
 mod domain;
+pub mod endpoint;
 pub mod limits;
+mod measure;
 mod narrow;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::Deserialize;
 
 use crate::{
     caps::{Cap, Caps},
     config::Domain,
-    tokens::Counter,
+    usage::Usage,
     wire::{
+        body::Body,
+        form::{Form, FormError},
         json::{Object, ObjectError},
-        openai::chat,
     },
 };
 
-pub use self::narrow::Narrow;
-
-/// Which API a request came by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// `/v1/chat/completions`
-    ChatCompletions,
-}
-
-impl Endpoint {
-    /// The name in metrics and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "chat_completions",
-        }
-    }
-
-    /// The path behind a provider's base URL.
-    #[must_use]
-    pub fn upstream_path(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "/chat/completions",
-        }
-    }
-}
+use self::endpoint::{AsksStream, Written};
+pub use self::{endpoint::Endpoint, narrow::Narrow};
 
 /// A request, understood.
 #[derive(Debug)]
@@ -62,19 +43,25 @@ pub struct Ask {
     pub domain: Domain,
     pub narrow: Narrow,
     /// The body; members that only tollgate reads are already taken out.
-    pub body: Object,
+    pub body: Body,
 }
 
 /// What a backend must have to serve a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
+    /// What a model must be for.
+    pub purpose: Cap,
     pub caps: Caps,
-    /// Estimated tokens of the prompt.
+    /// Estimated tokens of the prompt, or of all inputs together.
     pub prompt_tokens: u64,
+    /// Of those, the tokens that have to fit into a context at once.
+    pub at_once: u64,
     /// The limit of the output that the client set, in tokens for each choice.
     pub max_output: Option<u64>,
     /// How many choices are asked for; at least 1.
     pub choices: u64,
+    /// What is known of the quantities, other than tokens, that it may be billed by.
+    pub units: Usage,
 }
 
 /// Why a request can't be understood.
@@ -82,6 +69,8 @@ pub struct Needs {
 pub enum AskError {
     #[error("the body is not a valid JSON object: {0}")]
     Json(ObjectError),
+    #[error("the body is not a form that can be read: {0}")]
+    Form(#[from] FormError),
     #[error("`{member}` must be {expected}")]
     Type {
         member: &'static str,
@@ -96,16 +85,31 @@ pub enum AskError {
 /// Reads one request.
 ///
 /// # Errors
-/// If the body is not an object, a member that is acted on has the wrong type or is missing, or
-/// what narrows the choice contradicts itself.
+/// If the body is not what the endpoint takes, a member that is acted on has the wrong type or is
+/// missing, or what narrows the choice contradicts itself.
 pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask, AskError> {
-    let mut body = Object::parse(body).map_err(AskError::Json)?;
+    let mut body = match endpoint.traits().request {
+        Written::Json => Body::Json(Object::parse(body).map_err(AskError::Json)?),
+        Written::Form => {
+            let content_type = headers
+                .get(CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok());
+            Body::Form(Form::parse(content_type.unwrap_or_default(), body)?)
+        }
+    };
     let model = model(&body)?;
-    let stream = flag(&body, "stream")?;
+    let stream = match endpoint.traits().stream {
+        AsksStream::Never => false,
+        AsksStream::Flag => flag(&body, "stream")?,
+        AsksStream::Format => body.text("stream_format").flatten().as_deref() == Some("sse"),
+    };
     let wants_usage = stream && wants_usage(&body)?;
-    let narrow = Narrow::read(&body, headers)?;
+    let narrow = Narrow::read(body.get("tollgate"), headers)?;
     body.remove("tollgate");
-    let (needs, domain) = demands(&body, stream)?;
+    let (mut needs, domain) = measure::measure(endpoint, &body)?;
+    if stream {
+        needs.caps = needs.caps.with(Cap::Streaming);
+    }
     Ok(Ask {
         endpoint,
         model,
@@ -118,114 +122,20 @@ pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask,
     })
 }
 
-/// What the request demands, and what kind of work it is.
-fn demands(body: &Object, stream: bool) -> Result<(Needs, Domain), AskError> {
-    let raw = body.get("messages").ok_or(AskError::Missing("messages"))?;
-    let messages = chat::messages(raw).map_err(|_| AskError::Type {
-        member: "messages",
-        expected: "an array of messages",
-    })?;
-    let mut count = messages.count;
-    let mut caps = messages.needs;
-    if stream {
-        caps = caps.with(Cap::Streaming);
-    }
-    for (member, need) in [("tools", Cap::Tools), ("functions", Cap::Tools)] {
-        if let Some(tools) = body.get(member).filter(|raw| is_filled_array(raw)) {
-            caps = caps.with(need);
-            count.add_json(tools);
-        }
-    }
-    caps = format_needs(body, caps, &mut count)?;
-    caps = option_needs(body, caps)?;
-    let choices = number(body, "n")?.unwrap_or(1).max(1);
-    if choices > 1 {
-        caps = caps.with(Cap::N);
-    }
-    let domain = domain::of(&messages, &count, caps);
-    let max_output = limits::max_output(body)?;
-    Ok((
-        Needs {
-            caps,
-            prompt_tokens: count.tokens(),
-            max_output,
-            choices,
-        },
-        domain,
-    ))
+fn model(body: &Body) -> Result<String, AskError> {
+    text(body, "model")?
+        .filter(|model| !model.is_empty())
+        .map(Cow::into_owned)
+        .ok_or(AskError::Missing("model"))
 }
 
-/// Needs that `response_format` and `modalities` state.
-fn format_needs(body: &Object, caps: Caps, count: &mut Counter) -> Result<Caps, AskError> {
-    #[derive(Deserialize)]
-    struct Format {
-        #[serde(default, rename = "type")]
-        kind: Option<String>,
-    }
-    let mut caps = caps;
-    if let Some(raw) = present(body, "response_format") {
-        let format: Format = serde_json::from_str(raw).map_err(|_| AskError::Type {
-            member: "response_format",
-            expected: "an object",
-        })?;
-        if format.kind.as_deref() == Some("json_schema") {
-            caps = caps.with(Cap::JsonSchema);
-            count.add_json(raw);
-        }
-    }
-    if present(body, "modalities").is_some_and(|raw| raw.contains("\"audio\"")) {
-        caps = caps.with(Cap::AudioOut);
-    }
-    Ok(caps)
-}
-
-/// Needs that single options state.
-fn option_needs(body: &Object, caps: Caps) -> Result<Caps, AskError> {
-    let mut caps = caps;
-    if flag(body, "logprobs")? || number(body, "top_logprobs")?.is_some_and(|n| n > 0) {
-        caps = caps.with(Cap::Logprobs);
-    }
-    if caps.has(Cap::Tools) && flag(body, "parallel_tool_calls")? {
-        caps = caps.with(Cap::ParallelTools);
-    }
-    if wants_reasoning(body) {
-        caps = caps.with(Cap::Reasoning);
-    }
-    if present(body, "web_search_options").is_some() {
-        caps = caps.with(Cap::WebSearch);
-    }
-    Ok(caps)
-}
-
-/// Is thinking asked for? OpenAI's effort, Anthropic's and Zhipu's `thinking`, Qwen's switch.
-fn wants_reasoning(body: &Object) -> bool {
-    let effort = present(body, "reasoning_effort").is_some_and(|raw| raw != "\"none\"");
-    let thinking = present(body, "thinking").is_some_and(|raw| {
-        raw.contains("\"enabled\"") || raw.contains("\"adaptive\"") || raw == "true"
-    });
-    effort || thinking || present(body, "enable_thinking") == Some("true")
-}
-
-fn model(body: &Object) -> Result<String, AskError> {
-    let raw = present(body, "model").ok_or(AskError::Missing("model"))?;
-    let model: String = serde_json::from_str(raw).map_err(|_| AskError::Type {
-        member: "model",
-        expected: "a string",
-    })?;
-    if model.is_empty() {
-        Err(AskError::Missing("model"))
-    } else {
-        Ok(model)
-    }
-}
-
-fn wants_usage(body: &Object) -> Result<bool, AskError> {
+fn wants_usage(body: &Body) -> Result<bool, AskError> {
     #[derive(Deserialize)]
     struct Options {
         #[serde(default)]
         include_usage: Option<bool>,
     }
-    let Some(raw) = present(body, "stream_options") else {
+    let Some(raw) = body.get("stream_options") else {
         return Ok(false);
     };
     let wrong = |_| AskError::Type {
@@ -236,13 +146,16 @@ fn wants_usage(body: &Object) -> Result<bool, AskError> {
     Ok(options.include_usage.unwrap_or(false))
 }
 
-/// A member that is there and not null.
-fn present<'a>(body: &'a Object, member: &str) -> Option<&'a str> {
-    body.get(member).filter(|raw| *raw != "null")
+/// A member that must be a text where it is there.
+fn text<'a>(body: &'a Body, member: &'static str) -> Result<Option<Cow<'a, str>>, AskError> {
+    let expected = "a string";
+    body.text(member)
+        .map(|text| text.ok_or(AskError::Type { member, expected }))
+        .transpose()
 }
 
-fn flag(body: &Object, member: &'static str) -> Result<bool, AskError> {
-    match present(body, member) {
+fn flag(body: &Body, member: &'static str) -> Result<bool, AskError> {
+    match body.get(member) {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(_) => Err(AskError::Type {
@@ -252,19 +165,14 @@ fn flag(body: &Object, member: &'static str) -> Result<bool, AskError> {
     }
 }
 
-fn number(body: &Object, member: &'static str) -> Result<Option<u64>, AskError> {
-    present(body, member)
+fn number(body: &Body, member: &'static str) -> Result<Option<u64>, AskError> {
+    body.get(member)
         .map(|raw| raw.parse())
         .transpose()
         .map_err(|_| AskError::Type {
             member,
             expected: "a whole number that is not negative",
         })
-}
-
-fn is_filled_array(raw: &str) -> bool {
-    raw.strip_prefix('[')
-        .is_some_and(|rest| !rest.trim_start().starts_with(']'))
 }
 
 #[cfg(test)]

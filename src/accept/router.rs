@@ -51,7 +51,13 @@ pub(super) struct RequestId(pub(super) String);
 
 /// Every path for clients.
 pub fn router(app: Arc<App>) -> Router {
-    let paths = versioned(Router::new(), "/chat/completions", &post(chat));
+    let mut paths = Router::new();
+    for endpoint in Endpoint::ALL {
+        let call = move |State(app): State<Shared>, request: Request| async move {
+            serve(&app, endpoint, None, request).await
+        };
+        paths = versioned(paths, endpoint.traits().path, &post(call));
+    }
     let paths = versioned(paths, "/models", &get(models::list));
     let paths = versioned(paths, "/key", &get(key::show));
     let paths = versioned(paths, "/models/{*id}", &get(models::one));
@@ -100,10 +106,6 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(ExposeHeaders::any())
-}
-
-async fn chat(State(app): State<Shared>, request: Request) -> Response {
-    serve(&app, Endpoint::ChatCompletions, None, request).await
 }
 
 /// Serves a request; `caller` is who makes it, where that is known before its headers are read.

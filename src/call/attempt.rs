@@ -13,12 +13,17 @@ use super::{
     client::SendError,
     failure::{Class, Failure, Phase},
     large::Large,
-    relay::{Patience, Relay},
+    relay::{Events, Patience, Relay},
     upstream::Busy,
 };
-use crate::wire::openai::{
-    chunk::{self, Shape},
-    error,
+use crate::{
+    caps::Caps,
+    understand::endpoint::Shape,
+    wire::openai::{
+        answer,
+        chunk::{self, Shape as Choices},
+        error,
+    },
 };
 
 /// Bytes of an error body that are read.
@@ -128,7 +133,7 @@ async fn refusal(job: &Job, answer: Response<Incoming>, limits: &Limits) -> Fail
             _ => break,
         }
     }
-    Failure::from_answer(head.status, &head.headers, &bytes, job.ask.needs.caps)
+    Failure::from_answer(head.status, &head.headers, &bytes, needs(job))
 }
 
 async fn stream(
@@ -148,13 +153,13 @@ async fn stream(
         keep_alive: job.means.config.server.sse_keep_alive,
         whole: limits.whole,
     };
-    let mut relay = Relay::new(
-        body,
-        busy,
-        job.ask.wants_usage,
-        job.ask.needs.caps,
-        patience,
-    );
+    let events = match job.ask.endpoint.traits().answer {
+        Shape::Choices => Events::Chunks {
+            wants_usage: job.ask.wants_usage,
+        },
+        Shape::Members(_) | Shape::Text | Shape::Bytes => Events::Typed,
+    };
+    let mut relay = Relay::new(body, busy, events, needs(job), patience);
     relay.first(watch).await?;
     Ok(Delivery {
         head: passed(&head.headers),
@@ -167,9 +172,9 @@ async fn not_a_stream(job: &Job, mut body: Incoming, limits: &Limits) -> Failure
     let nonsense =
         Failure::without_answer(Class::Nonsense, "a stream was asked for, and none came");
     match collect(&mut body, MAX_ERROR as u64, limits).await {
-        Ok(Collected::All(bytes)) => error::in_answer(&bytes).map_or(nonsense, |body| {
-            Failure::from_error(body, job.ask.needs.caps)
-        }),
+        Ok(Collected::All(bytes)) => {
+            error::in_answer(&bytes).map_or(nonsense, |body| Failure::from_error(body, needs(job)))
+        }
         Ok(Collected::More(_)) => nonsense,
         Err(failure) => failure,
     }
@@ -183,7 +188,12 @@ async fn whole(
     watch: &mut dyn Watch,
 ) -> Result<Delivery, Failure> {
     let (head, mut body) = answer.into_parts();
-    let most = job.means.config.server.max_buffered_answer;
+    let traits = job.ask.endpoint.traits();
+    let most = match traits.answer {
+        // a player may begin with the first bytes; an error in their place is JSON
+        Shape::Bytes if !is(&head.headers, "application/json") => 0,
+        _ => job.means.config.server.max_buffered_answer,
+    };
     let head = passed(&head.headers);
     match collect(&mut body, most, limits).await? {
         Collected::All(bytes) => {
@@ -197,6 +207,7 @@ async fn whole(
         Collected::More(begun) => {
             watch.first_event();
             let large = Large::new(begun, body, busy, limits.idle, limits.whole);
+            let large = large.looking_for(traits.usage);
             Ok(Delivery {
                 head,
                 answer: Answer::Large(Box::new(large)),
@@ -208,19 +219,51 @@ async fn whole(
 /// Is it an answer? Reads its usage on the way.
 fn check(job: &Job, bytes: &[u8], watch: &mut dyn Watch) -> Result<(), Failure> {
     let nonsense = |detail| Failure::without_answer(Class::Nonsense, detail);
-    let answer = chunk::read(bytes).ok_or(nonsense("the answer is not a JSON object"))?;
-    if answer.error.is_some() || answer.choices.shape == Shape::Missing {
-        return Err(match error::in_answer(bytes) {
-            Some(body) => Failure::from_error(body, job.ask.needs.caps),
-            None => nonsense("the answer has no choices"),
-        });
+    let traits = job.ask.endpoint.traits();
+    let refused = |otherwise| match error::in_answer(bytes) {
+        Some(body) => Failure::from_error(body, needs(job)),
+        None => nonsense(otherwise),
+    };
+    if traits.answer == Shape::Choices {
+        let answer = chunk::read(bytes).ok_or(nonsense("the answer is not a JSON object"))?;
+        if answer.error.is_some() || answer.choices.shape == Choices::Missing {
+            return Err(refused("the answer has no choices"));
+        }
+        watch.first_event();
+        watch.output(answer.choices.output_bytes);
+        if let Some(usage) = answer.usage.filter(|usage| *usage != "null") {
+            watch.usage(usage, answer.service_tier);
+        }
+        return Ok(());
+    }
+    let found = answer::read(bytes, traits.usage);
+    match (traits.answer, &found) {
+        (_, Some(found)) if found.error => return Err(refused("the answer is an error")),
+        (Shape::Members(members), found) => {
+            let has = |found: &answer::Found<'_>| found.members.iter().any(|m| members.contains(m));
+            if !found.as_ref().is_some_and(has) {
+                return Err(refused("the answer has not what was asked for"));
+            }
+        }
+        (Shape::Bytes, _) => return Err(refused("audio was asked for, and none came")),
+        // a transcript may be any text
+        (Shape::Text | Shape::Choices, _) => {}
     }
     watch.first_event();
-    watch.output(answer.choices.output_bytes);
-    if let Some(usage) = answer.usage.filter(|usage| *usage != "null") {
-        watch.usage(usage, answer.service_tier);
+    let Some(found) = found else {
+        return Ok(());
+    };
+    watch.items(found.items);
+    if let Some(usage) = found.usage {
+        watch.usage(&usage, None);
     }
     Ok(())
+}
+
+/// The abilities that a request needs, and what the model must be for.
+fn needs(job: &Job) -> Caps {
+    let needs = &job.ask.needs;
+    needs.caps.with(needs.purpose)
 }
 
 /// A body, or the beginning of one that is too large to be held.

@@ -136,7 +136,7 @@ const UNSUPPORTED: [&str; 10] = [
     "requires --jinja",
 ];
 /// What a wording of "can't do that" is about, in lower case.
-const ABOUT: [(&str, Cap); 14] = [
+const ABOUT: [(&str, Cap); 23] = [
     ("parallel_tool", Cap::ParallelTools),
     ("tool", Cap::Tools),
     ("function", Cap::Tools),
@@ -151,6 +151,15 @@ const ABOUT: [(&str, Cap); 14] = [
     ("reasoning", Cap::Reasoning),
     ("thinking", Cap::Reasoning),
     ("stream", Cap::Streaming),
+    ("completion", Cap::Completions),
+    ("embedding", Cap::Embeddings),
+    ("moderation", Cap::Moderation),
+    ("rerank", Cap::Rerank),
+    ("image", Cap::Images),
+    ("speech", Cap::Speech),
+    ("audio", Cap::Speech),
+    ("audio", Cap::Transcription),
+    ("transcription", Cap::Transcription),
 ];
 
 impl Failure {
@@ -312,6 +321,14 @@ fn classify(
         403 if code == "model_not_found" => Class::Refused(DownReason::ModelUnknown),
         401 | 403 => Class::Refused(DownReason::KeyRefused),
         _ if KEY_CODES.contains(&code) => Class::Refused(DownReason::KeyRefused),
+        404 if code == "model_not_found" => Class::Refused(DownReason::ModelUnknown),
+        404 | 405 | 501 if !is_of_model(&text) => match rare_purpose(needs) {
+            // the server does not have this endpoint, or not for this model
+            Some(purpose) => Class::Incapable(purpose),
+            None if status == StatusCode::NOT_FOUND => Class::Refused(DownReason::ModelUnknown),
+            None if status == StatusCode::NOT_IMPLEMENTED => Class::Transient,
+            None => Class::Nonsense,
+        },
         404 => Class::Refused(DownReason::ModelUnknown),
         429 | 503 | 529 => Class::Busy { retry_after },
         504 => Class::TimedOut(Phase::FirstByte),
@@ -326,6 +343,19 @@ fn classify(
         // nothing that a backend should answer to a well-formed call
         _ => Class::Nonsense,
     }
+}
+
+/// Does an error say that the model itself is not there?
+fn is_of_model(text: &str) -> bool {
+    let missing = ["not found", "not exist", "no such", "unknown"];
+    text.contains("model") && missing.iter().any(|wording| text.contains(wording))
+}
+
+/// What a model must be for, where that is not chat, which every server has.
+fn rare_purpose(needs: Caps) -> Option<Cap> {
+    needs
+        .iter()
+        .find(|cap| cap.is_purpose() && *cap != Cap::Chat)
 }
 
 /// The ability that a backend says it lacks, if the request needs it: else the words are about

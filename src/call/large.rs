@@ -20,6 +20,8 @@ use super::{
     upstream::Busy,
 };
 
+/// Bytes of the beginning that are looked through for usage.
+const HEAD: usize = 1024;
 /// Bytes of the end that are looked through for usage.
 const TAIL: usize = 16 * 1024;
 
@@ -28,7 +30,11 @@ const TAIL: usize = 16 * 1024;
 pub struct Large {
     begun: VecDeque<Bytes>,
     body: Incoming,
+    /// The beginning, where some backends write the usage.
+    head: Vec<u8>,
     tail: Vec<u8>,
+    /// Members that say what was used.
+    usage: &'static [&'static str],
     idle: Duration,
     heard: Instant,
     whole: Instant,
@@ -50,7 +56,9 @@ impl Large {
         Self {
             begun,
             body,
+            head: Vec::new(),
             tail: Vec::new(),
+            usage: &[],
             idle,
             heard,
             whole,
@@ -58,6 +66,11 @@ impl Large {
             ended: false,
             _busy: busy,
         }
+    }
+
+    /// It says what was used in one of these members.
+    pub(super) fn looking_for(self, usage: &'static [&'static str]) -> Self {
+        Self { usage, ..self }
     }
 
     /// The next bytes for the client.
@@ -91,7 +104,7 @@ impl Large {
                 }
                 Poll::Ready(None) => {
                     self.ended = true;
-                    if let Some(usage) = usage_in(&self.tail) {
+                    if let Some(usage) = self.used() {
                         watch.usage(usage, None);
                     }
                     return Poll::Ready(None);
@@ -120,7 +133,16 @@ impl Large {
         Poll::Ready(Some(Err(Failure::without_answer(class, detail))))
     }
 
+    /// What the end says that was used, or else the beginning.
+    fn used(&self) -> Option<&str> {
+        let mut names = self.usage.iter();
+        names.find_map(|name| last(&self.tail, name).or_else(|| first(&self.head, name)))
+    }
+
     fn keep(&mut self, bytes: &[u8]) {
+        let room = HEAD.saturating_sub(self.head.len()).min(bytes.len());
+        self.head
+            .extend_from_slice(bytes.get(..room).unwrap_or_default());
         let from = bytes.len().saturating_sub(TAIL);
         self.tail
             .extend_from_slice(bytes.get(from..).unwrap_or_default());
@@ -130,10 +152,24 @@ impl Large {
     }
 }
 
-/// The value of the last `"usage"` in the end of an answer, if it stands there whole.
-fn usage_in(tail: &[u8]) -> Option<&str> {
-    let at = memchr::memmem::rfind(tail, b"\"usage\"")?;
-    let rest = tail.get(at + 7..)?.trim_ascii_start().strip_prefix(b":")?;
+/// The object that is the last member of that name in the end of an answer, if it stands there
+/// whole.
+fn last<'a>(tail: &'a [u8], name: &str) -> Option<&'a str> {
+    let quoted = format!("\"{name}\"");
+    let at = memchr::memmem::rfind(tail, quoted.as_bytes())?;
+    value(tail.get(at + quoted.len()..)?)
+}
+
+/// The same of the first one in the beginning.
+fn first<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+    let quoted = format!("\"{name}\"");
+    let at = memchr::memmem::find(head, quoted.as_bytes())?;
+    value(head.get(at + quoted.len()..)?)
+}
+
+/// The object after a colon.
+fn value(rest: &[u8]) -> Option<&str> {
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?;
     let mut values =
         serde_json::Deserializer::from_slice(rest).into_iter::<&serde_json::value::RawValue>();
     let value = values.next()?.ok()?.get();
@@ -142,14 +178,22 @@ fn usage_in(tail: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::usage_in;
+    use super::{first, last};
 
     #[test]
     fn usage_is_found_at_the_end_of_an_answer() {
         let tail = br#"AAAA"}}],"x":{"usage":"no"},"usage" : {"prompt_tokens":1,"d":{}},"z":1}"#;
+        let usage_in = |tail| last(tail, "usage");
         assert_eq!(usage_in(tail), Some(r#"{"prompt_tokens":1,"d":{}}"#));
         assert_eq!(usage_in(br#"AAAA"}}],"usage":{"prompt_tok"#), None);
         assert_eq!(usage_in(br#"AAAA"}}],"usage":null}"#), None);
         assert_eq!(usage_in(b"AAAA"), None);
+    }
+
+    #[test]
+    fn usage_is_found_at_the_beginning_of_an_answer() {
+        let head = br#"{"model":"m","usage":{"prompt_tokens":1},"data":[{"embedding":[0.1,0."#;
+        assert_eq!(first(head, "usage"), Some(r#"{"prompt_tokens":1}"#));
+        assert_eq!(first(br#"{"data":[{"embedding":"AAAA"#, "usage"), None);
     }
 }

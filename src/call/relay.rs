@@ -28,7 +28,7 @@ use super::{
 use crate::{
     caps::Caps,
     wire::{
-        openai::{chunk, error},
+        openai::{chunk, error, typed},
         sse::{self, Block, Splitter},
     },
 };
@@ -51,6 +51,15 @@ pub struct Patience {
     pub whole: Instant,
 }
 
+/// What the events of a stream are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Events {
+    /// Chunks of choices.
+    Chunks { wants_usage: bool },
+    /// Objects that name their type; the last one says that it is the last.
+    Typed,
+}
+
 /// A stream on its way to the client.
 #[derive(Debug)]
 pub struct Relay {
@@ -62,7 +71,7 @@ pub struct Relay {
     seen: u128,
     finished: u128,
     state: State,
-    wants_usage: bool,
+    events: Events,
     needs: Caps,
     timer: Timer,
     _busy: Busy,
@@ -85,7 +94,7 @@ impl Relay {
     pub(super) fn new(
         body: Incoming,
         busy: Busy,
-        wants_usage: bool,
+        events: Events,
         needs: Caps,
         patience: Patience,
     ) -> Self {
@@ -96,7 +105,7 @@ impl Relay {
             seen: 0,
             finished: 0,
             state: State::Fresh,
-            wants_usage,
+            events,
             needs,
             timer: Timer::new(patience),
             _busy: busy,
@@ -253,6 +262,9 @@ impl Relay {
             self.timer.ends_at(Instant::now() + END_WAIT);
             return Ok(Verdict::Pass);
         }
+        if self.events == Events::Typed {
+            return self.typed(data, watch);
+        }
         let chunk = chunk::read(data).ok_or(nonsense("an event is not a JSON object"))?;
         if chunk.error.is_some() {
             let body = error::read(data).unwrap_or_default();
@@ -268,7 +280,28 @@ impl Relay {
             Some(usage) if usage != "null" => Some(watch.usage(usage, chunk.service_tier)),
             _ => None,
         };
-        Ok(edit::edit(data, &chunk, self.wants_usage, cost.as_deref()))
+        let wants_usage = self.events == Events::Chunks { wants_usage: true };
+        Ok(edit::edit(data, &chunk, wants_usage, cost.as_deref()))
+    }
+
+    /// Looks at an event that names its type. It always passes, with its usage, as that is part
+    /// of it and not an option.
+    fn typed(&mut self, data: &[u8], watch: &mut dyn Watch) -> Result<Verdict, Failure> {
+        let event = typed::read(data).ok_or(nonsense("an event is not a JSON object"))?;
+        if event.error {
+            let body = error::read(data).unwrap_or_default();
+            return Err(Failure::from_error(body, self.needs));
+        }
+        if self.state == State::Fresh {
+            self.state = State::Flowing;
+        }
+        self.seen = 1;
+        self.finished |= u128::from(event.ends);
+        watch.output(event.output_bytes);
+        if let Some(usage) = event.usage {
+            watch.usage(usage, None);
+        }
+        Ok(Verdict::Pass)
     }
 
     /// The transfer has ended properly.
@@ -281,7 +314,10 @@ impl Relay {
             State::Done | State::Ended => {}
             State::Fresh => return Err(nonsense("the stream ended before it began")),
             State::Flowing if self.seen != 0 && self.seen == self.finished => {
-                self.ready.push_back(Bytes::from_static(sse::DONE_EVENT));
+                // streams of typed events have no end marker
+                if self.events != Events::Typed {
+                    self.ready.push_back(Bytes::from_static(sse::DONE_EVENT));
+                }
             }
             State::Flowing => return Err(cut("the stream ended without a finish reason")),
         }

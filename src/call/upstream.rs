@@ -15,9 +15,9 @@ use secrecy::ExposeSecret;
 
 use super::{client::Prepared, pool::Pool};
 use crate::{
-    config::{Backend, Provider},
-    understand::{Ask, Endpoint, limits},
-    wire::json::Object,
+    config::{Backend, OutputLimitField, Provider},
+    understand::{Ask, Endpoint, endpoint::Shape, limits},
+    wire::{body::Body, json::Object},
 };
 
 /// Headers of a client that are passed on: tracing, and beta features of the same dialect.
@@ -40,7 +40,8 @@ pub struct Upstream {
 
 #[derive(Debug)]
 struct Replica {
-    chat: Uri,
+    /// Of each endpoint, in their order.
+    addresses: Vec<Uri>,
     inflight: Arc<AtomicU32>,
 }
 
@@ -125,19 +126,21 @@ impl Upstream {
         busy: &Busy,
         ask: &Ask,
         forwarded: &HeaderMap,
-        body: &Object,
+        body: &Body,
     ) -> Option<Prepared> {
         let replica = self.replicas.get(busy.replica)?;
-        let uri = match ask.endpoint {
-            Endpoint::ChatCompletions => replica.chat.clone(),
-        };
+        let uri = replica.addresses.get(ask.endpoint as usize)?.clone();
         let mut headers = self.headers.clone();
-        let accept = if ask.stream {
-            "text/event-stream"
-        } else {
-            "application/json"
+        let accept = match ask.endpoint.traits().answer {
+            _ if ask.stream => "text/event-stream",
+            Shape::Choices | Shape::Members(_) => "application/json",
+            Shape::Text | Shape::Bytes => "*/*",
         };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        if let Body::Form(form) = body {
+            let content_type = HeaderValue::from_str(form.content_type());
+            headers.insert(CONTENT_TYPE, content_type.ok()?);
+        }
         for (name, value) in forwarded {
             headers.entry(name).or_insert_with(|| value.clone());
         }
@@ -152,11 +155,17 @@ impl Upstream {
 impl Replica {
     fn of(base: &Uri) -> Option<Self> {
         let path = base.path().trim_end_matches('/');
-        let mut parts = base.clone().into_parts();
-        let chat = format!("{path}{}", Endpoint::ChatCompletions.upstream_path());
-        parts.path_and_query = Some(chat.parse().ok()?);
+        let address = |endpoint: Endpoint| {
+            let mut parts = base.clone().into_parts();
+            let path = format!("{path}{}", endpoint.upstream_path());
+            parts.path_and_query = Some(path.parse().ok()?);
+            Uri::from_parts(parts).ok()
+        };
         Some(Self {
-            chat: Uri::from_parts(parts).ok()?,
+            addresses: Endpoint::ALL
+                .into_iter()
+                .map(address)
+                .collect::<Option<_>>()?,
             inflight: Arc::default(),
         })
     }
@@ -183,28 +192,41 @@ pub fn body_for(
     provider: &Provider,
     backend: &Backend,
     max_output: Option<u64>,
-) -> Object {
+) -> Body {
     let mut body = ask.body.clone();
     if ask.model != *backend.upstream_model {
-        let quoted = serde_json::Value::from(&*backend.upstream_model).to_string();
-        body.set("model", quoted);
+        body.set_text("model", &backend.upstream_model);
     }
-    limits::respell(&mut body, provider.output_limit_field);
-    if let Some(tokens) = max_output {
-        limits::set(&mut body, provider.output_limit_field, tokens);
+    let traits = ask.endpoint.traits();
+    let Body::Json(json) = &mut body else {
+        return body;
+    };
+    // only chat has two spellings
+    let field = match ask.endpoint {
+        Endpoint::ChatCompletions => provider.output_limit_field,
+        _ => OutputLimitField::AsSent,
+    };
+    limits::respell(json, field);
+    if let Some(tokens) = max_output.filter(|_| traits.purpose.writes_text()) {
+        limits::set(json, field, tokens);
     }
-    if ask.stream && !ask.wants_usage {
-        let options = body.get("stream_options").filter(|raw| *raw != "null");
-        let nested = options.map(|raw| Object::parse(Bytes::copy_from_slice(raw.as_bytes())));
-        match nested {
-            Some(Ok(mut options)) => {
-                options.set("include_usage", &b"true"[..]);
-                body.set("stream_options", options.to_bytes());
-            }
-            _ => body.set("stream_options", INCLUDE_USAGE),
-        }
+    if ask.stream && !ask.wants_usage && traits.answer == Shape::Choices {
+        ask_for_usage(json);
     }
     body
+}
+
+/// Asks for usage in a stream.
+fn ask_for_usage(body: &mut Object) {
+    let options = body.get("stream_options").filter(|raw| *raw != "null");
+    let nested = options.map(|raw| Object::parse(Bytes::copy_from_slice(raw.as_bytes())));
+    match nested {
+        Some(Ok(mut options)) => {
+            options.set("include_usage", &b"true"[..]);
+            body.set("stream_options", options.to_bytes());
+        }
+        _ => body.set("stream_options", INCLUDE_USAGE),
+    }
 }
 
 #[cfg(test)]

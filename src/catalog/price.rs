@@ -202,11 +202,13 @@ fn listed(card: &Card, usage: &Usage) -> Result<(i128, Flags), Flags> {
     }
     let mut sum = tokens(&card.rates, usage)?;
     let mut flags = Flags::default();
+    let mut priced = usage.prompt_total() > 0 || usage.output_total() > 0;
     for (units, rate, scale, divisor) in fees(&card.rates, usage) {
         match rate {
             _ if units == 0 => {}
             None => flags = Flags::FEE_LEFT_OUT,
             Some(rate) => {
+                priced = true;
                 let fee = rate.times(units).checked_mul(scale);
                 let fee = fee.and_then(|fee| div_half_even(fee, divisor));
                 sum = fee
@@ -214,6 +216,10 @@ fn listed(card: &Card, usage: &Usage) -> Result<(i128, Flags), Flags> {
                     .ok_or(Flags::TOO_LARGE)?;
             }
         }
+    }
+    if flags.has(Flags::FEE_LEFT_OUT) && !priced {
+        // nothing of it has a price: that is not known, and not zero
+        return Err(Flags::NO_RATE);
     }
     Ok((sum, flags))
 }

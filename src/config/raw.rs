@@ -281,11 +281,11 @@ pub struct Backend {
 }
 
 /// What a backend's tokens cost.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Price {
     Word(Free),
-    Rates(Rates),
+    Rates(Box<Rates>),
 }
 
 /// A declared zero.
@@ -296,14 +296,14 @@ pub enum Free {
     Free,
 }
 
-/// USD per 1M tokens, as decimal strings.
+/// USD per 1M tokens where nothing else is said, as decimal strings.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rates {
-    /// Fresh prompt tokens.
-    pub input: PriceText,
+    /// Fresh prompt tokens; of embeddings, all tokens.
+    pub input: Option<PriceText>,
     /// Output tokens.
-    pub output: PriceText,
+    pub output: Option<PriceText>,
     /// Prompt tokens read from a cache. Absent: as `input`.
     pub cache_read: Option<PriceText>,
     /// Prompt tokens written to a cache. Absent: as `input`.
@@ -320,11 +320,22 @@ pub struct Rates {
     pub cache_read_audio: Option<PriceText>,
     /// Images in the prompt.
     pub input_image: Option<PriceText>,
-    /// Images in the answer.
+    /// Images in the answer, where they are billed by tokens.
     pub output_image: Option<PriceText>,
+    /// USD per 1,000 searches: of the web, or of a rerank.
+    pub web_search_k: Option<PriceText>,
+    /// USD per 1,000 requests.
+    pub request_k: Option<PriceText>,
+    /// USD per hour of a recording that is transcribed.
+    pub audio_hour: Option<PriceText>,
+    /// USD per 1,000,000 characters that are spoken.
+    pub char_m: Option<PriceText>,
+    /// USD per image that is made.
+    pub image_each: Option<PriceText>,
 }
 
-/// What a model can do beyond plain text chat.
+/// What a model is for (`chat` where none of `chat`, `completions`, `embeddings`, `moderation`,
+/// `rerank`, `images`, `speech`, `transcription` is listed), and what it can do beyond plain text.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Capability {
@@ -341,7 +352,14 @@ pub enum Capability {
     Logprobs,
     N,
     WebSearch,
+    Chat,
+    Completions,
     Embeddings,
+    Moderation,
+    Rerank,
+    Images,
+    Speech,
+    Transcription,
     PromptCache,
 }
 

@@ -16,7 +16,10 @@ use super::{
     OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy, Quality, Retries, Route,
     Series, Server, Store,
 };
-use crate::catalog::{Card, Protocol, SelfHosted};
+use crate::{
+    caps::{Cap, Caps},
+    catalog::{Card, Protocol, SelfHosted},
+};
 
 /// What stands in place of a secret.
 const SECRET: &str = "***";
@@ -287,14 +290,12 @@ fn view_backend(config: &Config, backend: &Backend) -> Value {
         max_output,
         caps,
         caps_are_all,
+        serves,
         quality,
     } = backend;
     let provider = config.providers.get(*provider).map(|p| &*p.name);
-    let caps = caps.map(|caps| {
-        caps.iter()
-            .map(crate::caps::Cap::as_str)
-            .collect::<Vec<_>>()
-    });
+    let names = |caps: Caps| caps.iter().map(Cap::as_str).collect::<Vec<_>>();
+    let caps = caps.map(names);
     json!({
         "provider": provider,
         "model": **upstream_model,
@@ -303,6 +304,7 @@ fn view_backend(config: &Config, backend: &Backend) -> Value {
         "max_output": max_output,
         "caps": caps,
         "caps_are_all": caps_are_all,
+        "serves": serves.map(names),
         "quality": view_quality(quality),
     })
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Question;
 use crate::{
     caps::Cap,
-    catalog::{self, Boundary, price::Asked},
+    catalog::{self, Boundary, meter, price::Asked},
     config::{Backend, Config, Price, STATED},
     learn::PRIOR_OUTPUT,
     money::Usd,
@@ -28,8 +28,9 @@ pub(super) fn expected(
     let usage = Usage {
         input: prompt_tokens,
         output: output_tokens,
-        ..Usage::default()
+        ..question.needs.units
     };
+    let usage = metered(&backend.price, question.needs.purpose, &usage);
     let asked = Asked {
         at: question.at,
         tier: STANDARD,
@@ -114,6 +115,10 @@ pub struct Call<'a> {
     pub at: Timestamp,
     /// How long it may take: it is billed when it is completed.
     pub lasts: Duration,
+    /// What the model must be for.
+    pub purpose: Cap,
+    /// What else is known that it may be billed by.
+    pub units: Usage,
 }
 
 /// The most tokens that a prompt has whose tokens were estimated: a quarter more, which is how far
@@ -135,8 +140,9 @@ pub fn worst(config: &Config, backend: &Backend, call: &Call<'_>) -> Option<Usd>
         input: prompt,
         output,
         requests: 1,
-        ..Usage::default()
+        ..call.units
     };
+    let text = metered(&backend.price, call.purpose, &text);
     let end = call.at.saturating_add(call.lasts).unwrap_or(Timestamp::MAX);
     let mut worst = None;
     for tier in [Some(STANDARD), call.tier].into_iter().flatten() {
@@ -154,6 +160,16 @@ pub fn worst(config: &Config, backend: &Backend, call: &Call<'_>) -> Option<Usd>
         }
     }
     worst
+}
+
+/// What counts of quantities that were measured, as long as none are reported.
+fn metered(price: &Price, purpose: Cap, measured: &Usage) -> Usage {
+    let mut measured = *measured;
+    meter::place(purpose, &mut measured);
+    match price {
+        Price::Cards(cards) if !purpose.writes_text() => meter::meter(cards, None, &measured).usage,
+        _ => measured,
+    }
 }
 
 /// The same prompt in every bucket.

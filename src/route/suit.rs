@@ -66,7 +66,11 @@ pub(super) fn fit(
         .output_tokens
         .min(question.needs.max_output.unwrap_or(u64::MAX));
     let output = output.min(backend.max_output.unwrap_or(u64::MAX));
-    room(question, doubt, backend, (facts.prompt_tokens, output))?;
+    let at_once = match question.needs {
+        needs if needs.at_once == needs.prompt_tokens => facts.prompt_tokens,
+        needs => needs.at_once,
+    };
+    room(question, doubt, backend, (at_once, output))?;
     let output_tokens = output.saturating_mul(question.needs.choices);
     let expected = cost::expected(question, backend, facts.prompt_tokens, output_tokens);
     if expected.is_none() && question.principal.budget.is_some() {
@@ -86,8 +90,22 @@ pub(super) fn fit(
     })
 }
 
-/// Has the backend every ability that the request needs?
+/// Is the backend for what is asked, and has it every ability that the request needs?
 fn able(question: &Question<'_>, doubt: Doubt, backend: &Backend) -> Result<(), Refusal> {
+    let needs = question.needs;
+    let serves = backend
+        .serves
+        .is_some_and(|serves| serves.has(needs.purpose));
+    let doubted = match (backend.serves, doubt) {
+        // many chat models go on with a text as well, and the catalogue does not say which
+        (Some(_), Doubt::Allows) => needs.purpose == Cap::Completions && !backend.caps_are_all,
+        (None, Doubt::Allows) => true,
+        (Some(_), Doubt::Refuses) => false,
+        (None, Doubt::Refuses) => needs.purpose == Cap::Chat,
+    };
+    if !serves && !doubted {
+        return Err(Refusal::Lacks(needs.purpose));
+    }
     let has = backend.caps.unwrap_or_else(undeclared);
     match question.needs.caps.without(has).iter().next() {
         Some(lacking) if doubt == Doubt::Refuses || backend.caps_are_all => {
@@ -119,7 +137,9 @@ fn room(
     backend: &Backend,
     (prompt, expected): (u64, u64),
 ) -> Result<(), Refusal> {
-    let asked = question.needs.max_output;
+    // what is no text takes nothing of the context
+    let needs = question.needs;
+    let asked = needs.max_output.filter(|_| needs.purpose.writes_text());
     if let (Some(needed), Some(has)) = (asked, backend.max_output)
         && needed > has
     {
@@ -131,7 +151,8 @@ fn room(
         (None, Doubt::Allows) => return Ok(()),
     };
     // without a limit of the client, the answer ends where the context does
-    let needed = prompt.saturating_add(asked.unwrap_or(expected.min(1)));
+    let expected = expected.min(1).min(needs.max_output.unwrap_or(1));
+    let needed = prompt.saturating_add(asked.unwrap_or(expected));
     if needed > has {
         return Err(Refusal::Context {
             needed,

@@ -4,6 +4,7 @@ use super::{health::DownReason, *};
 use crate::{
     caps::Caps,
     config::load::{self, Environment},
+    usage::Usage,
 };
 
 struct NoVariables;
@@ -55,6 +56,9 @@ routes:
 
 fn needs(caps: &[Cap], prompt_tokens: u64) -> Needs {
     Needs {
+        purpose: Cap::Chat,
+        at_once: prompt_tokens,
+        units: Usage::default(),
         caps: caps.iter().copied().collect(),
         prompt_tokens,
         max_output: None,
@@ -497,9 +501,9 @@ proptest! {
     ) {
         let config = config(THREE);
         let mut case = Case::new(&config, "auto");
-        let caps: Caps = Cap::ALL.iter().enumerate()
+        let caps: Caps = Cap::ALL.iter().filter(|(cap, _)| !cap.is_purpose()).enumerate()
             .filter(|(i, _)| bits >> i & 1 == 1 && bits % 3 != 0).map(|(_, (cap, _))| *cap).collect();
-        case.needs = Needs { caps, prompt_tokens: prompt, max_output, choices: 1 };
+        case.needs = Needs { caps, max_output, ..needs(&[], prompt) };
         let standing = |backend: usize| match standings[backend] {
             0 => Standing::Up,
             1 => Standing::Down(DownReason::OutOfMoney),

@@ -24,6 +24,7 @@ use crate::{
     money::Usd,
     route::{Candidate, Plan, Refused, names::Target},
     understand::{Ask, Endpoint},
+    usage::Usage,
     wire::usage,
 };
 
@@ -73,6 +74,10 @@ pub struct Account {
     pub(super) max_output: Option<u64>,
     pub(super) estimated_prompt: u64,
     pub(super) choices: u64,
+    /// What the model must be for.
+    pub(super) purpose: Cap,
+    /// What is known of the quantities, other than tokens, that a call may be billed by.
+    pub(super) units: Usage,
     pub(super) attempts: u32,
     /// The backend that is being called or has answered.
     pub(super) serving: Option<Candidate>,
@@ -127,6 +132,8 @@ impl Account {
             max_output: None,
             estimated_prompt: 0,
             choices: 1,
+            purpose: Cap::Chat,
+            units: Usage::default(),
             attempts: 0,
             serving: None,
             began_ms: 0,
@@ -267,6 +274,8 @@ impl Account {
         self.reasoning = ask.needs.caps.has(Cap::Reasoning);
         self.estimated_prompt = ask.needs.prompt_tokens;
         self.choices = ask.needs.choices;
+        self.purpose = ask.needs.purpose;
+        self.units = ask.needs.units;
         self.max_output = ask.needs.max_output;
         self.tier = ask
             .body

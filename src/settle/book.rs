@@ -15,10 +15,16 @@ use super::{
     ledger::Row,
 };
 use crate::{
-    config::Backend,
+    caps::Cap,
+    catalog::{
+        Card,
+        meter::{self, Metered},
+    },
+    config::{Backend, Price},
     money::Usd,
     route::{Candidate, cost},
     usage::Usage,
+    wire::usage::Reading,
 };
 
 /// The label of callers without a key.
@@ -57,16 +63,11 @@ impl Account {
         let figures = match (&self.figures, self.first_event) {
             (Some(reported), _) => reported.clone(),
             (None, None) if !ended.billed => Figures::unused(Timestamp::now()),
-            (None, _) => {
-                let usage = Usage {
-                    input: candidate.prompt_tokens,
-                    output: self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN),
-                    ..Usage::default()
-                };
-                metrics.estimated.with_label_values(&[name]).inc();
-                Figures::estimated(&self.asks_price(backend), usage)
-            }
+            (None, _) => self.unreported(&candidate, backend),
         };
+        if figures.estimated {
+            metrics.estimated.with_label_values(&[name]).inc();
+        }
         for (kind, tokens) in by_type(&figures.usage)
             .into_iter()
             .filter(|(_, tokens)| *tokens > 0)
@@ -124,6 +125,65 @@ impl Account {
         counter
             .with_label_values(&[route])
             .inc_by(saved.unsigned_abs());
+    }
+
+    /// The figures of a call that reported no usage: counted where the price is of what can be
+    /// counted, else estimated.
+    fn unreported(&self, candidate: &Candidate, backend: &Backend) -> Figures {
+        let asked = self.asks_price(backend);
+        if self.purpose.writes_text() {
+            let usage = Usage {
+                input: candidate.prompt_tokens,
+                output: self.written(),
+                ..Usage::default()
+            };
+            return Figures::estimated(&asked, usage);
+        }
+        let metered = self.metered(backend, None);
+        if metered.estimated {
+            return Figures::estimated(&asked, metered.usage);
+        }
+        let reading = Reading {
+            usage: metered.usage,
+            ..Reading::default()
+        };
+        Figures::reported(&asked, &reading, cost::STANDARD, "")
+    }
+
+    /// Takes what can be counted exactly for what was used, where nothing was reported.
+    pub(super) fn count_units(&mut self) {
+        if self.figures.is_some() || self.purpose.writes_text() {
+            return;
+        }
+        let figures = self
+            .backend()
+            .map(|(candidate, backend)| self.unreported(&candidate, backend));
+        self.figures = figures.filter(|figures| !figures.estimated);
+    }
+
+    /// What counts of what was reported and of what is known of the request.
+    pub(super) fn metered(&self, backend: &Backend, reported: Option<&Usage>) -> Metered {
+        let expected = self.serving.map_or(0, |candidate| candidate.prompt_tokens);
+        let output = match self.purpose {
+            Cap::Transcription => self.written(),
+            _ => self.serving.map_or(0, |candidate| candidate.output_tokens),
+        };
+        let mut measured = Usage {
+            input: expected,
+            output,
+            ..self.units
+        };
+        meter::place(self.purpose, &mut measured);
+        let cards: &[Card] = match &backend.price {
+            Price::Cards(cards) => cards,
+            Price::Unpriced | Price::Free | Price::SelfHosted(_) => &[],
+        };
+        meter::meter(cards, reported, &measured)
+    }
+
+    /// Tokens of the text that has come.
+    fn written(&self) -> u64 {
+        self.output_bytes.div_ceil(OUTPUT_BYTES_PER_TOKEN)
     }
 
     fn row(

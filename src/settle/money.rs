@@ -74,6 +74,8 @@ impl Account {
                 tier: self.tier,
                 at,
                 lasts: config.server.request_timeout,
+                purpose: self.purpose,
+                units: self.units,
             };
             cost::worst(config, backend, &call)
         });

@@ -8,6 +8,8 @@ use crate::{
         self, Allowance, Barred, Watch,
         failure::{Class, Failure},
     },
+    caps::Cap,
+    catalog::meter,
     config::Config,
     route::{Candidate, cost},
     wire::usage,
@@ -99,6 +101,12 @@ impl Watch for Account {
         self.output_bytes = self.output_bytes.saturating_add(bytes);
     }
 
+    fn items(&mut self, number: u64) {
+        if self.purpose == Cap::Images && number > 0 {
+            self.units.images = number;
+        }
+    }
+
     fn usage(&mut self, raw: &str, service_tier: Option<&str>) -> String {
         let config: &Config = &self.means.config;
         let found = self
@@ -107,7 +115,8 @@ impl Watch for Account {
         let Some((backend, provider)) = found else {
             return call::as_json(None);
         };
-        let reading = usage::read(provider.adapter, raw);
+        let mut reading = usage::read(provider.adapter, raw);
+        meter::place(self.purpose, &mut reading.usage);
         if reading.usage.prompt_total() == 0
             && reading.usage.output_total() == 0
             && let Some(figures) = &self.figures
@@ -119,7 +128,15 @@ impl Watch for Account {
             .map(|tier| tier.trim_matches('"'))
             .and_then(usage::tier);
         let tier = reading.service_tier.or(served).unwrap_or(cost::STANDARD);
-        let figures = Figures::reported(&self.asks_price(backend), &reading, tier, raw);
+        let mut estimated = false;
+        if !self.purpose.writes_text() {
+            let metered = self.metered(backend, Some(&reading.usage));
+            (reading.usage, estimated) = (metered.usage, metered.estimated);
+        }
+        let mut figures = Figures::reported(&self.asks_price(backend), &reading, tier, raw);
+        if estimated {
+            figures = Figures::estimated(&self.asks_price(backend), reading.usage);
+        }
         let cost = figures.cost;
         self.figures = Some(figures);
         call::as_json(cost)
@@ -127,5 +144,6 @@ impl Watch for Account {
 
     fn complete(&mut self) {
         self.complete = true;
+        self.count_units();
     }
 }

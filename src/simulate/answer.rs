@@ -80,7 +80,7 @@ pub(crate) fn compose(ask: &Ask, script: &Script, base: &str) -> Result<Answer, 
     }
     let prefix = match ask.endpoint {
         Endpoint::Completions => "cmpl",
-        Endpoint::Chat | Endpoint::Embeddings => "chatcmpl",
+        _ => "chatcmpl",
     };
     Ok(Answer {
         endpoint: ask.endpoint,
@@ -181,6 +181,6 @@ fn reasoning_tokens(ask: &Ask, script: &Script, base: &str) -> u64 {
     };
     match ask.endpoint {
         Endpoint::Chat => script.reasoning.or(ask.effort).unwrap_or_else(by_name),
-        Endpoint::Completions | Endpoint::Embeddings => 0,
+        _ => 0,
     }
 }

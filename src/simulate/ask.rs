@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::count::{Tally, tokens};
 use super::refusal::Refusal;
 pub(crate) use fields::Fields;
-use fields::Text;
+pub(crate) use fields::Text;
 
 /// Members of a chat request that OpenAI documents and that need no check of their own.
 const OTHER_CHAT: &[&str] = &[
@@ -81,6 +81,12 @@ pub(crate) enum Endpoint {
     Chat,
     Completions,
     Embeddings,
+    Moderations,
+    Rerank,
+    Images,
+    Speech,
+    Transcriptions,
+    Translations,
 }
 
 /// What the visible answer has to be.
@@ -284,7 +290,7 @@ fn stop(fields: &Fields<'_>) -> Result<(), Refusal> {
 
 /// Counts a string, a list of strings, a list of token numbers, or a list of such lists; how many
 /// inputs there are.
-fn inputs(fields: &Fields<'_>, name: &str, tally: &mut Tally) -> Result<u64, Refusal> {
+pub(crate) fn inputs(fields: &Fields<'_>, name: &str, tally: &mut Tally) -> Result<u64, Refusal> {
     const MAX_INPUTS: usize = 2048;
     let wrong = || {
         fields.mistyped(

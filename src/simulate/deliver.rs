@@ -15,10 +15,11 @@ use super::answer::{Answer, Counts};
 use super::body::{self, SimBody, Step};
 use super::directive::{Fault, Script};
 use super::events::{Events, UsageWish, silence, trickle};
+use super::others::Whole;
 use super::refusal::{Refusal, status_object};
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 /// Bytes of a JSON answer that count as one event in the faults that count events.
 const EVENT_BYTES: u64 = 16;
 /// Bytes that a short answer promises but does not send.
@@ -86,19 +87,24 @@ pub(crate) fn stream(
     response
 }
 
-/// A whole JSON answer.
-pub(crate) fn whole(
-    mut visit: Visit,
-    bytes: Vec<u8>,
-    usage: Counts,
-    fault: Option<Fault>,
-) -> Response<SimBody> {
+/// An answer that is made as a whole.
+pub(crate) fn whole(mut visit: Visit, whole: Whole, fault: Option<Fault>) -> Response<SimBody> {
+    let Whole {
+        media,
+        bytes,
+        usage,
+    } = whole;
+    // an error says what it is, whatever was asked for
+    let media = match fault {
+        Some(Fault::Error(_)) => JSON,
+        _ => media,
+    };
     let script = &visit.model.script;
     if fault.is_none() && script.keepalive.is_none() {
         visit.bill_prompt(usage);
         visit.bill_output(usage.completion, usage.reasoning);
         visit.succeed();
-        return json(StatusCode::OK, bytes);
+        return plain(StatusCode::OK, media, SimBody::whole(bytes));
     }
     let mut steps = VecDeque::new();
     if script.keepalive.is_some() {
@@ -109,7 +115,7 @@ pub(crate) fn whole(
     let length = length.filter(|_| script.keepalive.is_none());
     let mut response = plain(
         StatusCode::OK,
-        JSON,
+        media,
         SimBody::paced(visit, usage, steps, None),
     );
     if let Some(length) = length {

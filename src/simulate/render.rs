@@ -185,7 +185,7 @@ pub(crate) fn usage_chunk(answer: &Answer, style: UsageStyle) -> Vec<u8> {
 fn chunk_kind(answer: &Answer) -> &'static str {
     match answer.endpoint {
         Endpoint::Completions => "text_completion",
-        Endpoint::Chat | Endpoint::Embeddings => "chat.completion.chunk",
+        _ => "chat.completion.chunk",
     }
 }
 

@@ -29,28 +29,17 @@ pub(crate) enum Route<'a> {
 impl<'a> Route<'a> {
     pub(crate) fn of(method: &Method, path: &'a str) -> Self {
         let (provider, path) = split_provider(path);
+        let answer = |endpoint| (Self::Answer { endpoint, provider }, "POST");
         let (route, allow) = match path {
-            "/v1/chat/completions" => (
-                Self::Answer {
-                    endpoint: Endpoint::Chat,
-                    provider,
-                },
-                "POST",
-            ),
-            "/v1/completions" => (
-                Self::Answer {
-                    endpoint: Endpoint::Completions,
-                    provider,
-                },
-                "POST",
-            ),
-            "/v1/embeddings" => (
-                Self::Answer {
-                    endpoint: Endpoint::Embeddings,
-                    provider,
-                },
-                "POST",
-            ),
+            "/v1/chat/completions" => answer(Endpoint::Chat),
+            "/v1/completions" => answer(Endpoint::Completions),
+            "/v1/embeddings" => answer(Endpoint::Embeddings),
+            "/v1/moderations" => answer(Endpoint::Moderations),
+            "/v1/rerank" => answer(Endpoint::Rerank),
+            "/v1/images/generations" => answer(Endpoint::Images),
+            "/v1/audio/speech" => answer(Endpoint::Speech),
+            "/v1/audio/transcriptions" => answer(Endpoint::Transcriptions),
+            "/v1/audio/translations" => answer(Endpoint::Translations),
             "/v1/models" => (Self::Models, "GET"),
             "/health" => (Self::Health, "GET"),
             "/sim/account" if provider.is_empty() => (Self::Account, "GET"),

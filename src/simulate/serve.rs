@@ -19,12 +19,14 @@ use super::ask::{self, Endpoint, Fields};
 use super::body::SimBody;
 use super::directive::Fault;
 use super::events::UsageWish;
+use super::form::Upload;
 use super::line::Line;
+use super::others::Whole;
 use super::received::Received;
 use super::refusal::Refusal;
 use super::route::Route;
 use super::server::Server;
-use super::{aside, deliver, directive, embedding, headers, render};
+use super::{aside, deliver, directive, embedding, form, headers, others, render};
 
 /// One connection's side of a request.
 pub(crate) struct Caller {
@@ -36,19 +38,19 @@ pub(crate) struct Caller {
 /// What is delivered once nothing can be refused any more.
 enum Job {
     Stream(Answer, UsageWish),
-    Json(Vec<u8>, Counts),
+    Whole(Whole),
 }
 
 /// A body on its way. Dropped before it is done, it counts a client that has gone.
-struct Upload<'a>(&'a Server);
+struct Arriving<'a>(&'a Server);
 
-impl Upload<'_> {
+impl Arriving<'_> {
     fn done(self) {
         std::mem::forget(self);
     }
 }
 
-impl Drop for Upload<'_> {
+impl Drop for Arriving<'_> {
     fn drop(&mut self) {
         if !self.0.stopping.is_cancelled() {
             self.0.account.uploads_cut.fetch_add(1, Relaxed);
@@ -67,7 +69,7 @@ pub(crate) async fn answer(
     match Route::of(&head.method, head.uri.path()) {
         Route::Answer { endpoint, .. } => {
             server.account.requests.fetch_add(1, Relaxed);
-            let upload = Upload(&server);
+            let upload = Arriving(&server);
             let body = read(body, server.options.max_body).await?;
             upload.done();
             let Some(body) = body else {
@@ -109,8 +111,17 @@ fn prepare(
 ) -> Result<(Visit, Job), Refusal> {
     headers::check(&received.headers, &server.hosts)?;
     headers::key(&received.headers, &server.options.keys)?;
-    headers::json(&received.headers)?;
-    let fields = Fields::read(body, "")?;
+    let upload = match endpoint {
+        Endpoint::Transcriptions | Endpoint::Translations => {
+            Some(form::read(&received.headers, body)?)
+        }
+        _ => {
+            headers::json(&received.headers)?;
+            None
+        }
+    };
+    let object = upload.as_ref().map_or(body, |upload| &upload.fields);
+    let fields = Fields::read(object, "")?;
     let name = ask::model(&fields)?;
     let provider = match Route::of(&Method::POST, received.uri.path()) {
         Route::Answer { provider, .. } => provider,
@@ -125,7 +136,7 @@ fn prepare(
     let mut visit = Visit::begin(model, line, stopping, fresh);
     let key = headers::api_key(&received.headers);
     visit.spared = !visit.model.script.is_for(key);
-    match compose(&visit, endpoint, &fields) {
+    match compose(&visit, endpoint, &fields, upload.as_ref()) {
         Ok(job) => Ok((visit, job)),
         Err(refusal) => {
             visit.fail("rejected");
@@ -135,7 +146,12 @@ fn prepare(
     }
 }
 
-fn compose(visit: &Visit, endpoint: Endpoint, fields: &Fields<'_>) -> Result<Job, Refusal> {
+fn compose(
+    visit: &Visit,
+    endpoint: Endpoint,
+    fields: &Fields<'_>,
+    upload: Option<&Upload>,
+) -> Result<Job, Refusal> {
     let (script, base) = (&visit.model.script, visit.model.base.as_str());
     fields.without("tollgate")?;
     let ask = match endpoint {
@@ -145,13 +161,24 @@ fn compose(visit: &Visit, endpoint: Endpoint, fields: &Fields<'_>) -> Result<Job
             let ask = ask::embeddings(fields, base, script.strict)?;
             let prompt = script.prompt.unwrap_or(ask.prompt_tokens);
             let bytes = embedding::whole(&ask, &format!("sim-{base}"), prompt);
-            return Ok(Job::Json(
+            return Ok(Job::Whole(Whole {
+                media: deliver::JSON,
                 bytes,
-                Counts {
+                usage: Counts {
                     prompt,
                     ..Counts::default()
                 },
-            ));
+            }));
+        }
+        _ => {
+            let call = others::Call {
+                endpoint,
+                fields,
+                upload,
+                script,
+                base,
+            };
+            return others::answer(&call).map(Job::Whole);
         }
     };
     let answer = answer::compose(&ask, script, base)?;
@@ -162,10 +189,11 @@ fn compose(visit: &Visit, endpoint: Endpoint, fields: &Fields<'_>) -> Result<Job
         };
         return Ok(Job::Stream(answer, wish));
     }
-    Ok(Job::Json(
-        render::whole(&answer, script.usage),
-        answer.usage,
-    ))
+    Ok(Job::Whole(Whole {
+        media: deliver::JSON,
+        bytes: render::whole(&answer, script.usage),
+        usage: answer.usage,
+    }))
 }
 
 /// Waits, meets the fault, or delivers. Dropped when the client goes.
@@ -206,12 +234,12 @@ async fn serve(mut visit: Visit, line: &Line, job: Job) -> Result<Response<SimBo
     }
     match job {
         Job::Stream(answer, wish) => Ok(deliver::stream(visit, answer, wish, fault)),
-        Job::Json(bytes, usage) => {
-            let thinking = deliver::thinking(script, usage);
+        Job::Whole(whole) => {
+            let thinking = deliver::thinking(script, whole.usage);
             if !thinking.is_zero() && script.keepalive.is_none() && fault != Some(Fault::HangHead) {
                 tokio::time::sleep(thinking).await;
             }
-            Ok(deliver::whole(visit, bytes, usage, fault))
+            Ok(deliver::whole(visit, whole, fault))
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The output limit: two spellings of one thing.
 
-use crate::{config::OutputLimitField, wire::json::Object};
+use crate::{
+    config::OutputLimitField,
+    wire::{body::Body, json::Object},
+};
 
 use super::{AskError, number};
 
@@ -13,7 +16,7 @@ const OLD: &str = "max_tokens";
 ///
 /// # Errors
 /// If either is not a whole number.
-pub(super) fn max_output(body: &Object) -> Result<Option<u64>, AskError> {
+pub(super) fn max_output(body: &Body) -> Result<Option<u64>, AskError> {
     let (new, old) = (number(body, NEW)?, number(body, OLD)?);
     Ok(new.or(old))
 }

@@ -96,9 +96,9 @@ impl Narrow {
     ///
     /// # Errors
     /// If one is unknown, malformed, not supported yet, or contradicts the other.
-    pub(super) fn read(body: &Object, headers: &HeaderMap) -> Result<Self, NarrowError> {
+    pub(super) fn read(tollgate: Option<&str>, headers: &HeaderMap) -> Result<Self, NarrowError> {
         let in_headers = Self::from_headers(headers)?;
-        let in_body = match body.get("tollgate") {
+        let in_body = match tollgate {
             Some(raw) => Self::from_body(raw)?,
             None => Self::default(),
         };

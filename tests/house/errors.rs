@@ -22,6 +22,7 @@ use tollgate::{
     route::{RouteError, health::DownReason},
     settle::ledger::Unrecorded,
     understand::{self, AskError, Endpoint},
+    wire::form::FormError,
 };
 
 use crate::{
@@ -34,17 +35,19 @@ use crate::{
 const DOCUMENT: &str = "docs/errors.md";
 
 /// The errors of the stages, and their variants that only hold the error of another one.
-const ERRORS: [&str; 8] = [
+const ERRORS: [&str; 9] = [
     "AuthError",
     "BodyError",
     "ObjectError",
     "AskError",
+    "FormError",
     "NarrowError",
     "RouteError",
     "CallError",
     "GatewayError",
 ];
-const WRAPPERS: [&str; 7] = [
+const WRAPPERS: [&str; 8] = [
+    "AskError::Form",
     "AskError::Json",
     "AskError::Narrow",
     "GatewayError::Auth",
@@ -144,6 +147,18 @@ fn before_routing() -> Vec<(&'static str, GatewayError)> {
                 expected: "a string",
             }
             .into(),
+        ),
+        (
+            "FormError::NoBoundary",
+            AskError::from(FormError::NoBoundary).into(),
+        ),
+        (
+            "FormError::Malformed",
+            AskError::from(FormError::Malformed).into(),
+        ),
+        (
+            "FormError::Duplicate",
+            AskError::from(FormError::Duplicate).into(),
         ),
         ("AskError::Missing", AskError::Missing("the member").into()),
         ("NarrowError::Object", narrowed("1", None)),

@@ -20,6 +20,7 @@ mod chat;
 mod console;
 mod disconnects;
 mod drain;
+mod endpoints;
 mod errors;
 mod failures;
 mod hostile;

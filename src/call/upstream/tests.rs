@@ -27,6 +27,7 @@ fn provider(urls: &[&'static str]) -> Provider {
 
 fn backend() -> Backend {
     Backend {
+        serves: None,
         name: "p/Org/Model".into(),
         provider: 0,
         upstream_model: "Org/Model".into(),

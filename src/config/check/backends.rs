@@ -122,6 +122,10 @@ pub(super) fn backend(
             .or(known.and_then(|model| model.max_output)),
         caps: stated.caps.or(known.and_then(|model| model.caps)),
         caps_are_all: stated.caps.is_some(),
+        serves: stated
+            .caps
+            .map(Caps::purposes)
+            .or(known.map(|model| model.mode.purposes())),
         quality: stated.quality,
     }
 }
@@ -176,7 +180,14 @@ fn cap(written: Capability) -> Cap {
         Capability::Logprobs => Cap::Logprobs,
         Capability::N => Cap::N,
         Capability::WebSearch => Cap::WebSearch,
+        Capability::Chat => Cap::Chat,
+        Capability::Completions => Cap::Completions,
         Capability::Embeddings => Cap::Embeddings,
+        Capability::Moderation => Cap::Moderation,
+        Capability::Rerank => Cap::Rerank,
+        Capability::Images => Cap::Images,
+        Capability::Speech => Cap::Speech,
+        Capability::Transcription => Cap::Transcription,
         Capability::PromptCache => Cap::PromptCache,
     }
 }
@@ -185,8 +196,8 @@ fn cap(written: Capability) -> Cap {
 fn card(raw: &raw::Rates) -> Card {
     let rate = |price: Option<raw::PriceText>| price.map(|price| price.0);
     let rates = Rates {
-        input: Some(raw.input.0),
-        output: Some(raw.output.0),
+        input: rate(raw.input),
+        output: rate(raw.output),
         cache_read: rate(raw.cache_read),
         cache_write: rate(raw.cache_write),
         cache_write_1h: rate(raw.cache_write_1h),
@@ -196,9 +207,24 @@ fn card(raw: &raw::Rates) -> Card {
         cache_read_audio: rate(raw.cache_read_audio),
         input_image: rate(raw.input_image),
         output_image: rate(raw.output_image),
+        web_search_k: rate(raw.web_search_k),
+        request_k: rate(raw.request_k),
+        audio_hour: rate(raw.audio_hour),
+        char_m: rate(raw.char_m),
+        image_each: rate(raw.image_each),
         ..Rates::default()
     };
     Card::flat(rates, STATED)
+}
+
+/// What is missing from written rates of a model that is for `serves`.
+pub(super) fn lacks_rates(raw: &raw::Rates, serves: Caps) -> Option<&'static str> {
+    let writes = serves.has(Cap::Chat) || serves.has(Cap::Completions);
+    if writes && (raw.input.is_none() || raw.output.is_none()) {
+        return Some("`input` and `output` are missing");
+    }
+    let empty = card(raw).rates == Rates::default();
+    empty.then_some("a rate is missing")
 }
 
 fn same_facts(a: &Backend, b: &Backend) -> bool {
@@ -207,5 +233,6 @@ fn same_facts(a: &Backend, b: &Backend) -> bool {
         && a.max_output == b.max_output
         && a.caps == b.caps
         && a.caps_are_all == b.caps_are_all
+        && a.serves == b.serves
         && a.quality == b.quality
 }

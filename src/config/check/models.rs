@@ -14,6 +14,7 @@ use super::{
     server::limits,
 };
 use crate::{
+    caps::Caps,
     catalog::Status,
     config::{Backend, Limits, Model, mistake::Path, raw},
 };
@@ -99,7 +100,14 @@ impl<'p, 'c> Models<'p, 'c> {
             let Some((provider, facts)) = self.providers.get(index) else {
                 continue;
             };
+            let price = raw.price.clone();
             let backend = backend((index, provider, facts), &raw.model.0, raw.price, stated);
+            if let Some(raw::Price::Rates(rates)) = price {
+                let serves = backend.serves.unwrap_or(Caps::default().purposes());
+                if let Some(lacks) = backends::lacks_rates(&rates, serves) {
+                    findings.mistake(&path.key("price"), lacks);
+                }
+            }
             let index = self.backends.add_written(backend, &path, findings);
             if indices.contains(&index) {
                 findings.mistake(&path, "the same backend twice in one model");

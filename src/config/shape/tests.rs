@@ -54,8 +54,8 @@ fn a_union_is_explained_by_the_branch_that_was_meant() {
             )],
         ),
         (
-            "{ output: \"1\" }",
-            vec![format!("{at}: missing required key `input` (-)")],
+            "{ outptu: \"1\" }",
+            vec![format!("{at}.outptu: unknown key (did you mean `output`?)")],
         ),
         ("free", vec![]),
     ] {

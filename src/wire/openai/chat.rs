@@ -126,7 +126,7 @@ impl<'a> Messages<'a> {
 }
 
 /// A JSON string without its quotes.
-fn unquoted(raw: &str) -> &str {
+pub(super) fn unquoted(raw: &str) -> &str {
     raw.strip_prefix('"')
         .and_then(|raw| raw.strip_suffix('"'))
         .unwrap_or(raw)
@@ -151,13 +151,13 @@ fn low_detail(image: &str) -> bool {
 }
 
 /// Gives each member of an array to a function, keeping none.
-struct Each<T, F> {
+pub(super) struct Each<T, F> {
     expected: &'static str,
     each: F,
     member: PhantomData<fn(T)>,
 }
 
-fn each<T, F: FnMut(T)>(expected: &'static str, each: F) -> Each<T, F> {
+pub(super) fn each<T, F: FnMut(T)>(expected: &'static str, each: F) -> Each<T, F> {
     Each {
         expected,
         each,

@@ -43,8 +43,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long an answer that is given up may take to say so.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// How long what a client still sends is read after the last answer.
-const LINGER: Duration = Duration::from_secs(10);
 
 /// A listener with what it serves.
 #[derive(Debug)]
@@ -53,8 +51,8 @@ pub struct Door {
     pub router: Router,
     /// The certificate of the moment, where TLS is spoken.
     pub tls: fn(&Config) -> Option<&Tls>,
-    /// Says how long an idle connection is kept and a head may take to come, and how long open
-    /// requests may take once the door is closed.
+    /// Says how long an idle connection is kept, and how long open requests may take once the door
+    /// is closed.
     pub app: Arc<App>,
 }
 

@@ -22,12 +22,14 @@ use tokio::{
 };
 use tower::Service as _;
 
-use super::{FAREWELL, Guest, LINGER, MAX_HEAD, MAX_HEADERS, WRITE_PATIENCE};
+use super::{FAREWELL, Guest, MAX_HEAD, MAX_HEADERS, WRITE_PATIENCE};
 use crate::accept::{
     patient::{Answered, Open, Patient},
     router::Closer,
 };
 
+/// How long what a client still sends is read after the last answer.
+const LINGER: Duration = Duration::from_secs(10);
 /// How long a client may be silent while its rest is read.
 const LINGER_SILENCE: Duration = Duration::from_secs(1);
 

@@ -8,6 +8,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::support::{
@@ -291,9 +292,7 @@ async fn who_opens_streams_only_to_reset_them_is_cut_off() {
         sent += 10;
     }
     assert!(sent < 2_000, "{sent} streams were let through");
-    tokio::time::timeout(SOON, reader.join_next())
-        .await
-        .unwrap();
+    timeout(SOON, reader.join_next()).await.unwrap();
     eventually("nothing is left of them", async || {
         gateway.metrics().await.count("inflight_requests", &[]) == 0
     })
@@ -306,6 +305,66 @@ async fn who_opens_streams_only_to_reset_them_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn any_frames_end_in_an_answer_or_a_closed_connection() {
+    let sim = simulator().await;
+    let gateway = Setup::new(&sim).model("m", &["a/x+out=1"]).start().await;
+    let body = ask("m").to_string();
+    let mut whole = HELLO.to_vec();
+    for id in [1, 3, 5] {
+        whole.extend(frame(1, 4, id, &head()));
+        whole.extend(frame(0, 1, id, body.as_bytes()));
+        whole.extend(frame(6, 0, 0, b"01234567"));
+        whole.extend(frame(8, 0, id, &[0, 0, 0, 9]));
+    }
+    let mut calls = JoinSet::new();
+    // any sequence that is the same at every run: Knuth's linear congruential one
+    let mut state = 1_u64;
+    let mut any = move |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for number in 0..300 {
+        let mut bytes = whole.clone();
+        for _ in 0..=any(4) {
+            // the preface stays, or it would be HTTP/1.1
+            let at = 24 + any(bytes.len() - 24);
+            match any(3) {
+                0 => bytes[at] = u8::try_from(any(256)).unwrap(),
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, u8::try_from(any(256)).unwrap()),
+            }
+        }
+        let address = gateway.client;
+        calls.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // the other side may close before it has read everything
+            let _ = stream.write_all(&bytes).await;
+            let patience = if number % 2 == 0 {
+                // nothing more comes: the connection must end
+                let _ = stream.shutdown().await;
+                SOON * 3
+            } else {
+                Duration::from_secs(1)
+            };
+            let mut waste = [0; 4096];
+            while let Ok(Ok(1..)) = timeout(patience, stream.read(&mut waste)).await {}
+        });
+    }
+    let all = timeout(SOON * 2, calls.join_all()).await;
+    assert!(all.is_ok(), "a connection stays open");
+    assert_eq!(gateway.ask("m").await.status, 200);
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.count("requests_total", &[("code", "500")]), 0);
+    assert!(metrics.count("requests_total", &[("outcome", "ok")]) > 1);
+    eventually("nothing is under way", async || {
+        gateway.metrics().await.count("inflight_requests", &[]) == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_holds_up_its_own_stream_only() {
     let sim = simulator().await;
     let gateway = Setup::new(&sim)
@@ -314,12 +373,18 @@ async fn a_client_that_does_not_read_holds_up_its_own_stream_only() {
         .start()
         .await;
     let client = Many::to(gateway.client).await;
-    // some megabytes, of which two windows are taken
+    // some 40 MB, of which its windows are taken
     let mut unread = client.open(chat(&stream("long"))).await.unwrap();
-    for _ in 0..3 {
-        assert_eq!(client.ask(&ask("m")).await.status, 200);
-    }
-    assert_eq!(sim.account().model("x+out=200000").in_flight, 1, "it waits");
+    let sent = || sim.account().model("x+out=200000").completion_tokens;
+    let mut before = 0;
+    eventually("the backend is held back", async || {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let now = sent();
+        std::mem::replace(&mut before, now) == now && now > 0
+    })
+    .await;
+    assert!(before < 150_000, "{before} of 200000 tokens are somewhere");
+    assert_eq!(client.ask(&ask("m")).await.status, 200);
     assert!(unread.body_mut().frame().await.unwrap().is_ok());
     drop(unread);
     eventually("the backend is told", async || {

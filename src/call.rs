@@ -511,7 +511,9 @@ impl Job {
             allowance,
         } = *called;
         let upstream = self.means.upstreams.get(backend.provider);
-        let Some((upstream, busy)) = upstream.and_then(|u| Some((u, u.least_busy(avoid)?))) else {
+        let client = self.means.clients.get(backend.provider);
+        let taken = upstream.and_then(|u| Some((u, u.least_busy(avoid)?)));
+        let (Some((upstream, busy)), Some(client)) = (taken, client) else {
             return (0, Err(broken()));
         };
         let replica = busy.replica;
@@ -524,7 +526,8 @@ impl Job {
             key.authorize(&mut request.headers);
         }
         watch.begin(candidate);
-        (replica, attempt::attempt(self, &request, busy, watch).await)
+        let sending = client.send(&request);
+        (replica, attempt::attempt(self, sending, busy, watch).await)
     }
 }
 

@@ -48,7 +48,8 @@ pub struct Cli {
 /// Where the configuration is.
 #[derive(Debug, Clone, Args)]
 pub struct ConfigArg {
-    /// The configuration; without it ./tollgate.yaml, if it exists, else what is found here
+    /// The configuration; without it ./tollgate.yaml or /etc/tollgate/tollgate.yaml, if one exists,
+    /// else what is found here
     #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
     config: Option<PathBuf>,
 }

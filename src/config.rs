@@ -19,6 +19,7 @@ use secrecy::SecretString;
 use crate::{
     caps::Caps,
     catalog::{Adapter, Boundary, Card, Protocol, SelfHosted},
+    certificates::{Authorities, Identity},
     money::Usd,
 };
 
@@ -126,6 +127,16 @@ pub struct Server {
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub cors_origins: Vec<HeaderValue>,
+    /// `None`: clients are served in plain text.
+    pub tls: Option<Tls>,
+}
+
+/// `server.tls`: the files, and what they held when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    pub identity: Identity,
 }
 
 /// `admin:`.
@@ -192,6 +203,26 @@ pub struct Provider {
     /// Which of `max_tokens` and `max_completion_tokens` it takes.
     pub output_limit_field: OutputLimitField,
     pub limits: Limits,
+    /// `None`: it is called directly.
+    pub proxy: Option<Proxy>,
+    /// `None`: only the public authorities are trusted.
+    pub ca_file: Option<CaFile>,
+}
+
+/// `proxy:` of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// `http`, without path and credentials.
+    pub address: http::Uri,
+    /// What it is shown as `proxy-authorization`; marked sensitive.
+    pub authorization: Option<HeaderValue>,
+}
+
+/// `ca_file:` of a provider: the file, and what it held when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaFile {
+    pub path: PathBuf,
+    pub authorities: Authorities,
 }
 
 /// Which spelling of the output limit an endpoint accepts.
@@ -437,6 +468,7 @@ impl Default for Server {
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             cors_origins: Vec::new(),
+            tls: None,
         }
     }
 }

@@ -62,6 +62,8 @@ pub enum GatewayError {
     UnknownPath(String),
     #[error("this path does not answer {0} requests")]
     WrongMethod(http::Method),
+    #[error("websocket is not spoken here: send the request as HTTP, streams come as events")]
+    Upgrade,
     #[error("the request could not be handled")]
     Internal,
 }
@@ -154,6 +156,9 @@ impl GatewayError {
                 "method_not_allowed",
                 message,
             ),
+            Self::Upgrade => {
+                Public::new(StatusCode::BAD_REQUEST, INVALID, "upgrade_refused", message)
+            }
             Self::Internal => Public::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 SERVER,
@@ -189,9 +194,11 @@ impl GatewayError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Auth(AuthError::Unreadable) => Outcome::Refused,
-            Self::Auth(_) | Self::Ask(_) | Self::UnknownPath(_) | Self::WrongMethod(_) => {
-                Outcome::ClientError
-            }
+            Self::Auth(_)
+            | Self::Ask(_)
+            | Self::UnknownPath(_)
+            | Self::WrongMethod(_)
+            | Self::Upgrade => Outcome::ClientError,
             Self::Limited(_) | Self::Call(CallError::Limited(_)) => Outcome::RateLimited,
             Self::Body(BodyError::NoRoom) | Self::Unrecorded(_) => Outcome::Refused,
             Self::Body(_) => Outcome::ClientError,

@@ -17,6 +17,7 @@
 
 // Floor 0: words.
 pub mod caps;
+pub mod certificates;
 pub mod money;
 pub mod usage;
 

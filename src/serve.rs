@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accept::{admin_router, router::router, server::Door},
-    config::{self, Admin, Ledger, Server},
+    config::{self, Admin, Config, Ledger, Server, Tls},
     reload::{self, ReloadError},
     settle::metrics::Metrics,
     spending,
@@ -114,14 +114,16 @@ impl Gateway {
         let app = Arc::new(app.with_store(store));
         let close = CancellationToken::new();
         let doors = TaskTracker::new();
+        let of_clients: fn(&Config) -> Option<&Tls> = |config| config.server.tls.as_ref();
         let routers = [
-            (listeners.client, router(Arc::clone(&app))),
-            (listeners.admin, admin_router(Arc::clone(&app))),
+            (listeners.client, router(Arc::clone(&app)), of_clients),
+            (listeners.admin, admin_router(Arc::clone(&app)), |_| None),
         ];
-        for (listener, router) in routers {
+        for (listener, router, tls) in routers {
             let door = Door {
                 listener,
                 router,
+                tls,
                 app: Arc::clone(&app),
             };
             doors.spawn(door.serve(close.clone()));

@@ -97,16 +97,11 @@ impl World {
         if let Some(before) = before {
             forget_moved(&config, &live, &before.config);
         }
-        let connect_timeout = config.server.connect_timeout;
-        // a kept client keeps its connections: a reload costs no handshakes
-        let client = before
-            .filter(|before| before.config.server.connect_timeout == connect_timeout)
-            .map_or_else(
-                || Client::new(connect_timeout),
-                |before| before.means.client.clone(),
-            );
+        // kept clients keep their connections: a reload costs no handshakes
+        let old = before.map(|world| (&*world.config, &world.means.clients[..]));
+        let clients = Client::of_each(&config, old);
         let means = Means {
-            client,
+            clients,
             upstreams: upstreams(&config, before),
             live,
             lengths,

@@ -10,7 +10,10 @@ use axum::{
     response::Response,
     routing::{MethodRouter, get, post},
 };
-use http::{HeaderName, HeaderValue, Method, header::CONNECTION};
+use http::{
+    HeaderName, HeaderValue, Method,
+    header::{CONNECTION, UPGRADE},
+};
 use tokio::{sync::Notify, time::Instant};
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::{
@@ -37,6 +40,10 @@ const STAINLESS_RETRIES: &str = "x-stainless-retry-count";
 /// Tells the connection of a request that it must end after the answer.
 #[derive(Clone, Debug)]
 pub(super) struct Closer(pub(super) Arc<Notify>);
+
+/// Tells the connection of a request, where it is one of HTTP/2, to take no more.
+#[derive(Clone, Debug)]
+pub(super) struct Goaway(pub(super) Arc<Notify>);
 
 /// The id of a request, given at the door.
 #[derive(Clone, Debug)]
@@ -147,7 +154,11 @@ async fn at_the_door(State(app): State<Shared>, mut request: Request, next: Next
     let echoed = request.headers().get(CLIENT_REQUEST_ID).cloned();
     let header = HeaderValue::from_str(&id);
     request.extensions_mut().insert(RequestId(id));
-    let mut response = next.run(request).await;
+    let goaway = request.extensions_mut().remove::<Goaway>();
+    let mut response = match other_protocol(&request) {
+        Some(error) => respond::error(&error),
+        None => next.run(request).await,
+    };
     let headers = response.headers_mut();
     if let Ok(id) = header {
         headers.insert(REQUEST_ID, id);
@@ -156,9 +167,30 @@ async fn at_the_door(State(app): State<Shared>, mut request: Request, next: Next
         headers.insert(CLIENT_REQUEST_ID, echoed);
     }
     if app.is_draining() {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        match goaway {
+            // HTTP/2 has no such header (RFC 9113, section 8.2.2)
+            Some(goaway) => goaway.0.notify_one(),
+            None => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
+        }
     }
     response
+}
+
+/// What a request is told that wants to speak something else from now on.
+///
+/// A request without an answer in HTTP is refused. One that only offers HTTP/2 (`h2c`, as Java's
+/// client does by itself) is answered in HTTP/1.1, which declines the offer (RFC 9110, section
+/// 7.8; RFC 9113, section 3.1).
+fn other_protocol(request: &Request) -> Option<GatewayError> {
+    if request.method() == Method::CONNECT {
+        return Some(GatewayError::WrongMethod(Method::CONNECT));
+    }
+    let mut offers = request.headers().get_all(UPGRADE).iter();
+    let websocket = offers.any(|offer| {
+        let mut names = offer.as_bytes().split(|byte| *byte == b',');
+        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    });
+    websocket.then_some(GatewayError::Upgrade)
 }
 
 async fn unknown_path(request: Request) -> Response {

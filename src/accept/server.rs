@@ -1,32 +1,41 @@
 //! Listeners and connections: accepting, their limits, and the graceful end.
 //!
-//! hyper's connection loop rather than `axum::serve`, which knows no time limit for headers, no
-//! end of a single connection, and no bound on how many there are.
+//! hyper's connections rather than `axum::serve`, which knows no time limit for headers, no end of
+//! a single connection, and no bound on how many there are. `greet` finds out what a client
+//! speaks, `http1` and `http2` serve it.
 
-use std::{convert::Infallible, future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
-use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use axum::Router;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
 };
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service as _;
 
-use super::{admin::guard::Peer, patient::Patient, router::Closer};
-use crate::state::App;
+use self::greet::Speech;
+use super::admin::guard::Peer;
+use crate::{
+    config::{Config, Tls},
+    state::App,
+};
+
+mod greet;
+mod http1;
+mod http2;
+mod streams;
 
 /// Connections that are open at once at one listener; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 10_000;
 /// Headers of a request.
 const MAX_HEADERS: usize = 100;
-/// Bytes that a connection buffers: all headers of a request must fit.
-const MAX_BUFFER: usize = 128 * 1024;
+/// Bytes of all headers of a request together.
+const MAX_HEAD: usize = 128 * 1024;
+/// How long the head of a request may take, from its first byte; of the first one, from the
+/// beginning of the connection.
+pub(super) const HEAD_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a client may leave bytes of its answer unread.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait after the system refused a connection for lack of resources.
@@ -36,14 +45,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const FAREWELL: Duration = Duration::from_millis(500);
 /// How long what a client still sends is read after the last answer.
 const LINGER: Duration = Duration::from_secs(10);
-/// How long a client may be silent meanwhile.
-const LINGER_SILENCE: Duration = Duration::from_secs(1);
 
 /// A listener with what it serves.
 #[derive(Debug)]
 pub struct Door {
     pub listener: TcpListener,
     pub router: Router,
+    /// The certificate of the moment, where TLS is spoken.
+    pub tls: fn(&Config) -> Option<&Tls>,
     /// Says how long an idle connection is kept and a head may take to come, and how long open
     /// requests may take once the door is closed.
     pub app: Arc<App>,
@@ -58,6 +67,18 @@ struct Signals {
     end: CancellationToken,
 }
 
+/// What is served on one connection, and to whom.
+#[derive(Debug)]
+struct Guest {
+    peer: Peer,
+    router: Router,
+    /// How long it may stay without a request.
+    keep_alive: Duration,
+    signals: Signals,
+    /// For what it does beside its own task.
+    tasks: TaskTracker,
+}
+
 impl Door {
     /// Serves until `close` is cancelled; then accepts nobody any more, lets open requests finish
     /// within `server.drain_timeout`, and ends the others. Returns when no connection is left.
@@ -65,6 +86,7 @@ impl Door {
         let Self {
             listener,
             router,
+            tls,
             app,
         } = self;
         let signals = Signals {
@@ -81,11 +103,18 @@ impl Door {
             let Some((stream, peer, permit)) = accepted else {
                 continue;
             };
-            let router = router.clone();
-            let signals = signals.clone();
-            let keep_alive = app.world().config.server.keep_alive;
+            // those of this moment: a new certificate is shown to whoever comes from now on
+            let config = Arc::clone(&app.world().config);
+            let secure = tls(&config).map(|tls| tls.identity.config());
+            let guest = Guest {
+                peer: Peer(peer),
+                router: router.clone(),
+                keep_alive: config.server.keep_alive,
+                signals: signals.clone(),
+                tasks: connections.clone(),
+            };
             connections.spawn(async move {
-                connection(stream, peer, router, keep_alive, signals).await;
+                connection(stream, secure, guest).await;
                 drop(permit);
             });
         }
@@ -127,77 +156,23 @@ async fn accept(
 }
 
 /// Serves one connection to its end.
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    keep_alive: Duration,
-    signals: Signals,
-) {
+async fn connection(stream: TcpStream, secure: Option<Arc<ServerConfig>>, guest: Guest) {
     let _ = stream.set_nodelay(true);
-    let closer = Arc::new(Notify::new());
-    let for_requests = Closer(Arc::clone(&closer));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(for_requests.clone());
-        let mut router = router.clone();
-        // boxed, as the connection must be movable to give its stream back
-        Box::pin(async move {
-            router
-                .call(request.map(Body::new))
-                .await
-                .map_err(|error: Infallible| error)
-        })
-    });
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        // runs while the next request of a kept connection is waited for, too
-        .header_read_timeout(keep_alive)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_BUFFER);
-    let stream = TokioIo::new(Patient::new(stream, WRITE_PATIENCE));
-    let mut served = builder.serve_connection(stream, service);
-    let mut leaving = false;
-    loop {
-        tokio::select! {
-            ended = poll_fn(|cx| served.poll_without_shutdown(cx)) => {
-                // a client that breaks off is nothing to report; the account of its request is closed
-                if ended.is_ok() && !leaving {
-                    let stream = served.into_parts().io.into_inner();
-                    tokio::select! {
-                        () = linger(stream) => {}
-                        () = signals.leave.cancelled() => {}
-                    }
-                }
-                return;
-            }
-            () = signals.end.cancelled() => {
-                // a body that is polled now says so with its last event
-                let _ = timeout(FAREWELL, poll_fn(|cx| served.poll_without_shutdown(cx))).await;
-                return;
-            }
-            () = async { tokio::select! {
-                () = signals.leave.cancelled() => {}
-                () = closer.notified() => {}
-            } }, if !leaving => {
-                leaving = true;
-                std::pin::Pin::new(&mut served).graceful_shutdown();
-            }
+    let first_head = Instant::now() + HEAD_PATIENCE;
+    let greeted = async {
+        match secure {
+            Some(config) => greet::secure(stream, config).await,
+            None => greet::plain(stream).await,
         }
+    };
+    let greeted = tokio::select! {
+        greeted = timeout_at(first_head, greeted) => greeted.ok().flatten(),
+        // whoever has not begun to ask is not waited for
+        () = guest.signals.leave.cancelled() => None,
+    };
+    match greeted {
+        Some((stream, Speech::Http1)) => http1::serve(stream, first_head, guest).await,
+        Some((stream, Speech::Http2)) => http2::serve(stream, first_head, guest).await,
+        None => {}
     }
-}
-
-/// Says that nothing more comes, and reads for a while what the client still sends: closing on
-/// unread bytes resets the connection, and a client that is still sending its body would see that
-/// in place of the answer that refuses it.
-async fn linger(mut stream: Patient<TcpStream>) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let mut waste = vec![0; 16 * 1024];
-    let read_all =
-        async { while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, stream.read(&mut waste)).await {} };
-    // who sends on for longer than this does not mean to read
-    let _ = timeout(LINGER, read_all).await;
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Answer, Delivery, Head, Job, Watch,
-    client::{Prepared, SendError},
+    client::SendError,
     failure::{Class, Failure, Phase},
     large::Large,
     relay::{Patience, Relay},
@@ -76,15 +76,15 @@ impl Limits {
     }
 }
 
-/// Sends the request and waits until its answer can be delivered.
+/// Sends a request and waits until its answer can be delivered.
 pub(super) async fn attempt(
     job: &Job,
-    request: &Prepared,
+    sending: impl Future<Output = Result<Response<Incoming>, SendError>>,
     busy: Busy,
     watch: &mut dyn Watch,
 ) -> Result<Delivery, Failure> {
     let limits = Limits::of(job, Instant::now());
-    let sent = limits.first_byte(job.means.client.send(request)).await?;
+    let sent = limits.first_byte(sending).await?;
     let answer = sent.map_err(|error| match error {
         SendError::ConnectTimeout => Failure::timed_out(Phase::Connect),
         SendError::Connect(cause) => {

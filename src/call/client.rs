@@ -1,33 +1,36 @@
 //! The pooled HTTP client: connects within a time limit, sends a body as slices, and knows whether
 //! a connection that broke had been lying idle.
+//!
+//! It speaks HTTP/1.1 only, also where a backend offers HTTP/2: over one shared connection, calls
+//! beyond the backend's limit of streams would wait unseen, one broken connection would fail all
+//! of them, and one lost packet would stop every stream.
 
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    future::Future,
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri, header::PROXY_AUTHORIZATION, uri::Scheme};
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, rt};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{
-        self,
-        connect::{Connected, Connection, HttpConnector},
-    },
+    client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
-use tower::Service;
+
+mod dial;
+mod proxy;
+
+use self::{
+    dial::{Dial, LastUse},
+    proxy::ProxyError,
+};
+use crate::config::{Config, Provider, Proxy};
 
 /// How long an idle connection is kept. vLLM and SGLang close theirs after five seconds.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -43,6 +46,8 @@ const STALE_WITHIN: Duration = Duration::from_secs(1);
 pub struct Client {
     plain: legacy::Client<Dial, Payload>,
     tls: legacy::Client<Dial, Payload>,
+    /// Shown its credentials with each request that is sent to it and not through it.
+    proxy: Option<Proxy>,
 }
 
 /// Why a request got no answer.
@@ -57,21 +62,11 @@ pub enum SendError {
 }
 
 impl Client {
-    /// A client that gives up connecting after `connect_timeout`.
+    /// A client that reaches a provider as that says, and gives up connecting after
+    /// `connect_timeout`.
     #[must_use]
-    pub fn new(connect_timeout: Duration) -> Self {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        let https = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        let dial = Dial {
-            inner: https,
-            timeout: connect_timeout,
-        };
+    pub fn new(connect_timeout: Duration, provider: &Provider) -> Self {
+        let dial = Dial::new(connect_timeout, provider);
         let client = |idle: Duration| {
             legacy::Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -82,7 +77,32 @@ impl Client {
         Self {
             plain: client(POOL_IDLE),
             tls: client(POOL_IDLE_TLS),
+            proxy: provider.proxy.clone(),
         }
+    }
+
+    /// A client for each provider; those that are reached in the same way share one, and one that
+    /// was there before keeps its connections.
+    #[must_use]
+    pub fn of_each(config: &Config, before: Option<(&Config, &[Self])>) -> Vec<Self> {
+        let timeout = config.server.connect_timeout;
+        let before = before.filter(|(old, _)| old.server.connect_timeout == timeout);
+        let mut clients: Vec<Self> = Vec::with_capacity(config.providers.len());
+        for provider in &config.providers {
+            let same_way = |other: &Provider| {
+                other.proxy == provider.proxy && other.ca_file == provider.ca_file
+            };
+            let known = |config: &Config, clients: &[Self]| {
+                let mut pairs = config.providers.iter().zip(clients);
+                let found = pairs.find(|(other, _)| same_way(other));
+                found.map(|(_, client)| client.clone())
+            };
+            let client = known(config, &clients)
+                .or_else(|| before.and_then(|(old, clients)| known(old, clients)))
+                .unwrap_or_else(|| Self::new(timeout, provider));
+            clients.push(client);
+        }
+        clients
     }
 
     /// Sends a request and waits for the head of the answer. A pooled connection that turns out
@@ -92,17 +112,27 @@ impl Client {
     /// If no answer comes. Cancel safe: dropping the future closes the connection.
     pub async fn send(&self, request: &Prepared) -> Result<Response<Incoming>, SendError> {
         let started = Instant::now();
-        match self.once(request).await {
+        let answer = match self.once(request).await {
             Err(error) if is_stale(&error, started) => self.once(request).await,
             outcome => outcome,
+        }?;
+        // the proxy's own answer, which is not for the client
+        if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.proxy.is_some() {
+            return Err(SendError::Connect(ProxyError::Credentials.to_string()));
         }
-        .map_err(SendError::from)
+        Ok(answer)
     }
 
     async fn once(&self, request: &Prepared) -> Result<Response<Incoming>, legacy::Error> {
-        let tls = request.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+        let tls = request.uri.scheme() == Some(&Scheme::HTTPS);
         let client = if tls { &self.tls } else { &self.plain };
-        let answer = client.request(request.to_http()).await?;
+        let mut request = request.to_http();
+        let proxy = self.proxy.as_ref().filter(|_| !tls);
+        if let Some(credentials) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
+            let headers = request.headers_mut();
+            headers.insert(PROXY_AUTHORIZATION, credentials.clone());
+        }
+        let answer = client.request(request).await?;
         if let Some(used) = answer.extensions().get::<LastUse>() {
             used.touch();
         }
@@ -178,118 +208,6 @@ fn is_stale(error: &legacy::Error, started: Instant) -> bool {
     extensions
         .get::<LastUse>()
         .is_some_and(|used| used.idle_before(started) >= STALE_AFTER)
-}
-
-/// When a connection last answered.
-#[derive(Clone, Debug)]
-struct LastUse {
-    opened: Instant,
-    /// Milliseconds after `opened`, plus one; 0: never.
-    answered: Arc<AtomicU64>,
-}
-
-impl LastUse {
-    fn touch(&self) {
-        let ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.answered.store(ms + 1, Relaxed);
-    }
-
-    /// How long it had been idle at that moment; zero if it never answered.
-    fn idle_before(&self, moment: Instant) -> Duration {
-        match self.answered.load(Relaxed) {
-            0 => Duration::ZERO,
-            ms => moment.saturating_duration_since(self.opened + Duration::from_millis(ms - 1)),
-        }
-    }
-}
-
-/// Opens connections, within a time limit.
-#[derive(Clone, Debug)]
-struct Dial {
-    inner: HttpsConnector<HttpConnector>,
-    timeout: Duration,
-}
-
-type Stream = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-impl Service<Uri> for Dial {
-    type Response = Line;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Line, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.inner.call(uri);
-        let limit = self.timeout;
-        Box::pin(async move {
-            let late = || io::Error::new(io::ErrorKind::TimedOut, "connecting took too long");
-            let stream = tokio::time::timeout(limit, connecting)
-                .await
-                .map_err(|_| late())??;
-            let used = LastUse {
-                opened: Instant::now(),
-                answered: Arc::default(),
-            };
-            Ok(Line { stream, used })
-        })
-    }
-}
-
-/// A connection that remembers when it last answered.
-#[derive(Debug)]
-struct Line {
-    stream: Stream,
-    used: LastUse,
-}
-
-impl Connection for Line {
-    fn connected(&self) -> Connected {
-        self.stream.connected().extra(self.used.clone())
-    }
-}
-
-impl rt::Read for Line {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl rt::Write for Line {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
 }
 
 /// A body in slices of known length.

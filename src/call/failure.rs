@@ -122,7 +122,7 @@ const MONEY_CODES: [&str; 2] = ["1113", "1008"];
 /// Codes of a refused key: MiniMax 1004 and 2049.
 const KEY_CODES: [&str; 2] = ["1004", "2049"];
 /// Wordings of "can't do that", in lower case.
-const UNSUPPORTED: [&str; 8] = [
+const UNSUPPORTED: [&str; 10] = [
     "not support",
     "unsupported",
     "not available for",
@@ -131,6 +131,9 @@ const UNSUPPORTED: [&str; 8] = [
     "does not accept",
     "cannot be used with this model",
     "not a multimodal model",
+    // servers of one's own that were started without tools: vLLM, and llama.cpp, which says it with 500
+    "requires --enable-auto-tool-choice",
+    "requires --jinja",
 ];
 /// What a wording of "can't do that" is about, in lower case.
 const ABOUT: [(&str, Cap); 14] = [
@@ -318,7 +321,8 @@ fn classify(
             None if code == "model_not_found" => Class::Refused(DownReason::ModelUnknown),
             None => Class::Rejected,
         },
-        408 | 409 | 425 | 500..=599 => Class::Transient,
+        500 => lacking(&text, needs).map_or(Class::Transient, Class::Incapable),
+        408 | 409 | 425 | 501..=599 => Class::Transient,
         // nothing that a backend should answer to a well-formed call
         _ => Class::Nonsense,
     }

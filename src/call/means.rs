@@ -31,7 +31,8 @@ const FREE_RETRIES: u32 = 10;
 #[derive(Debug)]
 pub struct Means {
     pub config: Arc<Config>,
-    pub client: Client,
+    /// In the order of `config.providers`.
+    pub clients: Vec<Client>,
     /// In the order of `config.providers`.
     pub upstreams: Vec<Upstream>,
     /// In the order of `config.backends`.

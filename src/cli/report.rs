@@ -68,7 +68,7 @@ fn ledger(arg: &ConfigArg) -> Result<PathBuf, CliError> {
 fn table(by: &[Dimension], lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
     let names: Vec<String> = by.iter().map(|d| d.name().to_uppercase()).collect();
     let sums = [
-        "REQUESTS", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "COST USD", "UNPRICED",
+        "REQUESTS", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "COST USD", "UNPRICED", "SAVED $",
     ];
     let head: Vec<&str> = names.iter().map(String::as_str).chain(sums).collect();
     let mut table = Table::new(&head);
@@ -97,6 +97,7 @@ fn total(lines: &[Line]) -> Line {
         tokens: [0; 7],
         cost: Total::default(),
         unpriced: 0,
+        saved: Total::default(),
     };
     for line in lines {
         sum.requests += line.requests;
@@ -106,6 +107,7 @@ fn total(lines: &[Line]) -> Line {
         }
         sum.cost = Total::from_pico(sum.cost.pico() + line.cost.pico());
         sum.unpriced += line.unpriced;
+        sum.saved = Total::from_pico(sum.saved.pico() + line.saved.pico());
     }
     sum
 }
@@ -128,6 +130,7 @@ fn cells(line: &Line) -> Vec<String> {
         (output + reasoning + audio_out).to_string(),
         line.cost.to_string(),
         line.unpriced.to_string(),
+        line.saved.to_string(),
     ]
 }
 

@@ -11,14 +11,16 @@ use crate::{
     },
 };
 
-/// The file that is used where none is named.
-const HERE: &str = "tollgate.yaml";
+/// Where a file is looked for if none is named, in this order; the second place is that of
+/// container images and packages.
+const USUAL: [&str; 2] = ["tollgate.yaml", "/etc/tollgate/tollgate.yaml"];
 
 /// The file to read; `None`: start without one.
 pub(super) fn file(arg: &ConfigArg) -> Option<PathBuf> {
-    arg.config
-        .clone()
-        .or_else(|| Path::new(HERE).exists().then(|| PathBuf::from(HERE)))
+    arg.config.clone().or_else(|| {
+        let mut usual = USUAL.iter().map(Path::new);
+        usual.find(|path| path.exists()).map(Path::to_owned)
+    })
 }
 
 /// The configuration as `serve` would run it, but without asking local servers.

@@ -113,6 +113,7 @@ fn configuration(
     overrides: Overrides,
     keys: &mut MadeKeys,
 ) -> Result<Checked, CliError> {
+    let overrides = overrides.without_file(&ProcessEnvironment);
     let mut text = String::from("providers:\n");
     for (name, variable) in providers {
         let _ = writeln!(text, "  {name}: {{ api_key: \"${{{variable}}}\" }}");
@@ -210,9 +211,9 @@ fn tell(config: &Config, locals: &[Local], keys: &MadeKeys) {
         models = config.models.len(),
         "started without a configuration; ask for `auto`"
     );
-    for (name, key) in &keys.0 {
-        if *name == CLIENT_KEY {
-            eprintln!("client key, made at this start: {key}");
+    for (name, whose) in [(CLIENT_KEY, "client"), (ADMIN_KEY, "admin")] {
+        if let Some(key) = keys.0.get(name) {
+            eprintln!("{whose} key, made at this start: {key}");
         }
     }
 }

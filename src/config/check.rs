@@ -1,8 +1,11 @@
 //! From what was written to what will run, or every mistake of meaning at once.
 //!
-//! Pure: given the raw configuration, the tree that says where things stand, and the catalogue.
+//! Pure: given the raw configuration, the tree that says where things stand, the catalogue, and an
+//! environment that hands it the certificates which the configuration names.
 //! A mistake never stops the search for more; a section that is wrong is checked on with a
 //! stand-in that is thrown away in the end.
+
+use std::path::Path as FilePath;
 
 use jiff::tz::TimeZone;
 
@@ -10,7 +13,7 @@ use crate::{
     catalog,
     config::{
         Config,
-        load::Source,
+        load::{self, Environment, Source},
         mistake::{self, Mistake, Mistakes, Note, Path},
         raw::Raw,
         yaml::Value,
@@ -51,10 +54,12 @@ pub(super) fn check(
     raw: Raw,
     source: &Source,
     catalog: &dyn Catalog,
+    env: &dyn Environment,
     offer_all: bool,
 ) -> Result<Checked, Mistakes> {
     let mut findings = Findings {
         source,
+        env,
         mistakes: Vec::new(),
         warnings: Vec::new(),
     };
@@ -121,6 +126,7 @@ pub(super) fn check(
 /// What was found so far.
 struct Findings<'a> {
     source: &'a Source,
+    env: &'a dyn Environment,
     mistakes: Vec<Mistake>,
     warnings: Vec<Note>,
 }
@@ -132,6 +138,17 @@ impl Findings<'_> {
 
     fn mistake_with(&mut self, path: &Path, message: impl Into<String>, hint: impl Into<String>) {
         self.mistakes.push(self.at(path, message).hint(hint));
+    }
+
+    /// What a file holds; one that can't be read is a mistake.
+    fn file(&mut self, path: &Path, file: &FilePath) -> Option<String> {
+        let content = self.env.file(file);
+        content
+            .map_err(|error| {
+                let message = format!("the file cannot be read: {}", load::reason(&error));
+                self.mistake(path, message);
+            })
+            .ok()
     }
 
     fn warning(&mut self, path: &Path, message: impl Into<String>, hint: Option<String>) {

@@ -11,8 +11,10 @@ use std::{
     path::Path as FilePath,
 };
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
+mod defaults;
 mod seen;
 
 pub use self::seen::{Reading, Seen, watched};
@@ -27,8 +29,8 @@ use super::{
 
 /// The largest configuration file: 10,000 keys take about 2 MB.
 const MAX_FILE: u64 = 16 << 20;
-/// The largest secret file.
-const MAX_SECRET: u64 = 64 << 10;
+/// The largest file that a value names: bundles of authorities have some 200 KiB.
+const MAX_NAMED: u64 = 1 << 20;
 
 /// A file's name and tree, to say where things stand.
 #[derive(Debug)]
@@ -82,7 +84,7 @@ pub fn from_path_with(
 ) -> Result<Checked, Mistakes> {
     let (source, mut raw) = read(path, env)?;
     overrides.apply(&mut raw);
-    check::check(raw, &source, catalog, overrides.offer_all)
+    check::check(raw, &source, catalog, env, overrides.offer_all)
 }
 
 /// Checks a text; `name` stands for the file in messages.
@@ -111,7 +113,7 @@ pub fn from_str_with(
 ) -> Result<Checked, Mistakes> {
     let (source, mut raw) = read_str(name, text, env)?;
     overrides.apply(&mut raw);
-    check::check(raw, &source, catalog, overrides.offer_all)
+    check::check(raw, &source, catalog, env, overrides.offer_all)
 }
 
 /// Reads a file as far as its form goes.
@@ -143,7 +145,11 @@ pub fn read_str(name: &str, text: &str, env: &dyn Environment) -> Result<(Source
     if !mistakes.is_empty() {
         return Err(Mistakes::in_file(name, mistakes));
     }
-    let raw = to_raw(&root).map_err(|mistake| Mistakes::in_file(name, vec![mistake]))?;
+    let mut raw = to_raw(&root).map_err(|mistake| Mistakes::in_file(name, vec![mistake]))?;
+    let mistakes = defaults::fill(&mut raw, env);
+    if !mistakes.is_empty() {
+        return Err(Mistakes::in_file(name, mistakes));
+    }
     Ok((
         Source {
             file: name.to_owned(),
@@ -186,7 +192,12 @@ fn to_raw(root: &Node) -> Result<Raw, Mistake> {
 
 /// The content of a file that a value names.
 pub(super) fn secret_file(path: &FilePath) -> io::Result<String> {
-    bounded(path, MAX_SECRET)
+    bounded(path, MAX_NAMED)
+}
+
+/// The moment by which certificates are judged.
+pub(super) fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 /// A text file of bounded size: a device or a log named by mistake must not fill the memory.
@@ -201,7 +212,8 @@ fn bounded(path: &FilePath, limit: u64) -> io::Result<String> {
     Ok(text)
 }
 
-fn reason(error: &io::Error) -> String {
+/// Why it can't be read, in words that hold nothing of it.
+pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
         kind => kind.to_string(),

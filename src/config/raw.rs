@@ -15,8 +15,9 @@ use serde::Deserialize;
 mod value;
 
 pub use value::{
-    Address, ByteSize, ClientKey, DigestText, Fraction, HeaderText, HttpUrl, LedgerText, Moment,
-    Money, Name, Origin, Pattern, PriceText, SecretText, TagValue, TimeSpan, UpstreamModel, Zone,
+    Address, ByteSize, ClientKey, DigestText, FilePath, Fraction, HeaderText, HttpUrl, LedgerText,
+    Moment, Money, Name, Origin, Pattern, PriceText, ProxyUrl, SecretText, TagValue, TimeSpan,
+    UpstreamModel, Zone,
 };
 
 /// tollgate's configuration. Values may hold `${VAR}`, `${VAR:-default}` and `${file:/path}`.
@@ -95,6 +96,18 @@ pub struct Server {
     /// Origins of web pages that may call; `*` is any.
     #[schemars(extend("default" = []))]
     pub cors_origins: Option<Vec<Origin>>,
+    /// Clients are served over TLS with this certificate. Absent: in plain text.
+    pub tls: Option<Tls>,
+}
+
+/// A certificate and its key. The files are read again when they change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// A PEM file: the certificate, then its intermediates.
+    pub cert: FilePath,
+    /// A PEM file: the private key of the certificate.
+    pub key: FilePath,
 }
 
 /// The operator's address.
@@ -187,6 +200,11 @@ pub struct Provider {
     pub output_limit: Option<OutputLimit>,
     /// Requests and tokens a minute, and requests at once.
     pub limits: Option<Limits>,
+    /// The HTTP proxy that it is reached through: `http://user:password@proxy.example.com:3128`.
+    /// Absent: none, whatever the environment says.
+    pub proxy: Option<ProxyUrl>,
+    /// A PEM file with authorities that its certificate may be signed by, beside the public ones.
+    pub ca_file: Option<FilePath>,
 }
 
 /// The wire dialect of an endpoint.

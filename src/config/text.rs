@@ -4,11 +4,13 @@
 //! `raw` calls the same one, so they cannot disagree. Errors never repeat the text: it may be a
 //! secret.
 
+mod proxy;
 mod read;
 
+pub use proxy::proxy;
 pub use read::{
-    address, duration, header_name, header_value, ledger, moment, money, origin, price, sha256,
-    size, time_zone, url,
+    address, duration, file, header_name, header_value, ledger, moment, money, origin, price,
+    sha256, size, time_zone, url,
 };
 use read::{client_key, name, pattern, provider_name, secret, tag_name, tag_value, upstream_model};
 
@@ -28,7 +30,7 @@ pub struct Format {
 }
 
 /// Every format that the schema uses.
-pub const FORMATS: [Format; 21] = [
+pub const FORMATS: [Format; 23] = [
     Format::new("time-span", "a duration such as 5s", |t| {
         duration(t).map(drop)
     }),
@@ -44,6 +46,12 @@ pub const FORMATS: [Format; 21] = [
     Format::hidden("http-url", "a URL such as http://10.0.0.5:8000/v1", |t| {
         url(t).map(drop)
     }),
+    // hidden: it may hold a password
+    Format::hidden("proxy-url", "a URL such as http://10.0.0.5:3128", |t| {
+        proxy(t).map(drop)
+    }),
+    // hidden: a key may be written in its place
+    Format::hidden("file-path", "the path of a file", |t| file(t).map(drop)),
     Format::new(
         "web-origin",
         "an origin such as https://app.example.com",
@@ -114,6 +122,12 @@ pub enum TextError {
     UrlQuery,
     #[error("a base URL ends before the endpoint: leave out `{0}`")]
     UrlEndpoint(&'static str),
+    #[error("a proxy is http:// and a host, with a port, a user name and a password where needed")]
+    Proxy,
+    #[error("a user name or password holds what must be written as `%` and two digits")]
+    ProxyUser,
+    #[error("the path of a file is expected here, not what it holds")]
+    FileContent,
     #[error("an origin is http:// or https:// and a host, nothing after it, or `*`")]
     Origin,
     #[error("an address is an IP address and a port, such as 127.0.0.1:4100 or [::1]:4100")]

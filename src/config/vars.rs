@@ -5,6 +5,8 @@
 
 use std::{io, path::Path as FilePath};
 
+use jiff::Timestamp;
+
 use super::{
     mistake::{Mistake, Path, shorten},
     yaml::{Node, Scalar, Value},
@@ -22,6 +24,11 @@ pub trait Environment {
     /// Whatever keeps it from being read.
     fn file(&self, path: &FilePath) -> io::Result<String> {
         super::load::secret_file(path)
+    }
+
+    /// The moment by which certificates are judged.
+    fn now(&self) -> Timestamp {
+        super::load::now()
     }
 }
 

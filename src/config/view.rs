@@ -6,14 +6,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use http::uri::Authority;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
     Admin, Auth, Backend, Breaker, Budget, Config, Domain, Key, Ledger, Limits, Model, Objective,
-    OnFailure, OnUncertain, OutputLimitField, Price, Provider, Quality, Retries, Route, Series,
-    Server, Store,
+    OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy, Quality, Retries, Route,
+    Series, Server, Store,
 };
 use crate::catalog::{Card, Protocol, SelfHosted};
 
@@ -91,6 +92,9 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     if !same(old.admin.key.as_ref(), new.admin.key.as_ref()) {
         note("admin.key".to_owned());
     }
+    if old.server.tls != new.server.tls {
+        note("server.tls".to_owned());
+    }
     for provider in &new.providers {
         let before = old.providers.iter().find(|p| p.name == provider.name);
         if before.is_some_and(|before| !same_access(before, provider)) {
@@ -123,10 +127,12 @@ pub fn same_access(a: &Provider, b: &Provider) -> bool {
     same_place(a, b) && keys(a) == keys(b) && pairs.all(|(a, b)| same(Some(a), Some(b)))
 }
 
-/// Are two providers called at the same addresses, with the same headers, whatever their keys?
+/// Are two providers called at the same addresses, in the same way and with the same headers,
+/// whatever their keys?
 #[must_use]
 pub fn same_place(a: &Provider, b: &Provider) -> bool {
-    a.base_urls == b.base_urls && a.headers == b.headers
+    let same_way = a.proxy == b.proxy && a.ca_file == b.ca_file;
+    a.base_urls == b.base_urls && a.headers == b.headers && same_way
 }
 
 fn same(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
@@ -172,6 +178,7 @@ fn view_server(server: &Server) -> Value {
         drain_delay,
         drain_timeout,
         cors_origins,
+        tls,
     } = server;
     let origins = cors_origins.iter().map(|origin| origin.to_str().ok());
     json!({
@@ -187,6 +194,7 @@ fn view_server(server: &Server) -> Value {
         "drain_delay": time(*drain_delay),
         "drain_timeout": time(*drain_timeout),
         "cors_origins": origins.collect::<Vec<_>>(),
+        "tls": tls.as_ref().map(|tls| json!({ "cert": tls.cert, "key": tls.key })),
     })
 }
 
@@ -225,6 +233,8 @@ fn view_provider(provider: &Provider) -> Value {
         boundary: _,
         output_limit_field,
         limits,
+        proxy,
+        ca_file,
     } = provider;
     let urls = base_urls.iter().map(ToString::to_string);
     let headers = headers.iter().map(|(name, _)| (name.as_str(), SECRET));
@@ -249,7 +259,22 @@ fn view_provider(provider: &Provider) -> Value {
             OutputLimitField::MaxCompletionTokens => "max_completion_tokens",
         },
         "limits": view_limits(*limits),
+        "proxy": proxy.as_ref().map(view_proxy),
+        "ca_file": ca_file.as_ref().map(|file| &file.path),
     })
+}
+
+/// Its address; that it has credentials can be seen, and nothing of them.
+fn view_proxy(proxy: &Proxy) -> String {
+    let Proxy {
+        address,
+        authorization,
+    } = proxy;
+    let place = address.authority().map_or("", Authority::as_str);
+    let user = authorization
+        .as_ref()
+        .map_or_else(String::new, |_| format!("{SECRET}@"));
+    format!("http://{user}{place}")
 }
 
 fn view_backend(config: &Config, backend: &Backend) -> Value {

@@ -85,6 +85,7 @@ fn every_error_has_the_status_type_and_code_of_the_contract() {
             INVALID,
             "method_not_allowed",
         ),
+        (GatewayError::Upgrade, 400, INVALID, "upgrade_refused"),
         (
             BodyError::TooLarge { limit: 1 }.into(),
             413,

@@ -55,6 +55,14 @@ pub fn of(config: &Config, backend: &Backend, usage: &Usage, asked: &Asked<'_>) 
     priced(config, backend, usage, asked).cost
 }
 
+/// The list price of a usage at the cheapest backend of a model, by its index; `None`: unpriced.
+#[must_use]
+pub fn of_cheapest(config: &Config, model: usize, usage: &Usage, asked: &Asked<'_>) -> Option<Usd> {
+    let backends = &config.models.get(model)?.backends;
+    let price = |index: &usize| of(config, config.backends.get(*index)?, usage, asked);
+    backends.iter().filter_map(price).min()
+}
+
 /// The list price of a usage on a backend, and where it is from.
 #[must_use]
 pub fn priced<'a>(

@@ -60,6 +60,8 @@ pub struct Account {
     /// The model as the client wrote it: for the log only.
     pub(super) asked: String,
     pub(super) route: Option<Arc<str>>,
+    /// The model that the route's savings are measured against.
+    pub(super) baseline: Option<usize>,
     /// The model that was named, where it was none of a route.
     pub(super) named: Option<Arc<str>>,
     pub(super) draft: Draft,
@@ -116,6 +118,7 @@ impl Account {
             user: None,
             asked: String::new(),
             route: None,
+            baseline: None,
             named: None,
             draft: Draft::default(),
             stream: false,
@@ -285,7 +288,9 @@ impl Account {
         match target {
             None => {}
             Some(Target::Route(route)) => {
-                self.route = config.routes.get(route).map(|route| route.name.clone());
+                let route = config.routes.get(route);
+                self.route = route.map(|route| route.name.clone());
+                self.baseline = route.and_then(|route| route.baseline);
             }
             Some(Target::Model(model) | Target::Backend { model, .. }) => {
                 self.named = config.models.get(model).map(|model| model.name.clone());

@@ -14,7 +14,12 @@ use super::{
     figures::{Asked, Figures},
     ledger::Row,
 };
-use crate::{config::Backend, route::Candidate, usage::Usage};
+use crate::{
+    config::Backend,
+    money::Usd,
+    route::{Candidate, cost},
+    usage::Usage,
+};
 
 /// The label of callers without a key.
 pub(super) const NO_KEY: &str = "none";
@@ -75,11 +80,15 @@ impl Account {
             Some(Ok(pico)) => metrics.cost.with_label_values(&[name, key]).inc_by(pico),
             Some(Err(_)) | None => metrics.unpriced.with_label_values(&[name]).inc(),
         }
+        let baseline = self.baseline_cost(&figures, ended);
+        self.count_saved(figures.cost, baseline);
         if figures.inconsistent {
             metrics.inconsistent.with_label_values(&[name]).inc();
         }
         if let Some(ledger) = &self.opening.ledger {
-            ledger.record(self.row(&candidate, backend, &figures, ended));
+            let mut row = self.row(&candidate, backend, &figures, ended);
+            row.baseline_cost = baseline;
+            ledger.record(row);
         }
         let usage = &figures.usage;
         let used = usage.prompt_total().saturating_add(usage.output_total());
@@ -87,6 +96,34 @@ impl Account {
         self.holds.settle_money(figures.cost, figures.at);
         self.used_tokens = self.used_tokens.saturating_add(used);
         self.figures = Some(figures);
+    }
+
+    /// What the route's baseline would have cost for what came of the call under way.
+    fn baseline_cost(&self, figures: &Figures, ended: Ended) -> Option<Usd> {
+        let baseline = self.baseline?;
+        figures.cost?;
+        if self.first_event.is_none() && ended.result != "ok" {
+            // nobody had anything of it
+            return Some(Usd::ZERO);
+        }
+        let asked = cost::asked_at(figures.at, cost::STANDARD, self.reasoning);
+        cost::of_cheapest(&self.means.config, baseline, &figures.usage, &asked)
+    }
+
+    /// Counts the difference to the baseline: counters only rise, so there is one for each sign.
+    fn count_saved(&self, cost: Option<Usd>, baseline: Option<Usd>) {
+        let (Some(cost), Some(baseline), Some(route)) = (cost, baseline, &self.route) else {
+            return;
+        };
+        let saved = baseline.pico().saturating_sub(cost.pico());
+        let counter = if saved < 0 {
+            &self.metrics.overspent
+        } else {
+            &self.metrics.savings
+        };
+        counter
+            .with_label_values(&[route])
+            .inc_by(saved.unsigned_abs());
     }
 
     fn row(
@@ -116,6 +153,7 @@ impl Account {
             basis: figures.basis,
             list_cost: figures.listed,
             reported_cost: figures.reported,
+            baseline_cost: None,
             raw_usage: figures.raw.clone(),
             latency_ms: millis(began.elapsed()),
             first_token_ms: self

@@ -49,6 +49,9 @@ pub struct Row {
     pub list_cost: Option<Usd>,
     /// What the provider says that it charges.
     pub reported_cost: Option<Usd>,
+    /// What the route's baseline would have cost for the same usage, and nothing where nothing came
+    /// of the call. `None`: there is no baseline, or one of the two prices is not known.
+    pub baseline_cost: Option<Usd>,
     /// The usage as it came, where it contradicts itself; at most [`MOST_RAW`] bytes.
     pub raw_usage: Option<Box<str>>,
     /// From the beginning of the call to its end.

@@ -75,6 +75,10 @@ pub struct Metrics {
     pub tokens: Family<IntCounterVec>,
     /// backend, key; in pico-dollars, shown in dollars
     pub cost: Family<IntCounterVec>,
+    /// route; in pico-dollars, shown in dollars
+    pub savings: Family<IntCounterVec>,
+    /// route; in pico-dollars, shown in dollars
+    pub overspent: Family<IntCounterVec>,
     /// backend
     pub unpriced: Family<IntCounterVec>,
     /// backend
@@ -158,12 +162,7 @@ impl Metrics {
             most: &most,
             dropped: &series_dropped,
         };
-        let help = "What calls cost, in US dollars; the sum of the rows of the ledger.";
-        let cost = IntCounterVec::new(Opts::new("cost_usd_total", help), &["backend", "key"])?;
-        let cost = to.bounded(cost, 1)?;
-        registry.register(Box::new(Dollars(cost.clone())))?;
-        let build = to.gauge("build_info", "Always 1.", &["version", "commit"])?;
-        build
+        to.gauge("build_info", "Always 1.", &["version", "commit"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION"), commit])
             .set(1);
         Ok(Self {
@@ -194,7 +193,13 @@ impl Metrics {
                 &PER_TOKEN,
             )?,
             tokens: to.counter("tokens_total", "Tokens used, in disjoint types.", &["backend", "key", "type"])?,
-            cost,
+            cost: to.money(
+                "cost_usd_total",
+                "What calls cost, in US dollars; the sum of the rows of the ledger.",
+                &["backend", "key"],
+            )?,
+            savings: to.money("savings_usd_total", "What calls cost less than the route's baseline would have.", &["route"])?,
+            overspent: to.money("overspent_usd_total", "What calls cost more than the route's baseline would have.", &["route"])?,
             unpriced: to.counter("unpriced_requests_total", "Calls that no price applies to.", &["backend"])?,
             estimated: to.counter("estimated_usage_total", "Calls whose usage had to be estimated.", &["backend"])?,
             inconsistent: to.counter("usage_inconsistent_total", "Usage reports that contradict themselves.", &["backend"])?,
@@ -310,6 +315,18 @@ impl Families<'_> {
         labels: &[&str],
     ) -> Result<Family<IntCounterVec>, prometheus::Error> {
         self.registered(IntCounterVec::new(Opts::new(name, help), labels)?, 1)
+    }
+
+    /// A counter of pico-dollars.
+    fn money(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<Family<IntCounterVec>, prometheus::Error> {
+        let family = self.bounded(IntCounterVec::new(Opts::new(name, help), labels)?, 1)?;
+        self.registry.register(Box::new(Dollars(family.clone())))?;
+        Ok(family)
     }
 
     fn plain(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {

@@ -75,6 +75,8 @@ pub struct Line {
     pub cost: Total,
     /// Calls that no price applied to: they are not in `cost`.
     pub unpriced: u64,
+    /// What was saved against the baselines of routes; less than nothing where calls cost more.
+    pub saved: Total,
 }
 
 /// Lines, and whether there are more.
@@ -194,6 +196,10 @@ fn sql(by: &[Dimension]) -> String {
     columns.push(format!("coalesce(sum(cost / {MILLION}), 0)"));
     columns.push(format!("coalesce(sum(cost % {MILLION}), 0)"));
     columns.push("count(*) - count(cost)".into());
+    for part in [format!("/ {MILLION}"), format!("% {MILLION}")] {
+        let saved = format!("baseline_cost {part} - cost {part}");
+        columns.push(format!("coalesce(sum({saved}), 0)"));
+    }
     let places: Vec<String> = (1..=by.len()).map(|place| place.to_string()).collect();
     let group = match places.as_slice() {
         [] => String::new(),
@@ -225,6 +231,7 @@ fn line(row: &Row<'_>, width: usize) -> rusqlite::Result<Line> {
         tokens,
         cost: total(row.get(width + 9)?, row.get(width + 10)?),
         unpriced: count(11)?,
+        saved: total(row.get(width + 12)?, row.get(width + 13)?),
     })
 }
 

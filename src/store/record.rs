@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use crate::{money::Usd, settle::ledger::Row, usage::Usage};
 
 /// Every column of `attempts`.
-pub(super) const COLUMNS: [&str; 38] = [
+pub(super) const COLUMNS: [&str; 39] = [
     "request_id",
     "attempt",
     "completed_ms",
@@ -45,6 +45,7 @@ pub(super) const COLUMNS: [&str; 38] = [
     "basis",
     "list_cost",
     "reported_cost",
+    "baseline_cost",
     "raw_usage",
     "latency_ms",
     "first_token_ms",
@@ -143,6 +144,7 @@ impl From<&Row> for Record {
             text(row.basis.as_str()),
             money(row.list_cost),
             money(row.reported_cost),
+            money(row.baseline_cost),
             maybe(row.raw_usage.as_deref()),
             whole(row.latency_ms),
             row.first_token_ms.map_or(Value::Null, whole),
@@ -212,6 +214,7 @@ pub(super) mod tests {
             basis: Basis::Exact,
             list_cost: Some(Usd::from_pico(219_999_999)),
             reported_cost: None,
+            baseline_cost: Some(Usd::from_pico(2_000_000_000)),
             raw_usage: None,
             latency_ms: 1_234,
             first_token_ms: Some(99),

@@ -141,6 +141,7 @@ impl Serialize for Named<'_> {
         map.serialize_entry("tokens", &Tokens(self.line))?;
         map.serialize_entry("cost_usd", &self.line.cost)?;
         map.serialize_entry("unpriced_attempts", &self.line.unpriced)?;
+        map.serialize_entry("saved_usd", &self.line.saved)?;
         map.end()
     }
 }
@@ -152,7 +153,7 @@ pub fn csv(by: &[Dimension], lines: &[Line]) -> String {
     let names = by.iter().map(Dimension::name);
     let names = names.chain(["requests", "attempts"].map(Cow::from));
     let names = names.chain(TOKEN_TYPES.map(Cow::from));
-    let names = names.chain(["cost_usd", "unpriced_attempts"].map(Cow::from));
+    let names = names.chain(["cost_usd", "unpriced_attempts", "saved_usd"].map(Cow::from));
     let cells: Vec<String> = names.map(|name| cell(&name)).collect();
     let mut text = cells.join(",") + "\r\n";
     for line in lines {
@@ -163,7 +164,7 @@ pub fn csv(by: &[Dimension], lines: &[Line]) -> String {
         for tokens in line.tokens {
             let _ = write!(text, "{tokens},");
         }
-        let _ = write!(text, "{},{}\r\n", line.cost, line.unpriced);
+        let _ = write!(text, "{},{},{}\r\n", line.cost, line.unpriced, line.saved);
     }
     text
 }
@@ -195,6 +196,7 @@ mod tests {
             tokens: [10, 0, 0, 5, 0, 0, 0],
             cost: Total::from_pico(1_500_000_000_001),
             unpriced: 1,
+            saved: Total::from_pico(-3),
         }
     }
 
@@ -251,7 +253,7 @@ mod tests {
         let lines = [line(&[Some("a"), None])];
         assert_eq!(
             Answer::of(&by, &lines, None).to_json(),
-            r#"{"rows":[{"key":"a","tag:team":null,"requests":2,"attempts":3,"tokens":{"input":10,"cache_read":0,"cache_write":0,"output":5,"reasoning":0,"audio_in":0,"audio_out":0},"cost_usd":"1.500000000001","unpriced_attempts":1}],"next":null}"#
+            r#"{"rows":[{"key":"a","tag:team":null,"requests":2,"attempts":3,"tokens":{"input":10,"cache_read":0,"cache_write":0,"output":5,"reasoning":0,"audio_in":0,"audio_out":0},"cost_usd":"1.500000000001","unpriced_attempts":1,"saved_usd":"-0.000000000003"}],"next":null}"#
         );
     }
 
@@ -261,7 +263,7 @@ mod tests {
         let odd = ["=1+1", "a,b", "say \"x\"", "@x", "-1", "a\nb", "plain"];
         let lines: Vec<Line> = odd.iter().map(|text| line(&[Some(text)])).collect();
         let text = csv(&by, &lines);
-        let rest = ",2,3,10,0,0,5,0,0,0,1.500000000001,1\r\n";
+        let rest = ",2,3,10,0,0,5,0,0,0,1.500000000001,1,-0.000000000003\r\n";
         let expected = [
             "'=1+1",
             "\"a,b\"",
@@ -272,7 +274,7 @@ mod tests {
             "plain",
         ];
         let mut whole = "tag:a,requests,attempts,input,cache_read,cache_write,output,reasoning,\
-                         audio_in,audio_out,cost_usd,unpriced_attempts\r\n"
+                         audio_in,audio_out,cost_usd,unpriced_attempts,saved_usd\r\n"
             .to_owned();
         for cell in expected {
             whole.push_str(cell);

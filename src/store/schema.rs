@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// The changes, in the order in which they were made; a database knows how many it has seen.
-const CHANGES: [&str; 2] = [
+const CHANGES: [&str; 3] = [
     "
     CREATE TABLE cards (
         id INTEGER PRIMARY KEY,
@@ -101,6 +101,9 @@ const CHANGES: [&str; 2] = [
     ) STRICT;
     CREATE UNIQUE INDEX keys_by_former ON keys (former) WHERE former IS NOT NULL;
     CREATE UNIQUE INDEX keys_by_revision ON keys (revision);
+",
+    "
+    ALTER TABLE attempts ADD COLUMN baseline_cost INTEGER;
 ",
 ];
 /// How many changes this program knows.

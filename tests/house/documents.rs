@@ -27,14 +27,16 @@ const DOCUMENTS: [&str; 9] = [
 ];
 
 /// Documents whose links are followed.
-const LINKED: [&str; 8] = [
+const LINKED: [&str; 10] = [
     "ARCHITECTURE.md",
     "docs/api.md",
     "docs/console.md",
+    "docs/deploy.md",
     "docs/errors.md",
     "docs/ledger.md",
     "docs/metrics.md",
     "docs/operation.md",
+    "docs/runbook.md",
     "docs/simulator.md",
 ];
 

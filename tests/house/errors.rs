@@ -272,6 +272,7 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
             "GatewayError::WrongMethod",
             GatewayError::WrongMethod(Method::PUT),
         ),
+        ("GatewayError::Upgrade", GatewayError::Upgrade),
         ("GatewayError::Internal", GatewayError::Internal),
     ]
 }

@@ -12,7 +12,7 @@ pub(crate) struct Ban {
     pub(crate) instead: &'static str,
 }
 
-pub(crate) const BANS: [Ban; 16] = [
+pub(crate) const BANS: [Ban; 17] = [
     Ban {
         what: "axum",
         paths: &["axum", "tower_http"],
@@ -21,17 +21,23 @@ pub(crate) const BANS: [Ban; 16] = [
     },
     Ban {
         what: "hyper",
-        paths: &["hyper", "hyper_util", "hyper_rustls", "rustls"],
+        paths: &["hyper", "hyper_util", "hyper_rustls"],
         places: &[
-            "src/call/client.rs",
+            "src/call/client/",
             "src/call/attempt.rs",
             "src/call/large.rs",
             "src/call/relay.rs",
-            "src/accept/server.rs",
+            "src/accept/server/",
             "src/simulate/",
             "src/cli/zero/probe.rs",
         ],
         instead: "send through `call::client`, and speak in the types of `http` and `http_body`",
+    },
+    Ban {
+        what: "TLS",
+        paths: &["rustls", "tokio_rustls", "webpki_roots"],
+        places: &["src/certificates.rs", "src/accept/server/"],
+        instead: "make an `Identity` or `Authorities` of PEM with `certificates`",
     },
     Ban {
         what: "prometheus",
@@ -96,6 +102,7 @@ pub(crate) const BANS: [Ban; 16] = [
         paths: CLOCKS,
         places: &[
             "src/admit/rate.rs",
+            "src/config/load.rs",
             "src/call/",
             "src/settle/",
             "src/store/",
@@ -129,7 +136,8 @@ pub(crate) const BANS: [Ban; 16] = [
         places: &[
             "src/config/load.rs",
             "src/store/",
-            "src/accept/server.rs",
+            "src/accept/server/",
+            "src/call/client/proxy.rs",
             "src/serve.rs",
             "src/simulate/",
             "src/cli/",
@@ -187,8 +195,9 @@ const OUTSIDE: &[&str] = &[
 
 /// What only computes: the same arguments give the same result, at once, and nothing else happens.
 /// (What is shared and learned is kept in atomics; it is given in as an argument too.)
-pub(crate) const PURE: [&str; 19] = [
+pub(crate) const PURE: [&str; 20] = [
     "src/caps.rs",
+    "src/certificates.rs",
     "src/money.rs",
     "src/usage.rs",
     "src/catalog/",

@@ -2,6 +2,7 @@
 
 mod killed;
 mod rows;
+mod savings;
 mod series;
 mod spend;
 

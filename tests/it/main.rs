@@ -35,3 +35,4 @@ mod program;
 mod stream;
 mod support;
 mod timeouts;
+mod transport;

@@ -2,7 +2,7 @@
 
 mod breaker;
 mod endpoints;
-mod files;
+pub(crate) mod files;
 mod reload;
 mod signals;
 

@@ -4,11 +4,13 @@
 pub(crate) mod common;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod metrics;
 pub(crate) mod program;
 pub(crate) mod scripted;
 pub(crate) mod setup;
 pub(crate) mod sse;
+pub(crate) mod tls;
 
 pub(crate) use self::{
     common::{ANY_PORT, SOON, eventually, pico, simulator, simulator_with},

@@ -19,6 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CLIENT_KEY = "test-key-that-may-call-everything"
 NARROW_KEY = "test-key-for-the-small-model-only"
+LIMITED_KEY = "test-key-of-two-requests-a-minute"
+BUDGET_KEY = "test-key-with-very-little-money"
 START_SECONDS = 60.0
 # what has to be ended, however the tests end
 RUNNING: list["Program"] = []
@@ -107,6 +109,8 @@ class Stack:
             "SIM_URL": f"http://{sim}",
             "CLIENT_KEY": CLIENT_KEY,
             "NARROW_KEY": NARROW_KEY,
+            "LIMITED_KEY": LIMITED_KEY,
+            "BUDGET_KEY": BUDGET_KEY,
         }
         self.gateway = Program("gateway", serve, folder, env)
         self.gateway.wait_for("/readyz", lambda: status(f"{self.url}/readyz") == 200)
@@ -182,7 +186,8 @@ def status(url: str) -> int:
         return 0
 
 
-def get(url: str) -> str:
+def get(url: str, headers: dict[str, str] | None = None) -> str:
     """The body of a GET."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    request = urllib.request.Request(url, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return answer.read().decode()

@@ -9,6 +9,7 @@ headers are. `gateway.yaml` beside this file says which models and routes there 
 
 import argparse
 import asyncio
+import json
 import re
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ import openai
 from openai import AsyncOpenAI, OpenAI
 
 import report
-from stack import CLIENT_KEY, HERE, NARROW_KEY, Stack
+from stack import BUDGET_KEY, CLIENT_KEY, HERE, LIMITED_KEY, NARROW_KEY, Stack, get
 
 SMALL = "smollm2-135m"
 SMALL_BACKEND = "local/SmolLM2-135M-Instruct"
@@ -330,6 +331,63 @@ class Errors(Case):
 
     def test_a_stream_that_ends_without_a_finish_reason_is_an_error(self):
         self.assert_stream_fails("broken-end")
+
+
+class Keys(Case):
+    """Two keys, one over its limit and one over its budget, as an SDK with its own retries sees it."""
+
+    def shown(self, key: str) -> dict:
+        return json.loads(get(f"{stack.url}/v1/key", {"authorization": f"Bearer {key}"}))
+
+    def refused_with_retries(self, key: str) -> openai.RateLimitError:
+        """What a client gets that repeats twice, as they do unless told otherwise."""
+        client = OpenAI(base_url=f"{stack.url}/v1", api_key=key, max_retries=2, timeout=120)
+        with self.assertRaises(openai.RateLimitError) as raised:
+            client.chat.completions.create(**asking())
+        return raised.exception
+
+    def test_a_key_over_its_limit_is_told_when_to_come_back(self):
+        client = connect(key=LIMITED_KEY)
+        raw = client.chat.completions.with_raw_response.create(**asking())
+        self.assertEqual(raw.headers["x-ratelimit-limit-requests"], "2")
+        self.assertEqual(raw.headers["x-ratelimit-remaining-requests"], "1")
+        client.chat.completions.create(**asking())
+        with self.assertRaises(openai.RateLimitError) as raised:
+            client.chat.completions.create(**asking())
+        error = raised.exception
+        self.assert_error(error, 429, "requests", "rate_limit_exceeded")
+        self.assertIn("the key `over-its-limit` of 2 requests a minute", error.message)
+        seconds, ms = (error.response.headers[name] for name in ("retry-after", "retry-after-ms"))
+        self.assertTrue(0 < int(ms) <= int(seconds) * 1000 <= 30_000 + 999, (seconds, ms))
+        self.assertEqual(error.response.headers["x-should-retry"], "true")
+
+    def test_a_key_over_its_budget_is_refused_once_whatever_the_sdk_would_repeat(self):
+        client = connect(key=BUDGET_KEY)
+        spent = 0
+        for _ in range(20):
+            try:
+                raw = client.chat.completions.with_raw_response.create(**asking())
+            except openai.RateLimitError:
+                break
+            spent += pico(raw.headers["x-tollgate-cost-usd"])
+        else:
+            self.fail("the money was never used up")
+        budget = self.shown(BUDGET_KEY)["budget"]
+        self.assertEqual(pico(budget["spent_usd"]), spent)
+        self.assertEqual(pico(budget["held_usd"]), 0)
+        self.assertLessEqual(spent, pico(budget["usd"]))
+        # what is left does not pay for another one
+        self.assertLess(pico(budget["remaining_usd"]), pico("0.00003"))
+        outcome = {"key": "over-its-budget", "outcome": "over_budget"}
+        before = stack.metric("tollgate_key_requests_total", **outcome)
+        error = self.refused_with_retries(BUDGET_KEY)
+        self.assert_error(error, 429, "insufficient_quota", "insufficient_quota")
+        self.assertIn("the budget of the key `over-its-budget`", error.message)
+        self.assertEqual(error.response.headers["x-should-retry"], "false")
+        after = stack.metric("tollgate_key_requests_total", **outcome)
+        self.assertEqual(after - before, 1)
+        shown = stack.metric("tollgate_budget_spent_usd", key="over-its-budget")
+        self.assertEqual(round(shown * PICO), spent)
 
 
 class Async(unittest.IsolatedAsyncioTestCase, Case):

@@ -109,6 +109,11 @@ fn an_ability_that_is_lacking_counts_only_where_it_is_needed() {
         ),
         Class::Incapable(Cap::JsonSchema)
     );
+    let vllm = "\\\"auto\\\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set";
+    assert_eq!(class(400, &said(vllm)), Class::Incapable(Cap::Tools));
+    let llamacpp = "tools param requires --jinja flag";
+    assert_eq!(class(500, &said(llamacpp)), Class::Incapable(Cap::Tools));
+    assert_eq!(class(500, &said("it broke")), Class::Transient);
     assert_eq!(
         class(400, &said("logprobs are not supported")),
         Class::Rejected

@@ -20,6 +20,8 @@ fn provider(urls: &[&'static str]) -> Provider {
         boundary: Boundary::Over,
         output_limit_field: OutputLimitField::AsSent,
         limits: Limits::default(),
+        proxy: None,
+        ca_file: None,
     }
 }
 

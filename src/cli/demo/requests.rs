@@ -34,6 +34,7 @@ pub(super) fn all() -> Vec<DemoRequest> {
     let mut all = plain();
     all.extend(capable());
     all.extend(told());
+    all.extend(limited());
     all
 }
 
@@ -114,6 +115,12 @@ fn capable() -> Vec<DemoRequest> {
         ),
         ask("with sound", "auto", &sound, json!({})),
     ]
+}
+
+/// Two requests where only one a minute is let through.
+fn limited() -> Vec<DemoRequest> {
+    let one = |title| ask(title, "trial", &json!("Name three rivers."), json!({}));
+    vec![one("one a minute is allowed"), one("over that limit")]
 }
 
 /// Requests that say more about who should serve them.

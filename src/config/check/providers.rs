@@ -3,7 +3,10 @@
 //! It decides where each provider stands, how it is spoken to and what else is known of it, and
 //! keeps the catalogue's entry at hand for the models.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,8 +14,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Catalog, Findings, server::limits};
 use crate::{
     catalog::{self, Adapter, Boundary, Protocol},
+    certificates::Authorities,
     config::{
-        OutputLimitField, Provider, SelfHosted,
+        CaFile, OutputLimitField, Provider, SelfHosted,
         mistake::{Path, similar},
         pending, raw, text,
     },
@@ -170,6 +174,10 @@ fn provider(
         adapter: same.map_or(Adapter::OpenAi, |catalog| catalog.adapter),
         boundary: same.map_or(Boundary::Over, |catalog| catalog.boundary),
         limits: limits(raw.limits),
+        proxy: raw.proxy.map(|proxy| proxy.0),
+        ca_file: raw
+            .ca_file
+            .and_then(|file| ca_file(file.0, &path.key("ca_file"), findings)),
         output_limit_field: match raw.output_limit {
             Some(raw::OutputLimit::MaxTokens) => OutputLimitField::MaxTokens,
             Some(raw::OutputLimit::MaxCompletionTokens) => OutputLimitField::MaxCompletionTokens,
@@ -179,6 +187,17 @@ fn provider(
             }),
         },
     }
+}
+
+/// Authorities that are trusted too; `None` where there is a mistake.
+fn ca_file(file: PathBuf, path: &Path, findings: &mut Findings<'_>) -> Option<CaFile> {
+    let bundle = findings.file(path, &file)?;
+    let authorities = Authorities::read(&bundle);
+    let authorities = authorities.map_err(|error| findings.mistake(path, error.to_string()));
+    Some(CaFile {
+        path: file,
+        authorities: authorities.ok()?,
+    })
 }
 
 /// The keys that take turns, in the order written.

@@ -6,10 +6,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::Findings;
-use crate::config::{
-    Admin, Auth, Breaker, Key, Ledger, Limits, OnFailure, Retries, Series, Server, Store,
-    mistake::Path,
-    raw::{self, AuthKind, AuthMode, TimeSpan},
+use crate::{
+    certificates::Identity,
+    config::{
+        Admin, Auth, Breaker, Key, Ledger, Limits, OnFailure, Retries, Series, Server, Store, Tls,
+        mistake::Path,
+        raw::{self, AuthKind, AuthMode, TimeSpan},
+    },
 };
 
 /// How to mend a gateway that would serve strangers.
@@ -38,6 +41,7 @@ pub(super) fn server(raw: raw::Server, findings: &mut Findings<'_>) -> Server {
         cors_origins: raw.cors_origins.map_or_else(Vec::new, |list| {
             list.into_iter().map(|origin| origin.0).collect()
         }),
+        tls: raw.tls.and_then(|raw| tls(raw, &path.key("tls"), findings)),
     };
     let first_byte = server.first_byte_timeout;
     let nonzero = [
@@ -62,6 +66,27 @@ pub(super) fn server(raw: raw::Server, findings: &mut Findings<'_>) -> Server {
         findings.mistake(&path.key("max_body"), "must be more than 0");
     }
     server
+}
+
+/// `server.tls`; `None` where there is a mistake.
+fn tls(raw: raw::Tls, path: &Path, findings: &mut Findings<'_>) -> Option<Tls> {
+    let raw::Tls { cert, key } = raw;
+    let (cert_path, key_path) = (path.key("cert"), path.key("key"));
+    let chain = findings.file(&cert_path, &cert.0);
+    let secret = findings.file(&key_path, &key.0);
+    let chain = Identity::chain(&chain?);
+    let chain = chain.map_err(|error| findings.mistake(&cert_path, error.to_string()));
+    let identity = Identity::new(chain.ok()?, &secret?);
+    let identity = identity.map_err(|error| findings.mistake(&key_path, error.to_string()));
+    let identity = identity.ok()?;
+    if let Some(lapse) = identity.lapse(findings.env.now()) {
+        findings.warning(&cert_path, format!("the certificate {lapse}"), None);
+    }
+    Some(Tls {
+        cert: cert.0,
+        key: key.0,
+        identity,
+    })
 }
 
 /// `admin:` with its defaults.

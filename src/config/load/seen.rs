@@ -69,7 +69,7 @@ pub fn watched(
             let (source, mut raw) = read_str(&name, &text, &recorder)?;
             (listen, admin_listen) = addresses(&raw);
             overrides.apply(&mut raw);
-            check::check(raw, &source, catalog, overrides.offer_all)
+            check::check(raw, &source, catalog, &recorder, overrides.offer_all)
         });
     let files = recorder.files.into_inner();
     Reading {

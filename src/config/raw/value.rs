@@ -3,7 +3,7 @@
 //! Reading is `text`'s; a type here ties one of its functions to one `format` name. None of them
 //! repeats its text in an error.
 
-use std::{borrow::Cow, net::SocketAddr, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderValue, Uri};
 use jiff::{Timestamp, tz::TimeZone};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Provider;
 use crate::{
-    config::{Ledger, text},
+    config::{Ledger, Proxy, text},
     money::{Rate, Usd},
 };
 
@@ -53,6 +53,10 @@ written! {
     Address(SocketAddr), "socket-address", text::address;
     /// Where an API stands.
     HttpUrl(Uri), "http-url", text::url;
+    /// A proxy that a provider is reached through.
+    ProxyUrl(Proxy), "proxy-url", text::proxy;
+    /// A file that is read with the configuration.
+    FilePath(PathBuf), "file-path", text::file;
     /// What a browser sends as `Origin`.
     Origin(HeaderValue), "web-origin", text::origin;
     /// The value of a header, marked sensitive.

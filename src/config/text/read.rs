@@ -1,6 +1,6 @@
 //! The functions that read them. None repeats its text in an error.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
@@ -133,6 +133,18 @@ pub fn url(text: &str) -> Result<Uri, TextError> {
         }
     }
     Ok(uri)
+}
+
+/// Reads the path of a file; a relative one begins at the folder that the program runs in.
+///
+/// # Errors
+/// Empty, or the content of a file in its place.
+pub fn file(text: &str) -> Result<PathBuf, TextError> {
+    match text {
+        "" => Err(TextError::Empty),
+        text if text.contains("-----BEGIN") || text.contains('\n') => Err(TextError::FileContent),
+        text => Ok(text.into()),
+    }
 }
 
 /// Reads what a browser sends as `Origin`, or `*`.

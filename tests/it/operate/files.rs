@@ -19,19 +19,19 @@ use crate::support::{ANY_PORT, Gateway, Setup, gateway::ADMIN_KEY, setup::UPSTRE
 
 /// A configuration file in a folder of its own.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(crate) struct Files {
     folder: TempDir,
 }
 
 impl Files {
-    pub(super) fn new(setup: &Setup) -> Self {
+    pub(crate) fn new(setup: &Setup) -> Self {
         let files = Self::empty();
         files.write(setup);
         files
     }
 
     /// A folder as Kubernetes fills it: the file is a link through `..data`, which is a link too.
-    pub(super) fn linked(setup: &Setup) -> Self {
+    pub(crate) fn linked(setup: &Setup) -> Self {
         let files = Self::empty();
         files.swap("v0", &text(setup));
         symlink("..data/tollgate.yaml", files.file()).unwrap();
@@ -44,28 +44,28 @@ impl Files {
         }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.path("tollgate.yaml")
     }
 
     /// Writes the file in place.
-    pub(super) fn write(&self, setup: &Setup) {
+    pub(crate) fn write(&self, setup: &Setup) {
         fs::write(self.file(), text(setup)).unwrap();
     }
 
     /// Puts another file in its place.
-    pub(super) fn replace(&self, setup: &Setup) {
+    pub(crate) fn replace(&self, setup: &Setup) {
         let other = self.path("other.yaml");
         fs::write(&other, text(setup)).unwrap();
         fs::rename(other, self.file()).unwrap();
     }
 
     /// Points `..data` to a new folder with this text.
-    pub(super) fn swap(&self, version: &str, text: &str) {
+    pub(crate) fn swap(&self, version: &str, text: &str) {
         let folder = self.path(version);
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("tollgate.yaml"), text).unwrap();
@@ -75,13 +75,13 @@ impl Files {
     }
 
     /// A gateway that follows the file.
-    pub(super) async fn start(&self) -> Gateway {
+    pub(crate) async fn start(&self) -> Gateway {
         start(&self.file()).await
     }
 }
 
 /// What stands in a file; variables of the process can't be set by a test.
-pub(super) fn text(setup: &Setup) -> String {
+pub(crate) fn text(setup: &Setup) -> String {
     let yaml = setup.yaml().replace("${UPSTREAM_KEY}", UPSTREAM_KEY);
     // the default would be one file for all tests, in the repository
     if yaml.contains("store:") {

@@ -1,0 +1,134 @@
+//! A connection of HTTP/1.1: one request after another, and the end that lets the last answer be
+//! read.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes};
+use http::Request;
+use http_body::{Frame, SizeHint};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::Notify,
+    time::{Instant, timeout},
+};
+use tower::Service as _;
+
+use super::{FAREWELL, Guest, LINGER, MAX_HEAD, MAX_HEADERS, WRITE_PATIENCE};
+use crate::accept::{
+    patient::{Answered, Open, Patient},
+    router::Closer,
+};
+
+/// How long a client may be silent while its rest is read.
+const LINGER_SILENCE: Duration = Duration::from_secs(1);
+
+/// Serves it to its end. The head of the first request must have come by `first_head`.
+pub(super) async fn serve<S>(stream: S, first_head: Instant, guest: Guest)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let signals = guest.signals.clone();
+    let closer = Arc::new(Notify::new());
+    let for_requests = Closer(Arc::clone(&closer));
+    let answered = Arc::new(Answered::default());
+    let patient = Patient::new(stream, WRITE_PATIENCE).heads(&answered, first_head);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // runs while the next request of a kept connection is waited for, too
+        .header_read_timeout(guest.keep_alive)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let open = answered.begin();
+        request.extensions_mut().insert(guest.peer);
+        request.extensions_mut().insert(for_requests.clone());
+        let mut router = guest.router.clone();
+        // boxed, as the connection must be movable to give its stream back
+        Box::pin(async move {
+            let answer = router.call(request.map(Body::new)).await;
+            answer
+                .map(|answer| answer.map(|body| Answer { body, _open: open }))
+                .map_err(|error: Infallible| error)
+        })
+    });
+    let mut served = builder.serve_connection(TokioIo::new(patient), service);
+    let mut leaving = false;
+    loop {
+        tokio::select! {
+            ended = poll_fn(|cx| served.poll_without_shutdown(cx)) => {
+                // a client that breaks off is nothing to report; the account of its request is closed
+                if ended.is_ok() && !leaving {
+                    let stream = served.into_parts().io.into_inner();
+                    tokio::select! {
+                        () = linger(stream) => {}
+                        () = signals.leave.cancelled() => {}
+                    }
+                }
+                return;
+            }
+            () = signals.end.cancelled() => {
+                // a body that is polled now says so with its last event
+                let _ = timeout(FAREWELL, poll_fn(|cx| served.poll_without_shutdown(cx))).await;
+                return;
+            }
+            () = async { tokio::select! {
+                () = signals.leave.cancelled() => {}
+                () = closer.notified() => {}
+            } }, if !leaving => {
+                leaving = true;
+                Pin::new(&mut served).graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Says that nothing more comes, and reads for a while what the client still sends: closing on
+/// unread bytes resets the connection, and a client that is still sending its body would see that
+/// in place of the answer that refuses it.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: Patient<S>) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut waste = vec![0; 16 * 1024];
+    let read_all =
+        async { while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, stream.read(&mut waste)).await {} };
+    // who sends on for longer than this does not mean to read
+    let _ = timeout(LINGER, read_all).await;
+}
+
+/// The body of an answer, until whose end the next head is not waited for.
+#[derive(Debug)]
+struct Answer {
+    body: Body,
+    _open: Open,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -237,6 +237,25 @@ async function gone(browser, stack) {
   await close();
 }
 
+/** Without a ledger the metrics tell what was spent, and nothing is asked that is not there. */
+async function withoutLedger(browser) {
+  const stack = await Stack.start(program, join(HERE, 'gateway.yaml'), [['"sqlite:ledger.db"', 'none']]);
+  try {
+    const { page, seen, close } = await open(browser, stack.operator, { colorScheme: 'light' });
+    await type(page, ADMIN_KEY);
+    await page.keyboard.press('Enter');
+    await page.getByText('No request was decided on since the start.').waitFor();
+    await page.screenshot({ path: join(folder, 'new.png') });
+    await busy(stack, 1);
+    await page.locator('.spend th', { hasText: 'pool/' }).waitFor();
+    await page.getByRole('heading', { name: 'Spend since the start' }).waitFor();
+    quiet(seen);
+    await close();
+  } finally {
+    await stack.stop();
+  }
+}
+
 /** Wrong keys become too many, and that is said. */
 async function guessing(browser, stack) {
   const { page, seen, close } = await open(browser, stack.operator, { colorScheme: 'light' });
@@ -309,6 +328,7 @@ try {
   });
   clearInterval(timer);
   await load;
+  await step('without a ledger the metrics tell what was spent', () => withoutLedger(browser));
   await step('too many wrong keys are told', () => guessing(browser, stack));
   await step('a gateway that is gone is told', () => gone(browser, stack));
 } finally {

@@ -12,9 +12,9 @@ const START_MS = 30_000;
 export const ADMIN_KEY = 'admin-key-of-the-console-test';
 const KEYS = { TEAM_A: 'key-of-team-a-in-the-test', TEAM_B: 'key-of-team-b-in-the-test', BATCH: 'key-of-batch-in-the-test' };
 
-/** A gateway with simulated backends, in a folder of its own. */
+/** A gateway with simulated backends, in a folder of its own; `changes` are words of its file and what replaces them. */
 export class Stack {
-  static async start(bin, yaml) {
+  static async start(bin, yaml, changes = []) {
     const folder = mkdtempSync(join(tmpdir(), 'tollgate-console-'));
     const [simulator, clients, operator] = await freePorts(3);
     const stack = new Stack();
@@ -23,6 +23,7 @@ export class Stack {
     stack.clients = `http://127.0.0.1:${clients}`;
     stack.operator = `http://127.0.0.1:${operator}`;
     copyFileSync(yaml, stack.file);
+    for (const [from, to] of changes) stack.rewrite(from, to);
     const env = {
       ...process.env, ...KEYS, ADMIN_KEY, SIMULATOR: `http://127.0.0.1:${simulator}`,
       CLIENTS: `127.0.0.1:${clients}`, OPERATOR: `127.0.0.1:${operator}`,

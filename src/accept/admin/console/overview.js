@@ -11,6 +11,8 @@ import * as money from './money.js';
 import { quantile } from './prometheus.js';
 
 const DIMENSIONS = ['backend', 'model', 'key', 'route', 'provider'];
+/** Those that the metrics have as well. */
+const OF_METRICS = ['backend', 'key'];
 /** Lines of the table of spend. */
 const MOST = 12;
 /** The ledger is asked this often, in milliseconds. */
@@ -22,6 +24,8 @@ export function overview(root, { again }) {
   const latency = h('tbody');
   const outcomes = h('ul', { class: 'outcomes' });
   const spend = h('div');
+  const heading = h('h2', null, 'Spend today');
+  const none = h('div');
   const states = h('ul', { class: 'states' });
   const last = h('tbody');
   let ledger = null;
@@ -34,12 +38,12 @@ export function overview(root, { again }) {
         table('Latency', [['time'], ['p50', 'number'], ['p95', 'number'], ['p99', 'number'], ['requests', 'number'], ['distribution']], latency, 'latency'),
         h('h3', null, 'Outcomes since the start'), outcomes),
       h('section', { class: 'card' },
-        h('div', { class: 'line' }, h('h2', null, 'Spend today'), h('label', { for: 'by' }, 'by'), by), spend)),
+        h('div', { class: 'line' }, heading, h('label', { for: 'by' }, 'by'), by), spend)),
     h('section', { class: 'card' },
       h('div', { class: 'line' }, h('h2', null, 'Backends'), h('a', { href: '#/backends' }, 'all')), states),
     h('section', { class: 'card' },
       h('div', { class: 'line' }, h('h2', null, 'Latest decisions'), h('a', { href: '#/decisions' }, 'all')),
-      table('Latest decisions', [['time'], ['asked for'], ['served by'], ['why'], ['key'], ['cost', 'number'], ['outcome']], last, 'stack')));
+      table('Latest decisions', [['time'], ['asked for'], ['served by'], ['why'], ['key'], ['cost', 'number'], ['outcome']], last, 'stack'), none));
   const draw = () => {
     if (!live.latest()) return;
     drawFlow(flow);
@@ -59,8 +63,15 @@ export function overview(root, { again }) {
       drawStates(states, health.backends);
       drawSaving(cost[3], latest.decisions, catalogue.routes);
       list(last, latest.decisions.slice(0, 6), (it) => it.request_id, decisionRows);
-      ledger ??= (await api.get('/admin/v1/config', signal)).config.store.ledger;
-      if (ledger === 'none') withoutLedger(cost, spend);
+      replace(none, latest.decisions.length ? null : empty('No request was decided on since the start.'));
+      if (ledger === null) {
+        ledger = (await api.get('/admin/v1/config', signal)).config.store.ledger;
+        if (ledger === 'none') {
+          replace(by, ...OF_METRICS.map((name) => h('option', null, name)));
+          text(heading, 'Spend since the start');
+        }
+      }
+      if (ledger === 'none') withoutLedger(cost, spend, by.value);
       else await drawSpend(cost, spend, by.value, signal);
     },
     leave: unwatch,
@@ -133,9 +144,20 @@ function drawLatency(body) {
   replace(body, ...rows);
 }
 
-function withoutLedger([today, hour], box) {
+/** Without a ledger the metrics have to do: what they counted since the start. */
+function withoutLedger([today, hour], box, by) {
   for (const it of [today, hour]) text(it.note, 'no ledger is kept');
-  replace(box, empty('No ledger is kept, so spend is known since the start only.'));
+  const families = live.latest()?.families;
+  if (!families) return;
+  const lines = new Map();
+  const line = (labels) => {
+    const name = labels[by];
+    if (!lines.has(name)) lines.set(name, { row: { [by]: name, requests: null, tokens: { all: 0 } }, cost: 0n });
+    return lines.get(name);
+  };
+  for (const { labels, text: cost } of families.get('tollgate_cost_usd_total') ?? []) line(labels).cost += money.parse(cost) ?? 0n;
+  for (const { labels, value } of families.get('tollgate_tokens_total') ?? []) line(labels).row.tokens.all += value;
+  drawLines(box, [...lines.values()], by, `Spend since the start by ${by}`);
 }
 
 function drawOutcomes(parent) {
@@ -168,10 +190,16 @@ async function drawSpend([today, hour], box, by, signal) {
   text(today.note, unpriced ? `and ${count(unpriced)} calls without a price` : 'since midnight, from the ledger');
   replace(hour.value, usd(money.parse(last[0]?.cost_usd ?? '0')));
   text(hour.note, `${count(last[0]?.requests ?? 0)} requests`);
-  if (rows.length === 0) return replace(box, empty('Nothing was called today.'));
-  const order = rows.map((row, at) => ({ row, cost: costs[at] })).sort((a, b) => (a.cost < b.cost ? 1 : -1));
+  drawLines(box, rows.map((row, at) => ({ row, cost: costs[at] })), by, `Spend today by ${by}`);
+}
+
+/** Lines of spend, the dearest first. */
+function drawLines(box, lines, by, caption) {
+  if (lines.length === 0) return replace(box, empty('Nothing was called.'));
+  const all = money.sum(lines.map(({ cost }) => cost));
+  const order = lines.sort((a, b) => (a.cost < b.cost ? 1 : -1));
   const body = h('tbody', null, ...order.slice(0, MOST).map((it) => spendRow(it, by, all)));
-  replace(box, table(`Spend today by ${by}`, [[by], ['requests', 'number'], ['tokens', 'number'], ['cost', 'number'], ['share']], body, 'stack spend'),
+  replace(box, table(caption, [[by], ['requests', 'number'], ['tokens', 'number'], ['cost', 'number'], ['share']], body, 'stack spend'),
     order.length > MOST ? h('p', { class: 'note' }, `and ${order.length - MOST} more`) : null);
 }
 

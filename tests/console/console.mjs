@@ -73,6 +73,9 @@ const tests = {
     const ledger = async () => (await stack.operate('/admin/v1/spend?since=1h')).rows[0].cost_usd;
     const wanted = await settled(ledger);
     await until(async () => (await shown()) === wanted, `the tile says ${await shown()}, the ledger ${wanted}`);
+    const saved = page.locator('.tile', { hasText: 'Saved today' }).locator('data');
+    const { saved_usd: less } = (await stack.operate('/admin/v1/spend?since=1h')).rows[0];
+    assert.equal(await saved.getAttribute('value'), less.replace('-', '−'));
     await page.locator('.latency tbody tr').first().waitFor();
   },
 

@@ -20,7 +20,7 @@ const EVERY = 5_000;
 
 export function overview(root, { again }) {
   const flow = ['Requests a second', 'Failed', 'In flight', 'Tokens a second'].map(tile);
-  const cost = ['Spent today', 'Spent in the last hour', 'Spent since the start', 'Expected saving'].map(tile);
+  const cost = ['Spent today', 'Spent in the last hour', 'Spent since the start', 'Saved today'].map(tile);
   const latency = h('tbody');
   const outcomes = h('ul', { class: 'outcomes' });
   const spend = h('div');
@@ -55,13 +55,11 @@ export function overview(root, { again }) {
   return {
     every: EVERY,
     refresh: async (signal) => {
-      const [health, latest, catalogue] = await Promise.all([
+      const [health, latest] = await Promise.all([
         api.get('/admin/v1/backends', signal),
         api.get('/admin/v1/decisions', signal),
-        api.get('/admin/v1/models', signal),
       ]);
       drawStates(states, health.backends);
-      drawSaving(cost[3], latest.decisions, catalogue.routes);
       list(last, latest.decisions.slice(0, 6), (it) => it.request_id, decisionRows);
       replace(none, latest.decisions.length ? null : empty('No request was decided on since the start.'));
       if (ledger === null) {
@@ -78,28 +76,12 @@ export function overview(root, { again }) {
   };
 }
 
-/** What was expected of the baseline less what was expected of who served, over decisions that
- * could have gone to the baseline. */
-export function saving(decisions, routes) {
-  let [spent, baseline, number] = [0n, 0n, 0];
-  for (const decision of decisions) {
-    const against = routes[decision.route]?.baseline;
-    const cost = (it) => (it?.expected_cost_usd == null ? null : money.parse(it.expected_cost_usd));
-    const served = cost(decision.candidates.find((it) => it.backend === decision.served_by));
-    const others = decision.candidates.filter((it) => it.model === against).map(cost).filter((it) => it !== null);
-    if (decision.outcome !== 'ok' || served === null || others.length === 0) continue;
-    spent += served;
-    baseline += others.reduce((least, it) => (it < least ? it : least));
-    number += 1;
-  }
-  return { saved: baseline - spent, baseline, number };
-}
-
 function tile(label) {
+  const heading = h('h2', null, label);
   const value = h('p', { class: 'value' }, NONE);
   const note = h('p', { class: 'note' });
   const chart = h('div', { class: 'chart' });
-  return { box: h('section', { class: 'tile' }, h('h2', null, label), value, note, chart), value, note, chart };
+  return { box: h('section', { class: 'tile' }, heading, value, note, chart), label: heading, value, note, chart };
 }
 
 function drawFlow([requests, failed, inflight, tokens]) {
@@ -145,10 +127,14 @@ function drawLatency(body) {
 }
 
 /** Without a ledger the metrics have to do: what they counted since the start. */
-function withoutLedger([today, hour], box, by) {
+function withoutLedger([today, hour, , saved], box, by) {
   for (const it of [today, hour]) text(it.note, 'no ledger is kept');
   const families = live.latest()?.families;
   if (!families) return;
+  const sum = (name) => money.sum((families.get(name) ?? []).map(({ text: amount }) => money.parse(amount) ?? 0n));
+  text(saved.label, 'Saved since the start');
+  replace(saved.value, usd(sum('tollgate_savings_usd_total') - sum('tollgate_overspent_usd_total')));
+  text(saved.note, 'against the baselines of routes, for the same usage');
   const lines = new Map();
   const line = (labels) => {
     const name = labels[by];
@@ -175,7 +161,7 @@ function drawOutcomes(parent) {
   }));
 }
 
-async function drawSpend([today, hour], box, by, signal) {
+async function drawSpend([today, hour, , saved], box, by, signal) {
   const midnight = new Date();
   midnight.setHours(0, 0, 0, 0);
   const from = encodeURIComponent(midnight.toISOString());
@@ -188,6 +174,8 @@ async function drawSpend([today, hour], box, by, signal) {
   const unpriced = rows.reduce((sum, row) => sum + row.unpriced_attempts, 0);
   replace(today.value, usd(all));
   text(today.note, unpriced ? `and ${count(unpriced)} calls without a price` : 'since midnight, from the ledger');
+  replace(saved.value, usd(money.sum(rows.map((row) => money.parse(row.saved_usd) ?? 0n))));
+  text(saved.note, 'against the baselines of routes, for the same usage');
   replace(hour.value, usd(money.parse(last[0]?.cost_usd ?? '0')));
   text(hour.note, `${count(last[0]?.requests ?? 0)} requests`);
   drawLines(box, rows.map((row, at) => ({ row, cost: costs[at] })), by, `Spend today by ${by}`);
@@ -212,17 +200,6 @@ function spendRow({ row, cost }, by, all) {
     cell('tokens', 'number', compact(tokens)),
     cell('cost', 'number', usd(cost)),
     cell('share', 'wide', bar([[part, 'spent']], percent(part))));
-}
-
-function drawSaving(tile, decisions, routes) {
-  const { saved, baseline, number } = saving(decisions, routes);
-  if (number === 0) {
-    replace(tile.value, NONE);
-    text(tile.note, 'no recent decision had a baseline to choose');
-    return;
-  }
-  replace(tile.value, usd(saved), h('small', null, ` ${percent(money.share(saved, baseline))}`));
-  text(tile.note, `estimated before the calls; the last ${count(number)} decisions against their baseline`);
 }
 
 function drawStates(parent, backends) {

@@ -19,7 +19,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Purse {
     key: Arc<str>,
-    state: Mutex<Option<State>>,
+    inside: Mutex<Inside>,
+}
+
+/// What is in a purse.
+#[derive(Debug, Default)]
+struct Inside {
+    /// In whole pico-dollars; also of holds from before the budget was taken away or changed.
+    held: i128,
+    state: Option<State>,
 }
 
 /// The figures of a budget.
@@ -30,7 +38,6 @@ struct State {
     window: Window,
     /// In whole pico-dollars, in this window.
     spent: i128,
-    held: i128,
     /// Is it known what was spent before this process, or before there was a budget?
     known: Known,
 }
@@ -89,30 +96,28 @@ impl Purse {
     pub fn of(key: Arc<str>) -> Self {
         Self {
             key,
-            state: Mutex::new(None),
+            inside: Mutex::default(),
         }
     }
 
     /// From now on this budget holds. What was spent stays, unless the window is another one: then
     /// it has to be asked for anew.
     pub fn set(&self, budget: Option<Budget>, zone: &TimeZone, now: Timestamp) {
-        let mut state = self.lock();
+        let state = &mut self.lock().state;
         let Some(budget) = budget else {
             *state = None;
             return;
         };
-        match &mut *state {
+        match state {
             Some(state) if state.budget.per == budget.per && state.zone == *zone => {
                 state.budget = budget;
             }
             before => {
-                let held = before.as_ref().map_or(0, |state| state.held);
                 *before = Some(State {
                     budget,
                     zone: zone.clone(),
                     window: Window::at(budget.per, zone, now),
                     spent: 0,
-                    held,
                     known: Known::No,
                 });
             }
@@ -123,8 +128,8 @@ impl Purse {
     /// counted here, and must not be in the answer.
     #[must_use]
     pub fn ask(&self, now: Timestamp) -> Option<Timestamp> {
-        let mut state = self.lock();
-        let state = state.as_mut()?;
+        let mut inside = self.lock();
+        let state = inside.state.as_mut()?;
         state.roll(now);
         if state.known == Known::Yes {
             return None;
@@ -136,8 +141,8 @@ impl Purse {
 
     /// So much was spent since then; an answer to another question than the last is left out.
     pub fn learn(&self, since: Timestamp, spent: Total) {
-        let mut state = self.lock();
-        if let Some(state) = state.as_mut()
+        let mut inside = self.lock();
+        if let Some(state) = inside.state.as_mut()
             && state.known == Known::Asked
             && state.window.start == since
         {
@@ -152,8 +157,8 @@ impl Purse {
     /// If the budget does not cover it, or it is not known whether it does. Nothing is always
     /// covered: who is served for nothing can't spend too much.
     pub fn hold(self: &Arc<Self>, amount: Usd, now: Timestamp) -> Result<Option<Hold>, NoMoney> {
-        let mut state = self.lock();
-        let Some(state) = state.as_mut() else {
+        let Inside { held, state } = &mut *self.lock();
+        let Some(state) = state else {
             return Ok(None);
         };
         state.roll(now);
@@ -162,14 +167,14 @@ impl Purse {
             let key = Arc::clone(&self.key);
             return Err(NoMoney::Unknown { key });
         }
-        if needed > 0 && needed > state.free() {
+        if needed > 0 && needed > state.free(*held) {
             return Err(NoMoney::Overdrawn(Box::new(Overdrawn {
                 key: Arc::clone(&self.key),
-                standing: state.standing(),
+                standing: state.standing(*held),
                 needed: amount,
             })));
         }
-        state.held = state.held.saturating_add(needed);
+        *held = held.saturating_add(needed);
         Ok(Some(Hold {
             purse: Arc::clone(self),
             amount,
@@ -179,32 +184,35 @@ impl Purse {
     /// How the budget stands; `None`: there is none.
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> Option<Standing> {
-        let mut state = self.lock();
+        let Inside { held, state } = &mut *self.lock();
         let state = state.as_mut()?;
         state.roll(now);
-        Some(state.standing())
+        Some(state.standing(*held))
     }
 
     /// Is it not known yet what was spent?
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        let state = self.lock();
-        state
+        let inside = self.lock();
+        inside
+            .state
             .as_ref()
             .is_some_and(|state| state.known != Known::Yes)
     }
 
     fn settle(&self, held: Usd, spent: Usd, now: Timestamp) {
-        let mut state = self.lock();
-        let Some(state) = state.as_mut() else { return };
+        let mut inside = self.lock();
+        inside.held = inside.held.saturating_sub(held.pico().into());
+        let Some(state) = inside.state.as_mut() else {
+            return;
+        };
         state.roll(now);
-        state.held = state.held.saturating_sub(held.pico().into()).max(0);
         state.spent = state.spent.saturating_add(spent.pico().into());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+    fn lock(&self) -> MutexGuard<'_, Inside> {
         // figures are changed in one step each: none is half done
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -218,15 +226,15 @@ impl State {
         }
     }
 
-    fn free(&self) -> i128 {
-        i128::from(self.budget.usd.pico()) - self.spent - self.held
+    fn free(&self, held: i128) -> i128 {
+        i128::from(self.budget.usd.pico()) - self.spent - held
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self, held: i128) -> Standing {
         Standing {
             budget: self.budget,
             spent: Total::from_pico(self.spent),
-            held: Total::from_pico(self.held),
+            held: Total::from_pico(held),
             resets_at: self.window.end,
             known: self.known == Known::Yes,
         }
@@ -259,10 +267,8 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.amount > Usd::ZERO {
-            let mut state = self.purse.lock();
-            if let Some(state) = state.as_mut() {
-                state.held = state.held.saturating_sub(self.amount.pico().into()).max(0);
-            }
+            let mut inside = self.purse.lock();
+            inside.held = inside.held.saturating_sub(self.amount.pico().into());
         }
     }
 }

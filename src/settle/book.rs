@@ -32,6 +32,9 @@ pub(super) const NO_KEY: &str = "none";
 /// Bytes of generated text that make about one token, where a backend reports no usage.
 const OUTPUT_BYTES_PER_TOKEN: u64 = 4;
 
+/// A context that no model exceeds, in tokens, where a backend's is not known.
+const LARGEST_CONTEXT: u64 = 10_000_000;
+
 /// Characters of a model's name that are logged.
 const MAX_ASKED: usize = 128;
 /// Characters of a reason that are logged.
@@ -150,6 +153,38 @@ impl Account {
         Figures::reported(&asked, &reading, cost::STANDARD, "")
     }
 
+    /// A usage that was reported of a text, with what can't be true of it replaced by estimates;
+    /// `None`: all of it can. There is no prompt without tokens, no text without them, and neither
+    /// is many times larger than what fits into the model: a figure that a backend got wrong must
+    /// not be served for nothing, nor empty a budget.
+    pub(super) fn mended(&self, usage: &Usage) -> Option<Usage> {
+        let (candidate, backend) = self.backend().filter(|_| self.purpose.writes_text())?;
+        let most = backend.context.unwrap_or(LARGEST_CONTEXT).saturating_mul(2);
+        let prompt_is_wrong = !(1..=most).contains(&usage.prompt_total());
+        let wrote = self.output_bytes > 0;
+        let output = usage.output_total();
+        let output_is_wrong = output > most.saturating_mul(self.choices) || (output == 0 && wrote);
+        if !prompt_is_wrong && !output_is_wrong {
+            return None;
+        }
+        let mut mended = *usage;
+        if prompt_is_wrong {
+            mended = Usage {
+                input: candidate.prompt_tokens,
+                output: mended.output,
+                reasoning: mended.reasoning,
+                output_audio: mended.output_audio,
+                output_image: mended.output_image,
+                ..Usage::default()
+            };
+        }
+        if output_is_wrong {
+            mended.output = self.written();
+            (mended.reasoning, mended.output_audio, mended.output_image) = (0, 0, 0);
+        }
+        Some(mended)
+    }
+
     /// Takes what can be counted exactly for what was used, where nothing was reported.
     pub(super) fn count_units(&mut self) {
         if self.figures.is_some() || self.purpose.writes_text() {
@@ -226,7 +261,8 @@ impl Account {
 
     /// What a reported usage teaches.
     pub(super) fn learn(&self) {
-        let (Some(candidate), Some(figures)) = (&self.serving, &self.figures) else {
+        let reported = self.figures.as_ref().filter(|figures| !figures.estimated);
+        let (Some(candidate), Some(figures)) = (&self.serving, reported) else {
             return;
         };
         let usage = &figures.usage;

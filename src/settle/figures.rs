@@ -80,6 +80,16 @@ impl Figures {
         }
     }
 
+    /// Of a usage that was reported as `raw` and can't be true: what stands in its place is an
+    /// estimate.
+    pub(super) fn doubtful(asked: &Asked<'_>, usage: Usage, raw: &str) -> Self {
+        Self {
+            inconsistent: true,
+            raw: Some(beginning(raw).into()),
+            ..Self::estimated(asked, usage)
+        }
+    }
+
     /// Of a usage that nobody reported.
     pub(super) fn estimated(asked: &Asked<'_>, usage: Usage) -> Self {
         let priced = asked.price(&usage, cost::STANDARD);

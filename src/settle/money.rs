@@ -18,9 +18,8 @@ use crate::{
 const LEAST_OUTPUT: u64 = 16;
 /// The share of what is left that a call without a limit may hold, so that others find money too.
 const SHARE: i128 = 8;
-/// Output tokens that such a call gets even where it takes more than its share: most answers are
-/// shorter.
-const USUAL_OUTPUT: u64 = 4_096;
+/// How many times as long as expected an answer may get even where it takes more than its share.
+const AMPLE: u64 = 2;
 
 impl Account {
     /// Holds what a call may cost at most.
@@ -49,7 +48,8 @@ impl Account {
             let affords = |each: u64| i128::from(worst(each * choices).pico()) <= money;
             most(LEAST_OUTPUT, candidate.worst_output / choices, affords)
         };
-        let usual = || buys(free).map(|most| most.min(USUAL_OUTPUT));
+        let ample = (candidate.output_tokens / choices).saturating_mul(AMPLE);
+        let usual = || buys(free).map(|most| most.min(ample.max(LEAST_OUTPUT)));
         let Some(each) = buys(free / SHARE).max(usual()) else {
             return Err(refused);
         };

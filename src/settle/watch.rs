@@ -119,7 +119,7 @@ impl Watch for Account {
         meter::place(self.purpose, &mut reading.usage);
         if reading.usage.prompt_total() == 0
             && reading.usage.output_total() == 0
-            && let Some(figures) = &self.figures
+            && let Some(figures) = self.figures.as_ref().filter(|figures| !figures.estimated)
         {
             // xAI sends an empty one after the real one
             return call::as_json(figures.cost);
@@ -136,6 +136,10 @@ impl Watch for Account {
         let mut figures = Figures::reported(&self.asks_price(backend), &reading, tier, raw);
         if estimated {
             figures = Figures::estimated(&self.asks_price(backend), reading.usage);
+        }
+        let told = reading.reported_cost.is_none();
+        if let Some(mended) = self.mended(&reading.usage).filter(|_| told) {
+            figures = Figures::doubtful(&self.asks_price(backend), mended, raw);
         }
         let cost = figures.cost;
         self.figures = Some(figures);

@@ -160,8 +160,9 @@ fn more_money_keeps_what_was_spent_and_another_window_asks_anew() {
     assert!(purse.is_unknown());
     hold.settle(usd("0.9"), at(NOON));
     assert_eq!(figures(&purse, NOON), texts("0.9", "0"));
+    let held = purse.hold(usd("0"), at(NOON)).unwrap();
     purse.set(None, &TimeZone::UTC, at(NOON));
-    assert!(purse.standing(at(NOON)).is_none());
+    assert!(held.is_some() && purse.standing(at(NOON)).is_none());
     assert_eq!(
         purse.hold(usd("9"), at(NOON)).map(|hold| hold.is_none()),
         Ok(true)
@@ -192,4 +193,20 @@ proptest! {
             prop_assert!(spent + open <= 1_000);
         }
     }
+}
+
+#[test]
+fn what_is_held_stays_held_while_a_budget_is_taken_away_and_given_back() {
+    let purse = purse("1", Period::Total);
+    let hold = purse.hold(usd("0.6"), at(NOON)).unwrap().unwrap();
+    purse.set(None, &TimeZone::UTC, at(NOON));
+    purse.set(Some(budget("1", Period::Total)), &TimeZone::UTC, at(NOON));
+    let since = purse.ask(at(NOON)).unwrap();
+    purse.learn(since, Total::default());
+    assert_eq!(figures(&purse, NOON), texts("0", "0.6"));
+    let other = purse.hold(usd("0.4"), at(NOON)).unwrap().unwrap();
+    hold.settle(usd("0.5"), at(NOON));
+    assert_eq!(figures(&purse, NOON), texts("0.5", "0.4"));
+    drop(other);
+    assert_eq!(figures(&purse, NOON), texts("0.5", "0"));
 }

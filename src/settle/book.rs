@@ -155,6 +155,13 @@ impl Account {
         meter::place(self.purpose, &mut measured);
         let cards: &[Card] = match &backend.price {
             Price::Cards(cards) => cards,
+            Price::Free if reported.is_none() => {
+                // a declared zero needs no estimate
+                return Metered {
+                    usage: Usage::default(),
+                    estimated: false,
+                };
+            }
             Price::Unpriced | Price::Free | Price::SelfHosted(_) => &[],
         };
         meter::meter(cards, reported, &measured)

@@ -5,6 +5,7 @@
 //! repeated: `relay` and `large` then carry the answer to its end.
 
 mod attempt;
+mod batch;
 pub mod client;
 pub mod failure;
 pub mod judge;
@@ -12,6 +13,7 @@ pub mod large;
 mod means;
 pub mod pool;
 pub mod relay;
+mod send;
 pub mod upstream;
 
 use std::{sync::Arc, time::Duration};
@@ -117,6 +119,10 @@ pub trait Watch: Send {
     fn enter(&mut self, candidate: &Candidate) -> Result<Allowance, Barred>;
     /// An attempt begins.
     fn begin(&mut self, candidate: &Candidate);
+    /// The next call is one of several parts: so many inputs of all.
+    fn part(&mut self, inputs: u64, of: u64);
+    /// A part has been answered, and another one follows.
+    fn part_done(&mut self);
     /// The attempt failed.
     fn failed(&mut self, candidate: &Candidate, failure: &Failure);
     /// Another attempt will be made: of the same backend, or of the next one.
@@ -233,6 +239,8 @@ struct Course {
     waited: bool,
     /// Keys of this backend's provider that have failed.
     tried: Tried,
+    /// Answers of this backend to the first parts of a request that is split.
+    parts: Vec<Bytes>,
     /// The last failure.
     failure: Option<Failure>,
     /// Did a backend get the request?
@@ -325,6 +333,7 @@ impl Course {
         self.replica = None;
         self.waited = false;
         self.tried = Tried::default();
+        self.parts.clear();
     }
 
     fn go_on(&mut self, step: Step, next: usize, missed: Missed) {
@@ -411,8 +420,7 @@ impl Job {
             key: key.as_ref(),
             allowance,
         };
-        let attempt = self.attempt(&candidate, &called, course.replica, watch);
-        let (replica, outcome) = attempt.await;
+        let (replica, outcome) = self.attempt(&candidate, &called, course, watch).await;
         let mut failure = match outcome {
             Ok(delivery) => {
                 if let Some(key) = key {
@@ -496,40 +504,6 @@ impl Job {
         };
         let mut rest = index + 1..self.plan.candidates.len();
         rest.find(larger).map(|index| (index, Duration::ZERO))
-    }
-
-    async fn attempt(
-        &self,
-        candidate: &Candidate,
-        called: &Called<'_>,
-        avoid: Option<usize>,
-        watch: &mut dyn Watch,
-    ) -> (usize, Result<Delivery, Failure>) {
-        let broken = || Failure::without_answer(Class::Unreachable, "the provider has no address");
-        let Called {
-            provider,
-            backend,
-            key,
-            allowance,
-        } = *called;
-        let upstream = self.means.upstreams.get(backend.provider);
-        let client = self.means.clients.get(backend.provider);
-        let taken = upstream.and_then(|u| Some((u, u.least_busy(avoid)?)));
-        let (Some((upstream, busy)), Some(client)) = (taken, client) else {
-            return (0, Err(broken()));
-        };
-        let replica = busy.replica;
-        let body = upstream::body_for(&self.ask, provider, backend, allowance.max_output);
-        let prepared = upstream.prepare(&busy, &self.ask, &self.forwarded, &body);
-        let Some(mut request) = prepared else {
-            return (replica, Err(broken()));
-        };
-        if let Some(key) = key {
-            key.authorize(&mut request.headers);
-        }
-        watch.begin(candidate);
-        let sending = client.send(&request);
-        (replica, attempt::attempt(self, sending, busy, watch).await)
     }
 }
 

@@ -257,6 +257,8 @@ pub struct Backend {
     pub caps_are_all: bool,
     /// What it is for (see [`Cap::is_purpose`](crate::caps::Cap::is_purpose)); `None`: not known.
     pub serves: Option<Caps>,
+    /// Inputs that one call for embeddings may have; `None`: any number.
+    pub max_batch: Option<u64>,
     pub quality: Quality,
 }
 

@@ -307,7 +307,7 @@ fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) 
     let mut decision = explain::decision(&job.means.config, &job.plan);
     if let Some(failed) = account
         .attempts()
-        .checked_sub(1)
+        .checked_sub(1 + account.parts())
         .filter(|failed| *failed > 0)
     {
         decision.push_str(&format!("; {failed} failed before"));

@@ -58,6 +58,8 @@ pub struct Needs {
     pub at_once: u64,
     /// The limit of the output that the client set, in tokens for each choice.
     pub max_output: Option<u64>,
+    /// How many inputs there are, where an endpoint takes several at once; else 1.
+    pub inputs: u64,
     /// How many choices are asked for; at least 1.
     pub choices: u64,
     /// What is known of the quantities, other than tokens, that it may be billed by.

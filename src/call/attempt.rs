@@ -85,7 +85,7 @@ impl Limits {
 pub(super) async fn attempt(
     job: &Job,
     sending: impl Future<Output = Result<Response<Incoming>, SendError>>,
-    busy: Busy,
+    (busy, most): (Busy, u64),
     watch: &mut dyn Watch,
 ) -> Result<Delivery, Failure> {
     let limits = Limits::of(job, Instant::now());
@@ -114,7 +114,7 @@ pub(super) async fn attempt(
     if job.ask.stream {
         stream(job, answer, busy, &limits, watch).await
     } else {
-        whole(job, answer, busy, &limits, watch).await
+        whole(job, answer, (busy, most), &limits, watch).await
     }
 }
 
@@ -183,7 +183,7 @@ async fn not_a_stream(job: &Job, mut body: Incoming, limits: &Limits) -> Failure
 async fn whole(
     job: &Job,
     answer: Response<Incoming>,
-    busy: Busy,
+    (busy, most): (Busy, u64),
     limits: &Limits,
     watch: &mut dyn Watch,
 ) -> Result<Delivery, Failure> {
@@ -192,7 +192,7 @@ async fn whole(
     let most = match traits.answer {
         // a player may begin with the first bytes; an error in their place is JSON
         Shape::Bytes if !is(&head.headers, "application/json") => 0,
-        _ => job.means.config.server.max_buffered_answer,
+        _ => most,
     };
     let head = passed(&head.headers);
     match collect(&mut body, most, limits).await? {

@@ -276,6 +276,9 @@ pub struct Backend {
     pub provider: String,
     /// The model as the provider spells it.
     pub model: UpstreamModel,
+    /// Inputs that one call for embeddings may have; more are split. Absent: any number.
+    #[schemars(range(min = 1))]
+    pub max_batch: Option<u64>,
     /// `free`, or USD per 1M tokens. Absent: the catalogue's, or that of `self_hosted`.
     pub price: Option<Price>,
 }

@@ -291,6 +291,7 @@ fn view_backend(config: &Config, backend: &Backend) -> Value {
         caps,
         caps_are_all,
         serves,
+        max_batch,
         quality,
     } = backend;
     let provider = config.providers.get(*provider).map(|p| &*p.name);
@@ -305,6 +306,7 @@ fn view_backend(config: &Config, backend: &Backend) -> Value {
         "caps": caps,
         "caps_are_all": caps_are_all,
         "serves": serves.map(names),
+        "max_batch": max_batch,
         "quality": view_quality(quality),
     })
 }

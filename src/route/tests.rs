@@ -59,6 +59,7 @@ fn needs(caps: &[Cap], prompt_tokens: u64) -> Needs {
         purpose: Cap::Chat,
         at_once: prompt_tokens,
         units: Usage::default(),
+        inputs: 1,
         caps: caps.iter().copied().collect(),
         prompt_tokens,
         max_output: None,

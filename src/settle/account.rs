@@ -96,6 +96,12 @@ pub struct Account {
     /// What is known of the usage of the call under way.
     pub(super) figures: Option<Figures>,
     pub(super) complete: bool,
+    /// Of a request that is split: what the call under way is of all inputs.
+    pub(super) share: (u64, u64),
+    /// Parts of the answer that are there, and what they cost; `None`: not all are priced exactly.
+    pub(super) parts: (u32, Option<Usd>),
+    /// Tokens and money of them that are booked and not settled.
+    pub(super) unsettled: (u64, Option<Usd>),
     pub(super) holds: Holds,
     limits: Arc<Table>,
     pub(super) closed: bool,
@@ -146,6 +152,9 @@ impl Account {
             used_tokens: 0,
             figures: None,
             complete: false,
+            share: (1, 1),
+            parts: (0, Some(Usd::ZERO)),
+            unsettled: (0, Some(Usd::ZERO)),
             holds: Holds::default(),
             limits,
             closed: false,
@@ -367,8 +376,19 @@ impl Account {
     /// The exact price of the answer, once its usage has come and if it is priced.
     #[must_use]
     pub fn cost(&self) -> Option<Usd> {
+        self.parts.1?.checked_add(self.exact()?)
+    }
+
+    /// The exact price of the call under way.
+    pub(super) fn exact(&self) -> Option<Usd> {
         let reported = self.figures.as_ref().filter(|figures| !figures.estimated);
         reported.and_then(|figures| figures.cost)
+    }
+
+    /// Calls that were answered with a part of the answer, beside the last one.
+    #[must_use]
+    pub fn parts(&self) -> u32 {
+        self.parts.0
     }
 
     /// Milliseconds since the request came.
@@ -396,6 +416,7 @@ impl Account {
                 status: self.first_event.map(|_| 200),
                 // it was sent, as far as anybody knows
                 billed: true,
+                more: false,
             });
         }
         self.holds.settle(self.used_tokens, self.means.now_ms());

@@ -49,6 +49,8 @@ pub(super) struct Ended {
     pub(super) status: Option<u16>,
     /// Is it to be taken that the backend bills it, even if nothing came?
     pub(super) billed: bool,
+    /// Does another part of the same answer follow?
+    pub(super) more: bool,
 }
 
 impl Account {
@@ -96,8 +98,15 @@ impl Account {
         }
         let usage = &figures.usage;
         let used = usage.prompt_total().saturating_add(usage.output_total());
-        self.holds.settle_call(used, self.means.now_ms());
-        self.holds.settle_money(figures.cost, figures.at);
+        let (tokens, money) = self.unsettled;
+        let all = money.zip(figures.cost).and_then(|(a, b)| a.checked_add(b));
+        self.unsettled = (tokens.saturating_add(used), all);
+        if !ended.more {
+            // the parts of one answer were let in together
+            let (tokens, money) = std::mem::replace(&mut self.unsettled, (0, Some(Usd::ZERO)));
+            self.holds.settle_call(tokens, self.means.now_ms());
+            self.holds.settle_money(money, figures.at);
+        }
         self.used_tokens = self.used_tokens.saturating_add(used);
         self.figures = Some(figures);
     }
@@ -199,6 +208,8 @@ impl Account {
     /// What counts of what was reported and of what is known of the request.
     pub(super) fn metered(&self, backend: &Backend, reported: Option<&Usage>) -> Metered {
         let expected = self.serving.map_or(0, |candidate| candidate.prompt_tokens);
+        let (part, all) = self.share;
+        let expected = expected.saturating_mul(part).div_ceil(all);
         let output = match self.purpose {
             Cap::Transcription => self.written(),
             _ => self.serving.map_or(0, |candidate| candidate.output_tokens),
@@ -211,6 +222,13 @@ impl Account {
         meter::place(self.purpose, &mut measured);
         let cards: &[Card] = match &backend.price {
             Price::Cards(cards) => cards,
+            Price::Free if reported.is_none() => {
+                // a declared zero needs no estimate
+                return Metered {
+                    usage: Usage::default(),
+                    estimated: false,
+                };
+            }
             Price::Unpriced | Price::Free | Price::SelfHosted(_) => &[],
         };
         meter::meter(cards, reported, &measured)
@@ -265,6 +283,10 @@ impl Account {
         let (Some(candidate), Some(figures)) = (&self.serving, reported) else {
             return;
         };
+        if self.parts.0 > 0 {
+            // the figures are those of the last part alone
+            return;
+        }
         let usage = &figures.usage;
         if let Some(live) = self.means.live.get(candidate.backend) {
             live.learned

@@ -11,6 +11,7 @@ use crate::{
     caps::Cap,
     catalog::meter,
     config::Config,
+    money::Usd,
     route::{Candidate, cost},
     wire::usage,
 };
@@ -20,7 +21,31 @@ impl Watch for Account {
         self.enter_call(candidate)
     }
 
+    fn part(&mut self, inputs: u64, of: u64) {
+        self.share = (inputs, of.max(1));
+    }
+
+    fn part_done(&mut self) {
+        self.resume();
+        let cost = self.exact().zip(self.parts.1);
+        self.parts = (self.parts.0 + 1, cost.and_then(|(a, b)| a.checked_add(b)));
+        if self.leave() {
+            self.book(Ended {
+                result: "ok",
+                status: Some(200),
+                billed: true,
+                more: true,
+            });
+        }
+        (self.figures, self.first_event, self.output_bytes) = (None, None, 0);
+    }
+
     fn begin(&mut self, candidate: &Candidate) {
+        let before = self.serving.map(|serving| serving.backend);
+        if before != Some(candidate.backend) {
+            // parts of another backend belong to no answer
+            self.parts = (0, Some(Usd::ZERO));
+        }
         self.attempts += 1;
         self.serving = Some(*candidate);
         self.began_ms = self.means.now_ms();
@@ -39,6 +64,7 @@ impl Watch for Account {
                 result: failure.result(),
                 status: failure.status.map(|status| status.as_u16()),
                 billed: failure.may_be_billed(),
+                more: false,
             });
         }
         // nothing of it was delivered, so nothing of it belongs to the answer

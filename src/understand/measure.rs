@@ -75,6 +75,7 @@ fn of_inputs(inputs: Inputs) -> Needs {
     let caps = inputs.images.then_some(Cap::Vision);
     Needs {
         caps: caps.into_iter().collect(),
+        inputs: inputs.number,
         prompt_tokens: inputs.tokens,
         at_once: inputs.longest,
         ..none()
@@ -163,6 +164,7 @@ fn none() -> Needs {
         caps: Caps::default(),
         prompt_tokens: 0,
         at_once: 0,
+        inputs: 1,
         max_output: Some(0),
         choices: 1,
         units: Usage {

@@ -183,6 +183,7 @@ async fn moderations_are_free_where_that_is_said_and_counted_as_their_endpoint()
         let reply = post(&gateway, "/v1/moderations", &body).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert_eq!(reply.json()["results"][0]["flagged"], json!(false));
+        assert_eq!(reply.header("x-tollgate-cost-usd"), "0");
     }
     let metrics = gateway.metrics().await;
     let labels = [("endpoint", "moderations"), ("outcome", "ok")];

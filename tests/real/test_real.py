@@ -28,6 +28,7 @@ SMALL = "smollm2-135m"
 SMALL_BACKEND = "local/SmolLM2-135M-Instruct"
 NAMES = {SMALL, "dear", "broken-500", "broken-reset", "broken-alone", "broken-cut", "broken-end"}
 NAMES |= {"auto", "after-500", "after-reset"}
+NAMES |= {"embed", "moderate", "paint", "speak", "transcribe"}
 
 # prices a token in whole 10^-12 dollars, worked out by hand from gateway.yaml
 PICO = 10**12
@@ -114,6 +115,80 @@ class Case(unittest.TestCase):
         found = (error.status_code, error.type, error.code)
         self.assertEqual(found, (status, kind, code), error.message)
         self.assertTrue(error.request_id)
+
+
+class Endpoints(Case):
+    def test_a_completion_of_the_real_model_has_text_and_an_exact_cost(self):
+        ask = {"model": SMALL, "prompt": "Once upon a time", "max_tokens": 8}
+        raw = connect().completions.with_raw_response.create(**ask)
+        answer = raw.parse()
+        self.assertTrue(answer.choices[0].text)
+        self.assert_adds_up(answer.usage, 8)
+        self.assert_costs(raw.headers["x-tollgate-cost-usd"], answer.usage, SMALL_PRICE)
+
+    def test_a_completion_of_the_real_model_streams_to_its_end(self):
+        ask = {"model": SMALL, "prompt": "Once upon a time", "max_tokens": 8, "stream": True}
+        options = {"include_usage": True}
+        chunks = list(connect().completions.create(**ask, stream_options=options))
+        self.assertTrue("".join(c.text for chunk in chunks for c in chunk.choices))
+        self.assert_adds_up(chunks[-1].usage, 8)
+
+    def test_embeddings_come_in_order_whatever_the_encoding(self):
+        texts = ["one", "two", "three"]
+        create = connect().embeddings.with_raw_response.create
+        # the SDK asks for base64 unless told otherwise, and makes floats of it
+        packed = create(model="embed", input=texts, dimensions=4)
+        plain = create(model="embed", input=texts, dimensions=4, encoding_format="float")
+        vectors = [v.embedding for v in packed.parse().data]
+        for vector, same in zip(vectors, plain.parse().data, strict=True):
+            for one, other in zip(vector, same.embedding, strict=True):
+                # the one is a float of 32 bits as decimal text, the other in full
+                self.assertAlmostEqual(one, other, places=6)
+        self.assertEqual([v.index for v in packed.parse().data], [0, 1, 2])
+        # two parts of 50 tokens
+        self.assertEqual(packed.parse().usage.prompt_tokens, 100)
+        self.assertEqual(pico(packed.headers["x-tollgate-cost-usd"]), 100 * 20_000)
+
+    def test_a_moderation_is_free_where_it_is_stated_so(self):
+        raw = connect().moderations.with_raw_response.create(model="moderate", input="hello")
+        self.assertFalse(raw.parse().results[0].flagged)
+        self.assertEqual(pico(raw.headers["x-tollgate-cost-usd"]), 0)
+
+    def test_images_cost_the_tokens_that_they_report(self):
+        raw = connect().images.with_raw_response.generate(model="paint", prompt="a cat", n=2)
+        self.assertEqual(len(raw.parse().data), 2)
+        cost = 10 * 5_000_000 + 2 * 272 * 40_000_000
+        self.assertEqual(pico(raw.headers["x-tollgate-cost-usd"]), cost)
+
+    def test_speech_arrives_as_bytes(self):
+        speech = connect().audio.speech
+        with speech.with_streaming_response.create(
+            model="speak", voice="alloy", input="hello"
+        ) as answer:
+            self.assertEqual(answer.headers["content-type"], "audio/mpeg")
+            self.assertEqual(len(answer.read()), 5 * 64)
+
+    def test_a_file_is_transcribed_and_translated(self):
+        file = ("a.mp3", bytes(40_000), "audio/mpeg")
+        audio = connect().audio
+        for create in (
+            audio.transcriptions.with_raw_response.create,
+            audio.translations.with_raw_response.create,
+        ):
+            raw = create(model="transcribe", file=file)
+            self.assertTrue(raw.parse().text)
+            # three seconds at 36 cents an hour
+            self.assertEqual(pico(raw.headers["x-tollgate-cost-usd"]), 300_000_000)
+        text = audio.transcriptions.create(model="transcribe", file=file, response_format="text")
+        self.assertTrue(text)
+
+    def test_a_model_serves_only_what_it_is_for(self):
+        body = {"model": "embed", "query": "q", "documents": ["a"]}
+        with self.assertRaises(openai.BadRequestError) as caught:
+            connect().post("/rerank", cast_to=object, body=body)
+        self.assert_error(
+            caught.exception, 400, "invalid_request_error", "no_capable_backend"
+        )
 
 
 class Answers(Case):

@@ -28,6 +28,7 @@ fn provider(urls: &[&'static str]) -> Provider {
 fn backend() -> Backend {
     Backend {
         serves: None,
+        max_batch: None,
         name: "p/Org/Model".into(),
         provider: 0,
         upstream_model: "Org/Model".into(),

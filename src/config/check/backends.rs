@@ -30,6 +30,8 @@ pub(super) struct Stated {
     pub(super) max_output: Option<u64>,
     pub(super) caps: Option<Caps>,
     pub(super) quality: Quality,
+    /// Of this backend alone.
+    pub(super) max_batch: Option<u64>,
 }
 
 impl Backends {
@@ -48,7 +50,7 @@ impl Backends {
             {
                 let first = findings.line(first);
                 let message = format!("described differently at {first}: it is one backend");
-                let hint = "price, context, max_output, caps and quality must be equal";
+                let hint = "price, max_batch, context, max_output, caps and quality must be equal";
                 findings.mistake_with(path, message, hint);
             }
             return *index;
@@ -126,6 +128,7 @@ pub(super) fn backend(
             .caps
             .map(Caps::purposes)
             .or(known.map(|model| model.mode.purposes())),
+        max_batch: stated.max_batch,
         quality: stated.quality,
     }
 }
@@ -234,5 +237,6 @@ fn same_facts(a: &Backend, b: &Backend) -> bool {
         && a.caps == b.caps
         && a.caps_are_all == b.caps_are_all
         && a.serves == b.serves
+        && a.max_batch == b.max_batch
         && a.quality == b.quality
 }

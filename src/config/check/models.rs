@@ -63,6 +63,7 @@ impl<'p, 'c> Models<'p, 'c> {
                     .as_ref()
                     .map(backends::quality)
                     .unwrap_or_default(),
+                max_batch: None,
             };
             let backends = self.written_backends(raw.backends, stated, &path, findings);
             self.list.push(Model {
@@ -101,6 +102,13 @@ impl<'p, 'c> Models<'p, 'c> {
                 continue;
             };
             let price = raw.price.clone();
+            let stated = Stated {
+                max_batch: raw.max_batch,
+                ..stated
+            };
+            if raw.max_batch == Some(0) {
+                findings.mistake(&path.key("max_batch"), "must be at least 1");
+            }
             let backend = backend((index, provider, facts), &raw.model.0, raw.price, stated);
             if let Some(raw::Price::Rates(rates)) = price {
                 let serves = backend.serves.unwrap_or(Caps::default().purposes());

@@ -40,6 +40,7 @@ pub(super) fn measure(body: &Body) -> Result<(Needs, Domain), AskError> {
             caps,
             prompt_tokens: count.tokens(),
             at_once: count.tokens(),
+            inputs: 1,
             max_output,
             choices,
             units: Usage::default(),

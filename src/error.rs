@@ -168,6 +168,15 @@ impl GatewayError {
         }
     }
 
+    /// May it come before the body was read?
+    #[must_use]
+    pub fn leaves_the_body(&self) -> bool {
+        matches!(
+            self,
+            Self::Auth(_) | Self::Limited(_) | Self::Unrecorded(_) | Self::Body(_)
+        )
+    }
+
     /// Did a limit or a budget refuse, so that nothing of the limits was used?
     #[must_use]
     pub fn is_of_limits(&self) -> bool {

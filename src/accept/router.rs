@@ -11,7 +11,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use http::{
-    HeaderName, HeaderValue, Method,
+    HeaderName, HeaderValue, Method, Version,
     header::{CONNECTION, UPGRADE},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -133,6 +133,7 @@ pub(super) async fn serve(
         app.metrics.client_retries.inc();
     }
     let limit = app.world().config.server.max_body;
+    let version = head.version;
     let incoming = Incoming {
         request_id,
         endpoint,
@@ -146,7 +147,15 @@ pub(super) async fn serve(
     };
     match gateway::serve_one(app, incoming).await {
         Ok(reply) => respond::reply(reply),
-        Err(failed) => respond::failed(&failed),
+        Err(failed) => {
+            let mut response = respond::failed(&failed);
+            if failed.error.leaves_the_body() && version < Version::HTTP_2 {
+                // what is left of the body would be taken for the next request
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            response
+        }
     }
 }
 

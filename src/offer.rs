@@ -70,7 +70,7 @@ pub fn list(config: &Config, names: &Names, caller: &Principal, at: Timestamp) -
         .iter()
         .filter(|(_, target)| !matches!(target, Target::Backend { .. }))
         .filter(|(name, target)| may(config, caller, name, *target))
-        .map(|(name, target)| entry(config, name, target, at))
+        .filter_map(|(name, target)| entry(config, caller, (name, target), at))
         .collect();
     data.sort_by(|a, b| (rank(a.kind), &a.id).cmp(&(rank(b.kind), &b.id)));
     List {
@@ -91,7 +91,7 @@ pub fn one(
     let target = names
         .find(name)
         .filter(|target| may(config, caller, name, *target))?;
-    Some(entry(config, name, target, at))
+    entry(config, caller, (name, target), at)
 }
 
 /// The same rule as routing has: the name itself, or the model that it stands for.
@@ -112,7 +112,14 @@ fn rank(kind: &str) -> u8 {
     }
 }
 
-fn entry(config: &Config, name: &str, target: Target, at: Timestamp) -> Entry {
+/// The entry of a name; `None`: nobody behind it may serve this caller. As in routing, a key with a
+/// budget is never served by a backend without a price.
+fn entry(
+    config: &Config,
+    caller: &Principal,
+    (name, target): (&str, Target),
+    at: Timestamp,
+) -> Option<Entry> {
     let of_model = |model: usize| {
         config
             .models
@@ -148,13 +155,17 @@ fn entry(config: &Config, name: &str, target: Target, at: Timestamp) -> Entry {
     let backends: Vec<&Backend> = indices
         .iter()
         .filter_map(|index| config.backends.get(*index))
+        .filter(|backend| caller.budget.is_none() || backend.price != Price::Unpriced)
         .collect();
+    if backends.is_empty() && !indices.is_empty() {
+        return None;
+    }
     let largest = |of: fn(&Backend) -> Option<u64>| backends.iter().filter_map(|b| of(b)).max();
     let caps = backends
         .iter()
         .filter_map(|b| b.caps)
         .flat_map(crate::caps::Caps::iter);
-    Entry {
+    Some(Entry {
         id: name.to_owned(),
         object: "model",
         created: 0,
@@ -171,7 +182,7 @@ fn entry(config: &Config, name: &str, target: Target, at: Timestamp) -> Entry {
             .iter()
             .map(|backend| backend_entry(config, backend, at))
             .collect(),
-    }
+    })
 }
 
 fn backend_entry(config: &Config, backend: &Backend, at: Timestamp) -> BackendEntry {

@@ -14,6 +14,7 @@ use http::{
     HeaderName, HeaderValue, Method, Version,
     header::{CONNECTION, UPGRADE},
 };
+use http_body::Body as _;
 use tokio::{sync::Notify, time::Instant};
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::{
@@ -133,7 +134,7 @@ pub(super) async fn serve(
         app.metrics.client_retries.inc();
     }
     let limit = app.world().config.server.max_body;
-    let version = head.version;
+    let may_keep = head.version >= Version::HTTP_2 || body.is_end_stream();
     let incoming = Incoming {
         request_id,
         endpoint,
@@ -149,7 +150,7 @@ pub(super) async fn serve(
         Ok(reply) => respond::reply(reply),
         Err(failed) => {
             let mut response = respond::failed(&failed);
-            if failed.error.leaves_the_body() && version < Version::HTTP_2 {
+            if failed.error.leaves_the_body() && !may_keep {
                 // what is left of the body would be taken for the next request
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);

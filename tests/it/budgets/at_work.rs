@@ -217,6 +217,17 @@ async fn what_costs_nothing_is_served_when_all_is_spent_and_what_has_no_price_ne
         send(&gateway, &ask("any")).await.header("x-tollgate-model"),
         "gift"
     );
+    // the list is what may be called
+    let listed = async |key: &str| {
+        let list = gateway.get("/v1/models").key(key).send().await.json();
+        let names = list["data"].as_array().unwrap().iter();
+        names
+            .map(|entry| entry["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed(KEY).await, ["any", "gift", "m"]);
+    let all = ["any", "gift", "m", "secret"];
+    assert_eq!(listed(&format!("{KEY}-b")).await, all);
     let secret = send(&gateway, &ask("secret")).await;
     assert_eq!(
         secret.refusal(),

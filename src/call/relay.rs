@@ -260,7 +260,11 @@ impl Relay {
             }
             self.state = State::Done;
             self.timer.ends_at(Instant::now() + END_WAIT);
-            return Ok(Verdict::Pass);
+            // clients look for exactly this
+            return Ok(match data {
+                sse::DONE => Verdict::Pass,
+                _ => Verdict::Replace(Bytes::from_static(sse::DONE_EVENT)),
+            });
         }
         if self.events == Events::Typed {
             return self.typed(data, watch);

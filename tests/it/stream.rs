@@ -108,6 +108,30 @@ async fn events_that_need_no_change_leave_as_the_very_bytes_that_came() {
     assert_eq!(gateway.stream("m").await.text, body);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_marker_that_clients_would_not_know_is_written_as_they_do() {
+    let event = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    for marker in [
+        "data:\ndata: [DONE]\n\n",
+        "data:  [DONE]\n\n",
+        "data: [DONE] \r\n\r\n",
+    ] {
+        let upstream = Scripted::saying(scripted::events(&format!("{event}{marker}"))).await;
+        let sim = simulator().await;
+        let gateway = Setup::new(&sim)
+            .provider("raw", &upstream.provider())
+            .model("m", &["raw/x"])
+            .start()
+            .await;
+        let stream = gateway.stream("m").await;
+        assert_eq!(
+            stream.text,
+            format!("{event}data: [DONE]\n\n"),
+            "{marker:?}"
+        );
+    }
+}
+
 /// What the gateway asked the simulator for last.
 fn asked(sim: &Handle) -> Value {
     let received = sim.requests(1).remove(0);

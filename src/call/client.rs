@@ -24,6 +24,7 @@ use hyper_util::{
 };
 
 mod dial;
+mod forward;
 mod proxy;
 
 use self::{

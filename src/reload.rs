@@ -121,17 +121,14 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
         needs_restart.push("store");
     }
     let new = World::of(config, Some(&old));
-    let kept = |name: &str| new.config.backends.iter().any(|b| &*b.name == name);
-    let gone = old.config.backends.iter().filter(|b| !kept(&b.name));
-    let gone: Vec<Arc<str>> = gone.map(|backend| backend.name.clone()).collect();
-    let kept_key = |id: &str| new.config.keys.iter().any(|key| *key.id == *id);
-    let gone_keys: HashSet<Arc<str>> = old
-        .config
-        .keys
-        .iter()
-        .filter(|key| !kept_key(&key.id))
-        .map(|key| key.id.clone())
+    let kept: HashSet<&str> = new.config.backends.iter().map(|b| &*b.name).collect();
+    let gone = old.config.backends.iter().map(|b| &b.name);
+    let gone: Vec<Arc<str>> = gone
+        .filter(|name| !kept.contains(&***name))
+        .cloned()
         .collect();
+    let keys = old.config.keys.iter().map(|key| &key.id);
+    let gone_keys: HashSet<Arc<str>> = keys.filter(|id| !new.keys.has(id)).cloned().collect();
     app.metrics.follow(&new.config);
     let has_pool = |name: &str| {
         let mut providers = new.config.providers.iter();
@@ -144,9 +141,10 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
         .collect();
     app.replace(new);
     old.holders.retain(|key| !gone_keys.contains(key));
-    gone_keys
-        .iter()
-        .for_each(|key| app.metrics.forget_budget(key));
+    let unnamed = old.config.keys.iter().map(|key| &key.id);
+    unnamed
+        .filter(|id| gone_keys.contains(*id) || !app.metrics.names_key(id))
+        .for_each(|id| app.metrics.forget_budget(id));
     gone.iter()
         .for_each(|name| app.metrics.forget_backend(name));
     single.iter().for_each(|name| app.metrics.forget_keys(name));

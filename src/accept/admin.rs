@@ -119,9 +119,10 @@ fn show_standings(app: &App) {
 fn show_budgets(app: &App) {
     let world = app.world();
     let now = Timestamp::now();
-    for key in &world.config.keys {
-        let named = app.metrics.names_key(&key.id);
-        let holder = world.holders.find(&key.id).filter(|_| named);
+    // the first of the file; a reload takes away what others had
+    let named = world.config.metrics.max_keys;
+    for key in world.config.keys.iter().take(named) {
+        let holder = world.holders.find(&key.id);
         let standing = holder.and_then(|holder| holder.purse.standing(now));
         match standing.filter(|standing| standing.known) {
             Some(standing) => app.metrics.show_budget(&key.id, &standing),

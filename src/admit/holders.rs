@@ -24,6 +24,14 @@ pub struct Holder {
     pub purse: Arc<Purse>,
 }
 
+impl Holder {
+    /// Are these its limits?
+    fn is_held_to(&self, limits: config::Limits) -> bool {
+        let stated = self.limits.as_ref().map(|limits| limits.stated);
+        stated.unwrap_or_default() == limits
+    }
+}
+
 /// What is stated of a key.
 #[derive(Debug, Clone, Copy)]
 pub struct Stated<'a> {
@@ -44,35 +52,39 @@ impl Holders {
     /// The holder of a key, as it is stated now. Limits that have not changed go on with what was
     /// taken of them; money that was spent stays spent.
     pub fn state(&self, stated: &Stated<'_>, now: Timestamp) -> Arc<Holder> {
-        let whose = || Whose::Key(Arc::clone(stated.key));
-        let entry = self.by_key.entry(Arc::clone(stated.key));
-        let holder = match entry {
-            Entry::Occupied(mut known) => {
-                let before = known.get();
-                let stays = before
-                    .limits
-                    .as_ref()
-                    .map_or(config::Limits::default(), |limits| limits.stated)
-                    == stated.limits;
-                if !stays {
-                    let limits = Limits::of(whose(), stated.limits);
-                    let purse = Arc::clone(&before.purse);
-                    let key = Arc::clone(stated.key);
-                    known.insert(Arc::new(Holder { key, limits, purse }));
-                }
-                Arc::clone(known.get())
-            }
-            Entry::Vacant(new) => {
-                let holder = Holder {
-                    key: Arc::clone(stated.key),
-                    limits: Limits::of(whose(), stated.limits),
-                    purse: Arc::new(Purse::of(Arc::clone(stated.key))),
-                };
-                Arc::clone(&new.insert(Arc::new(holder)))
-            }
-        };
+        // the usual case takes no lock that keeps others from reading
+        let known = self.find(stated.key);
+        let holder = known.filter(|known| known.is_held_to(stated.limits));
+        let holder = holder.unwrap_or_else(|| self.hold(stated));
         holder.purse.set(stated.budget, stated.zone, now);
         holder
+    }
+
+    /// Makes a holder with these limits; the purse is the one that there is.
+    fn hold(&self, stated: &Stated<'_>) -> Arc<Holder> {
+        let key = || Arc::clone(stated.key);
+        let with = |purse| {
+            Arc::new(Holder {
+                key: key(),
+                limits: Limits::of(Whose::Key(key()), stated.limits),
+                purse,
+            })
+        };
+        match self.by_key.entry(key()) {
+            Entry::Occupied(known) if known.get().is_held_to(stated.limits) => {
+                Arc::clone(known.get())
+            }
+            Entry::Occupied(mut known) => {
+                let holder = with(Arc::clone(&known.get().purse));
+                known.insert(Arc::clone(&holder));
+                holder
+            }
+            Entry::Vacant(new) => {
+                let holder = with(Arc::new(Purse::of(key())));
+                new.insert(Arc::clone(&holder));
+                holder
+            }
+        }
     }
 
     /// The holder of a key, if it is known.

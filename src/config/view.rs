@@ -4,7 +4,11 @@
 //! is shown as set or not, never itself, nor its digest or length. The values of headers count as
 //! secrets.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::uri::Authority;
 use secrecy::{ExposeSecret, SecretString};
@@ -98,20 +102,23 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     if old.server.tls != new.server.tls {
         note("server.tls".to_owned());
     }
+    let providers = named(&old.providers, |provider| &provider.name);
+    let keys = named(&old.keys, |key| &key.id);
+    let backends = named(&old.backends, |backend| &backend.name);
     for provider in &new.providers {
-        let before = old.providers.iter().find(|p| p.name == provider.name);
+        let before = providers.get(&provider.name);
         if before.is_some_and(|before| !same_access(before, provider)) {
             note(format!("providers.{}", provider.name));
         }
     }
     for key in &new.keys {
-        let before = old.keys.iter().find(|k| k.id == key.id);
+        let before = keys.get(&key.id);
         if before.is_some_and(|before| before.sha256 != key.sha256) {
             note(format!("keys.{}", key.id));
         }
     }
     for backend in &new.backends {
-        let before = old.backends.iter().find(|b| b.name == backend.name);
+        let before = backends.get(&backend.name);
         if before.is_some_and(|before| before.price != backend.price) {
             note(format!("backends.{}", backend.name));
         }
@@ -120,6 +127,11 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     changes
         .map(|(path, difference)| Change { path, difference })
         .collect()
+}
+
+/// Items by their names.
+fn named<T>(items: &[T], name: fn(&T) -> &Arc<str>) -> HashMap<&Arc<str>, &T> {
+    items.iter().map(|item| (name(item), item)).collect()
 }
 
 /// Are two providers called at the same addresses, with the same credentials?

@@ -59,9 +59,16 @@ pub fn of(config: &Config, backend: &Backend, usage: &Usage, asked: &Asked<'_>) 
 /// The list price of a usage at the cheapest backend of a model, by its index; `None`: unpriced.
 #[must_use]
 pub fn of_cheapest(config: &Config, model: usize, usage: &Usage, asked: &Asked<'_>) -> Option<Usd> {
+    cheapest(config, model, |backend| of(config, backend, usage, asked))
+}
+
+/// The least of the prices of a model's backends.
+fn cheapest(config: &Config, model: usize, price: impl Fn(&Backend) -> Option<Usd>) -> Option<Usd> {
     let backends = &config.models.get(model)?.backends;
-    let price = |index: &usize| of(config, config.backends.get(*index)?, usage, asked);
-    backends.iter().filter_map(price).min()
+    let backends = backends
+        .iter()
+        .filter_map(|index| config.backends.get(*index));
+    backends.filter_map(price).min()
 }
 
 /// The list price of a usage on a backend, and where it is from.
@@ -231,11 +238,8 @@ impl Question<'_> {
     pub fn baseline_cost(&self, model: usize) -> Option<Usd> {
         let output = PRIOR_OUTPUT.min(self.needs.max_output.unwrap_or(u64::MAX));
         let output = output.saturating_mul(self.needs.choices);
-        let backends = &self.config.models.get(model)?.backends;
-        let of = |index: &usize| {
-            let backend = self.config.backends.get(*index)?;
+        cheapest(self.config, model, |backend| {
             expected(self, backend, self.needs.prompt_tokens, output)
-        };
-        backends.iter().filter_map(of).min()
+        })
     }
 }

@@ -92,9 +92,7 @@ impl Account {
             metrics.inconsistent.with_label_values(&[name]).inc();
         }
         if let Some(ledger) = &self.opening.ledger {
-            let mut row = self.row(&candidate, backend, &figures, ended);
-            row.baseline_cost = baseline;
-            ledger.record(row);
+            ledger.record(self.row((&candidate, backend), &figures, baseline, ended));
         }
         let usage = &figures.usage;
         let used = usage.prompt_total().saturating_add(usage.output_total());
@@ -241,9 +239,9 @@ impl Account {
 
     fn row(
         &self,
-        candidate: &Candidate,
-        backend: &Backend,
+        (candidate, backend): (&Candidate, &Backend),
         figures: &Figures,
+        baseline_cost: Option<Usd>,
         ended: Ended,
     ) -> Row {
         let model = self.means.config.models.get(candidate.model);
@@ -266,7 +264,7 @@ impl Account {
             basis: figures.basis,
             list_cost: figures.listed,
             reported_cost: figures.reported,
-            baseline_cost: None,
+            baseline_cost,
             raw_usage: figures.raw.clone(),
             latency_ms: millis(began.elapsed()),
             first_token_ms: self

@@ -159,14 +159,15 @@ impl Watch for Account {
             let metered = self.metered(backend, Some(&reading.usage));
             (reading.usage, estimated) = (metered.usage, metered.estimated);
         }
-        let mut figures = Figures::reported(&self.asks_price(backend), &reading, tier, raw);
-        if estimated {
-            figures = Figures::estimated(&self.asks_price(backend), reading.usage);
-        }
-        let told = reading.reported_cost.is_none();
-        if let Some(mended) = self.mended(&reading.usage).filter(|_| told) {
-            figures = Figures::doubtful(&self.asks_price(backend), mended, raw);
-        }
+        let asked = self.asks_price(backend);
+        // a charge is what counts, whatever the tokens say
+        let charged = reading.reported_cost.is_some();
+        let mended = self.mended(&reading.usage).filter(|_| !charged);
+        let figures = match mended {
+            Some(usage) => Figures::doubtful(&asked, usage, raw),
+            None if estimated => Figures::estimated(&asked, reading.usage),
+            None => Figures::reported(&asked, &reading, tier, raw),
+        };
         let cost = figures.cost;
         self.figures = Some(figures);
         call::as_json(cost)

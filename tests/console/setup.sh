@@ -12,11 +12,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache=${TOLLGATE_CONSOLE_DIR:-$root/target/console}
 
-say() { printf 'setup: %s\n' "$*"; }
-lacks() {
-  say "$*"
-  exit 77
-}
+. "$here/../need.sh"
 
 command -v node >/dev/null || lacks 'node is not on PATH'
 node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ||

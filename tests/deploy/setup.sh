@@ -10,17 +10,9 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${TOLLGATE_DEPLOY_DIR:-$here/../../target/deploy}
 
-say() { printf 'setup: %s\n' "$*"; }
-lacks() {
-  say "$*" >&2
-  exit 77
-}
+. "$here/../need.sh"
 
-command -v python3 >/dev/null || lacks 'python3 is not on PATH'
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-  lacks "the tests need Python 3.11 or newer, this is $(python3 --version)"
-python3 -c 'import venv, ensurepip' 2>/dev/null ||
-  lacks 'python3 cannot make environments (on Debian: apt-get install python3-venv)'
+need_python 'the tests'
 
 mkdir -p "$cache"
 wanted=$(cat "$here/requirements.txt" <(python3 -VV) | cksum)

@@ -123,12 +123,7 @@ async fn an_answer_reaches_the_client_byte_for_byte() {
                \"zz\":1e-400} ],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\
                \"odd\":123456789012345678901234567890},\"model\":\"said-by-it\" ,\"a\":[ ]}\n";
     let upstream = Scripted::saying(scripted::json(odd)).await;
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .provider("raw", &upstream.provider())
-        .model("m", &["raw/x"])
-        .start()
-        .await;
+    let gateway = upstream.gateway().await;
     let reply = gateway.ask("m").await;
     assert_eq!(reply.text(), odd);
     assert_eq!(pico(reply.header("x-tollgate-cost-usd")), price(0, 3, 2));
@@ -152,12 +147,7 @@ async fn headers_of_a_backend_that_are_not_for_clients_never_pass() {
         r#"{"choices":[{"index":0,"message":{"content":"hi"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
     ))
     .await;
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .provider("raw", &upstream.provider())
-        .model("m", &["raw/x"])
-        .start()
-        .await;
+    let gateway = upstream.gateway().await;
     let reply = gateway.ask("m").await;
     assert_eq!(reply.status, 200);
     assert_eq!(
@@ -376,12 +366,7 @@ async fn a_connection_that_breaks_at_its_second_use_is_replaced_unseen() {
         crate::support::Act::Say(ok.into()),
     ])
     .await;
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .provider("raw", &upstream.provider())
-        .model("m", &["raw/x"])
-        .start()
-        .await;
+    let gateway = upstream.gateway().await;
     assert_eq!(gateway.ask("m").await.status, 200);
     // longer than a connection may be idle before it is suspected
     tokio::time::sleep(std::time::Duration::from_millis(600)).await;

@@ -137,12 +137,7 @@ async fn a_large_event_passes() {
          \"finish_reason\":\"stop\"}}]}}\n\ndata: [DONE]\n\n"
     );
     let upstream = Scripted::saying(scripted::events(&body)).await;
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .provider("raw", &upstream.provider())
-        .model("m", &["raw/x"])
-        .start()
-        .await;
+    let gateway = upstream.gateway().await;
     let reply = gateway.post(&stream("m")).send().await;
     assert!(reply.body == body.as_bytes(), "{} bytes", reply.body.len());
 }

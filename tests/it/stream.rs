@@ -99,12 +99,7 @@ async fn events_that_need_no_change_leave_as_the_very_bytes_that_came() {
         "data: [DONE]\n\n",
     );
     let upstream = Scripted::saying(scripted::events(body)).await;
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .provider("raw", &upstream.provider())
-        .model("m", &["raw/x"])
-        .start()
-        .await;
+    let gateway = upstream.gateway().await;
     assert_eq!(gateway.stream("m").await.text, body);
 }
 
@@ -117,12 +112,7 @@ async fn an_end_marker_that_clients_would_not_know_is_written_as_they_do() {
         "data: [DONE] \r\n\r\n",
     ] {
         let upstream = Scripted::saying(scripted::events(&format!("{event}{marker}"))).await;
-        let sim = simulator().await;
-        let gateway = Setup::new(&sim)
-            .provider("raw", &upstream.provider())
-            .model("m", &["raw/x"])
-            .start()
-            .await;
+        let gateway = upstream.gateway().await;
         let stream = gateway.stream("m").await;
         assert_eq!(
             stream.text,
@@ -277,12 +267,7 @@ async fn usage_keeps_its_unknown_members_byte_for_byte() {
          data: {{\"id\":\"7\",\"choices\":[], \"usage\":{usage}}},\"z\":2.50}}\n\ndata: [DONE]\n\n"
     );
     let upstream = Scripted::saying(scripted::events(&body)).await;
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .provider("raw", &upstream.provider())
-        .model("m", &["raw/x"])
-        .start()
-        .await;
+    let gateway = upstream.gateway().await;
     let stream = gateway.stream_with_usage("m").await;
     let expected = body.replace(usage, &format!("{usage},\"cost_usd\":\"0.000009\""));
     assert_eq!(stream.text, expected);

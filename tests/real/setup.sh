@@ -12,17 +12,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache=${TOLLGATE_REAL_DIR:-$root/target/real}
 
-say() { printf 'setup: %s\n' "$*"; }
-lacks() {
-  say "$*" >&2
-  exit 77
-}
+. "$here/../need.sh"
 
-command -v python3 >/dev/null || lacks 'python3 is not on PATH'
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-  lacks "the SDK's packages need Python 3.11 or newer, this is $(python3 --version)"
-python3 -c 'import venv, ensurepip' 2>/dev/null ||
-  lacks 'python3 cannot make environments (on Debian: apt-get install python3-venv)'
+need_python "the SDK's packages"
 
 mkdir -p "$cache"
 

@@ -90,12 +90,7 @@ async fn ids_and_keys_in_a_backend_s_refusal_are_masked() {
         body.len()
     ))
     .await;
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .provider("raw", &upstream.provider())
-        .model("m", &["raw/x"])
-        .start()
-        .await;
+    let gateway = upstream.gateway().await;
     let reply = gateway.ask("m").await;
     assert_eq!(reply.refusal(), "400 *** *** ***");
     assert_eq!(reply.error().message, "bad key *** of *** in *** at ***");

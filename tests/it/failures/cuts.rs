@@ -153,12 +153,7 @@ async fn every_choice_must_have_finished_before_an_end_marker_is_added() {
         "data: {other}\n\ndata: {one}\n\n"
     )))
     .await;
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .provider("raw", &upstream.provider())
-        .model("m", &["raw/x"])
-        .start()
-        .await;
+    let gateway = upstream.gateway().await;
     assert_eq!(gateway.stream("m").await.error().kind, "server_error");
 }
 
@@ -205,12 +200,7 @@ async fn an_error_in_a_stream_is_masked_and_in_our_shape() {
     ];
     let act = Act::Slowly(pieces.map(Into::into).to_vec(), PAUSE);
     let upstream = Scripted::start(vec![act]).await;
-    let sim = simulator().await;
-    let gateway = Setup::new(&sim)
-        .provider("raw", &upstream.provider())
-        .model("m", &["raw/x"])
-        .start()
-        .await;
+    let gateway = upstream.gateway().await;
     let stream = gateway.stream("m").await;
     let message = stream.error().message;
     assert!(message.contains("no more for ***"), "{message}");

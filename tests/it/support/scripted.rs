@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::ANY_PORT;
+use super::{ANY_PORT, Gateway, Setup};
 
 /// What is done with one request.
 #[derive(Debug, Clone)]
@@ -57,6 +57,12 @@ impl Scripted {
     /// One that says the same to everybody.
     pub(crate) async fn saying(answer: impl Into<Bytes>) -> Self {
         Self::start(vec![Act::Say(answer.into())]).await
+    }
+
+    /// A gateway with one model, `m`, that this upstream alone serves.
+    pub(crate) async fn gateway(&self) -> Gateway {
+        let setup = Setup::alone().provider("raw", &self.provider());
+        setup.model("m", &["raw/x"]).start().await
     }
 
     /// The fields of a provider that stands here.

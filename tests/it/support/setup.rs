@@ -33,6 +33,14 @@ impl Setup {
     pub(crate) fn new(sim: &Handle) -> Self {
         Self {
             sim: format!("http://{}", sim.addr()),
+            ..Self::alone()
+        }
+    }
+
+    /// Every provider has to be described.
+    pub(crate) fn alone() -> Self {
+        Self {
+            sim: String::new(),
             server: Vec::new(),
             providers: BTreeMap::new(),
             models: Vec::new(),

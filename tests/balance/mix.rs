@@ -82,10 +82,10 @@ impl Kind {
             Self::Cached | Self::Thinks | Self::After => 60,
             Self::Mid => 50,
             Self::Limps => 40,
-            Self::Early | Self::Mute | Self::Garbled | Self::Cut => 25,
-            Self::Invalid | Self::Unpriced | Self::Free | Self::Malformed => 20,
+            Self::Early | Self::Mute | Self::Garbled | Self::Cut | Self::Invalid => 25,
+            Self::Unpriced | Self::Free | Self::Malformed => 20,
             Self::Busy | Self::Falls | Self::Stranger | Self::Tight => 15,
-            Self::Hangs => 10,
+            Self::Hangs => 5,
             Self::Held => 0,
         }
     }
@@ -211,7 +211,20 @@ pub(crate) fn of(number: usize) -> Vec<Ask> {
     for last in (1..mix.len()).rev() {
         mix.swap(last, dice.below(last as u64 + 1) as usize);
     }
-    mix
+    spread_out(mix)
+}
+
+/// Puts those that hang at even distances, and none near the end: the gateway repeats only so many
+/// calls as others begin in the same second, and there are no others when the last ones of a load
+/// give up waiting together.
+fn spread_out(mix: Vec<Ask>) -> Vec<Ask> {
+    let (hang, mut rest): (Vec<_>, Vec<_>) =
+        mix.into_iter().partition(|ask| ask.kind == Kind::Hangs);
+    let distance = rest.len() * 3 / 4 / hang.len().max(1);
+    for (nth, ask) in hang.into_iter().enumerate() {
+        rest.insert(nth * distance, ask);
+    }
+    rest
 }
 
 /// The kind of the request at a place, before they are mixed.

@@ -32,8 +32,9 @@ const type = async (page, words) => page.keyboard.type(words);
 const go = async (page, section) => {
   await tabTo(page, `nav a[href="#/${section}"]`, { back: true });
   await page.keyboard.press('Enter');
+  // first the focus: until the section has changed, what is looked for may stand in the one before
+  await until(() => page.evaluate(() => document.activeElement.tagName === 'H1'), 'a new section has the focus');
   await page.waitForSelector(READY[section], { state: 'attached' });
-  assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H1', 'a new section has the focus');
 };
 const quiet = (seen, but = []) => {
   assert.deepEqual(seen.foreign, [], 'nothing is asked for elsewhere');

@@ -142,6 +142,7 @@ const tests = {
     const call = () => fetch(`${stack.clients}/v1/models`, { headers: { authorization: `Bearer ${secret}` } });
     assert.equal((await call()).status, 200);
     await page.keyboard.press('Escape');
+    await page.waitForSelector('dialog', { state: 'detached' });
     const row = page.locator('tbody tr', { hasText: '<b>made/here</b>' });
     await row.getByText('of $12.5 a month').waitFor();
     assert.match(await row.locator('time').getAttribute('datetime'), /^(2099-12-31|2100-01-01)T/);

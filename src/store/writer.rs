@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
     time::{Duration, Instant},
 };
@@ -28,6 +28,9 @@ use crate::{money::Total, settle::ledger::Row};
 
 /// How long a batch is gathered.
 const GATHER: Duration = Duration::from_millis(50);
+/// How often the queue is looked at meanwhile. To wait in it would wake this thread for each row,
+/// which costs the request that sends the row more than the row itself.
+const GLANCE: Duration = Duration::from_millis(5);
 /// Rows of a batch.
 const MOST_ROWS: usize = 500;
 /// How long locks of other processes are waited for while rows come in.
@@ -383,20 +386,35 @@ fn is_impossible(error: &rusqlite::Error) -> bool {
 
 /// Takes a message, and what comes while a batch is gathered. The end and a question end it: those
 /// who wait should not wait longer.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this thread is the writer's own, and no worker of the runtime"
+)]
 fn gather(first: Message, rows: &Receiver<Message>, came: &mut Came) {
     let until = Instant::now() + GATHER;
     let mut next = Some(first);
-    while let Some(message) = next {
-        match message {
-            Message::Row(row) => came.batch.push(Record::from(&*row)),
-            Message::Spent(asked) => return came.asked.push(asked),
-            Message::Stop(done) => return came.stop = Some(done),
+    loop {
+        match next {
+            Some(Message::Row(row)) => came.batch.push(Record::from(&*row)),
+            Some(Message::Spent(asked)) => return came.asked.push(asked),
+            Some(Message::Stop(done)) => return came.stop = Some(done),
+            None => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return;
+                }
+                std::thread::sleep(left.min(GLANCE));
+            }
         }
         if came.batch.len() == MOST_ROWS {
             return;
         }
-        let left = until.saturating_duration_since(Instant::now());
-        next = rows.recv_timeout(left).ok();
+        next = match rows.try_recv() {
+            Ok(message) => Some(message),
+            Err(TryRecvError::Empty) => None,
+            // what is left is written before the end is noticed
+            Err(TryRecvError::Disconnected) => return,
+        };
     }
 }
 

@@ -1,6 +1,7 @@
 //! The relay of a stream: events leave in the poll that brought them, as the backend wrote them.
 //!
-//! No task, no channel, no copy: the client's reading drives the backend's. A stream is complete
+//! No task, no channel: the client's reading drives the backend's. Nothing is copied but events that
+//! are changed, and those that came with them, so that all leave in one piece. A stream is complete
 //! when every choice has its finish reason, or the end marker came, and the transfer ended
 //! properly; anything else is cut, whatever it looks like.
 
@@ -14,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -149,7 +150,7 @@ impl Relay {
         watch: &mut dyn Watch,
     ) -> Poll<Option<Result<Bytes, Failure>>> {
         loop {
-            if let Some(bytes) = self.ready.pop_front() {
+            if let Some(bytes) = self.take_ready() {
                 self.timer.sent();
                 return Poll::Ready(Some(Ok(bytes)));
             }
@@ -172,6 +173,22 @@ impl Relay {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.ready.is_empty() && matches!(self.state, State::Done | State::Ended)
+    }
+
+    /// Everything that is ready, in one piece: each piece is a frame of its own for the connection,
+    /// which costs more than to copy it.
+    fn take_ready(&mut self) -> Option<Bytes> {
+        let first = self.ready.pop_front()?;
+        if self.ready.is_empty() {
+            return Some(first);
+        }
+        let rest: usize = self.ready.iter().map(Bytes::len).sum();
+        let mut all = BytesMut::with_capacity(first.len() + rest);
+        all.extend_from_slice(&first);
+        self.ready
+            .drain(..)
+            .for_each(|piece| all.extend_from_slice(&piece));
+        Some(all.freeze())
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {

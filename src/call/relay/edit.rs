@@ -32,7 +32,7 @@ pub fn edit(data: &[u8], chunk: &Chunk<'_>, wants_usage: bool, cost: Option<&str
     };
     match changed {
         Ok(None) => Verdict::Pass,
-        Ok(Some(object)) => Verdict::Replace(sse::event(&object.to_bytes())),
+        Ok(Some(json)) => Verdict::Replace(sse::event(&json)),
         Err(Hidden) => Verdict::Withhold,
     }
 }
@@ -41,22 +41,37 @@ pub fn edit(data: &[u8], chunk: &Chunk<'_>, wants_usage: bool, cost: Option<&str
 struct Hidden;
 
 /// For a client that did not ask for usage.
-fn hidden(data: &[u8], chunk: &Chunk<'_>) -> Result<Option<Object>, Hidden> {
+fn hidden(data: &[u8], chunk: &Chunk<'_>) -> Result<Option<Bytes>, Hidden> {
     if chunk.choices.shape != Shape::Some {
         return Err(Hidden);
     }
-    if chunk.usage.is_none() {
+    let Some(usage) = chunk.usage else {
         return Ok(None);
+    };
+    if let Some(without) = cut_out(data, usage) {
+        return Ok(Some(without));
     }
     let Ok(mut object) = Object::parse(Bytes::copy_from_slice(data)) else {
         return Ok(None);
     };
     object.remove("usage");
-    Ok(Some(object))
+    Ok(Some(object.to_bytes()))
+}
+
+/// The object without its member `usage`, whose value lies within it. Most servers write one in
+/// every chunk, so the object is not taken apart for it; `None`: it stands in an unusual way.
+fn cut_out(data: &[u8], usage: &str) -> Option<Bytes> {
+    let value = (usage.as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
+    let (before, rest) = data.split_at_checked(value)?;
+    let after = rest.get(usage.len()..)?;
+    let before = before.trim_ascii_end().strip_suffix(b":")?;
+    let before = before.trim_ascii_end().strip_suffix(b"\"usage\"")?;
+    let before = before.trim_ascii_end().strip_suffix(b",")?;
+    Some([before, after].concat().into())
 }
 
 /// For a client that asked: usage with its exact cost, and `choices` that is always an array.
-fn shown(data: &[u8], chunk: &Chunk<'_>, cost: Option<&str>) -> Result<Option<Object>, Hidden> {
+fn shown(data: &[u8], chunk: &Chunk<'_>, cost: Option<&str>) -> Result<Option<Bytes>, Hidden> {
     let no_choices = chunk.choices.shape == Shape::Missing;
     let priced = chunk.usage.and_then(|usage| with_cost(usage, cost?));
     if !no_choices && priced.is_none() {
@@ -71,7 +86,7 @@ fn shown(data: &[u8], chunk: &Chunk<'_>, cost: Option<&str>) -> Result<Option<Ob
     if let Some(usage) = priced {
         object.set("usage", usage);
     }
-    Ok(Some(object))
+    Ok(Some(object.to_bytes()))
 }
 
 fn with_cost(usage: &str, cost: &str) -> Option<Bytes> {
@@ -127,6 +142,19 @@ mod tests {
             event(r#"{"choices":[{"index":0,"delta":{}}]}"#)
         );
         assert_eq!(leave(null, true, None), Verdict::Pass);
+    }
+
+    #[test]
+    fn usage_is_cut_out_wherever_and_however_it_stands() {
+        let without = event(r#"{"choices":[{"usage":1}],"y":",\"usage\":"}"#);
+        for json in [
+            r#"{"usage":null,"choices":[{"usage":1}],"y":",\"usage\":"}"#,
+            r#"{"choices":[{"usage":1}],"usage":{"a":[null]},"y":",\"usage\":"}"#,
+            r#"{"choices":[{"usage":1}] , "usage" : null,"y":",\"usage\":"}"#,
+            r#"{"choices":[{"usage":1}],"us\u0061ge":null,"y":",\"usage\":"}"#,
+        ] {
+            assert_eq!(leave(json, false, None), without, "{json}");
+        }
     }
 
     #[test]

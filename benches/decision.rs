@@ -6,6 +6,9 @@
     reason = "a benchmark that can't be set up has nothing to measure"
 )]
 
+#[path = "shared/requests.rs"]
+mod requests;
+
 use std::hint::black_box;
 
 use bytes::Bytes;
@@ -16,8 +19,7 @@ use serde_json::json;
 use tollgate::{
     authenticate::Principal,
     call::{relay::edit, upstream},
-    catalog::{self, Adapter},
-    config::load::{self, Environment},
+    catalog::Adapter,
     route::{self, Candidate, Plan, Question, cost},
     state::World,
     tokens::Counter,
@@ -30,6 +32,8 @@ use tollgate::{
         usage,
     },
 };
+
+use self::requests::{chat_request, prose, request, world};
 
 /// The allocator of the program.
 #[global_allocator]
@@ -55,7 +59,7 @@ criterion_main!(benches);
 
 /// The whole decision: understand, route, price, and the body for the first choice.
 fn decision(c: &mut Criterion) {
-    let world = world();
+    let world = world("");
     let mut group = c.benchmark_group("decision");
     for (name, body) in requests() {
         group.throughput(Throughput::Bytes(body.len() as u64));
@@ -68,7 +72,7 @@ fn decision(c: &mut Criterion) {
 
 /// The stages of the decision on the small request, each by itself.
 fn stages(c: &mut Criterion) {
-    let world = world();
+    let world = world("");
     let body = chat_request(2_048);
     let ask = read(body.clone());
     let messages = ask.body.get("messages").expect("messages").to_owned();
@@ -175,15 +179,6 @@ fn requests() -> [(&'static str, Bytes); 3] {
     ]
 }
 
-/// System prompt and question, of so many bytes.
-fn chat_request(bytes: usize) -> Bytes {
-    let system = "You are a careful assistant of the finance department. Answer in full sentences.";
-    request(&json!([
-        { "role": "system", "content": system },
-        { "role": "user", "content": prose(bytes.saturating_sub(300)) },
-    ]))
-}
-
 /// Turns of about a kilobyte.
 fn conversation(bytes: usize) -> Bytes {
     let turns = (0..bytes / 1_024).map(|turn| {
@@ -199,66 +194,4 @@ fn image(bytes: usize) -> Bytes {
         { "type": "text", "text": "What is on this picture?" },
         { "type": "image_url", "image_url": { "url": url } },
     ]}]))
-}
-
-fn request(messages: &serde_json::Value) -> Bytes {
-    let body = json!({
-        "model": "auto",
-        "messages": messages,
-        "temperature": 0.2,
-        "max_tokens": 512,
-        "stream": true,
-        "user": "user-4711",
-    });
-    body.to_string().into()
-}
-
-/// Words in an order that does not repeat, so that no branch is learned by heart.
-fn prose(bytes: usize) -> String {
-    const WORDS: [&str; 24] = [
-        "the",
-        "committee",
-        "met",
-        "on",
-        "Tuesday,",
-        "and",
-        "discussed",
-        "a",
-        "budget",
-        "of",
-        "2026",
-        "for",
-        "northern",
-        "office;\n",
-        "its",
-        "\"delayed\"",
-        "equipment",
-        "(12",
-        "of",
-        "40",
-        "pieces)",
-        "is",
-        "expected",
-        "in",
-    ];
-    let mut seed = 1_u32;
-    let mut text = String::with_capacity(bytes + 16);
-    while text.len() < bytes {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        text.push_str(WORDS[(seed >> 16) as usize % WORDS.len()]);
-        text.push(' ');
-    }
-    text
-}
-
-fn world() -> World {
-    struct Nothing;
-    impl Environment for Nothing {
-        fn var(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
-    let text = include_str!("fleet.yaml");
-    let checked = load::from_str("benches/fleet.yaml", text, &Nothing, catalog::builtin());
-    World::of(checked.expect("a configuration").config, None)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::{
     caps::{Cap, Caps},
@@ -42,9 +42,13 @@ const MATH: [&str; 10] = [
     "theorem",
 ];
 
-/// The words, prepared once: without, looking for them takes longer than all else in a request.
-static CODE_FINDERS: LazyLock<[Finder<'static>; 12]> = LazyLock::new(|| CODE.map(Finder::new));
-static MATH_FINDERS: LazyLock<[Finder<'static>; 10]> = LazyLock::new(|| MATH.map(Finder::new));
+/// Both, those of code first. No word overlaps another, so that none hides one.
+static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let built = AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(CODE.iter().chain(&MATH));
+    built.ok()
+});
 
 /// The domain of a request: tools and schemas first, then script, then words.
 pub(super) fn of(messages: &Messages<'_>, count: &Counter, caps: Caps) -> Domain {
@@ -63,16 +67,45 @@ pub(super) fn of(messages: &Messages<'_>, count: &Counter, caps: Caps) -> Domain
         end -= 1;
     }
     let text = last.get(..end).unwrap_or_default();
-    let has = |words: &[Finder<'_>]| {
-        words
-            .iter()
-            .any(|word| word.find(text.as_bytes()).is_some())
-    };
-    if has(&*CODE_FINDERS) {
-        Domain::Code
-    } else if has(&*MATH_FINDERS) {
-        Domain::Math
-    } else {
-        Domain::Chat
+    let mut domain = Domain::Chat;
+    for found in WORDS.iter().flat_map(|words| words.find_iter(text)) {
+        if found.pattern().as_usize() < CODE.len() {
+            return Domain::Code;
+        }
+        domain = Domain::Math;
+    }
+    domain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_text(text: &str) -> Domain {
+        let messages = Messages {
+            last_user: Some(text),
+            ..Messages::default()
+        };
+        of(&messages, &Counter::default(), Caps::default())
+    }
+
+    #[test]
+    fn every_word_tells_its_domain_and_code_counts_more() {
+        for (words, domain) in [(&CODE[..], Domain::Code), (&MATH, Domain::Math)] {
+            for word in words {
+                assert_eq!(of_text(&format!("a {word}b")), domain, "{word}");
+            }
+        }
+        for word in CODE {
+            assert_eq!(of_text(&format!("theorem {word}theorem")), Domain::Code);
+        }
+        assert_eq!(of_text("nothing of the kind"), Domain::Chat);
+    }
+
+    #[test]
+    fn what_stands_behind_the_window_is_not_looked_at() {
+        let far = format!("{}人 theorem", " ".repeat(WINDOW - 2));
+        assert_eq!(of_text(&far), Domain::Chat);
+        assert_eq!(of_text(&far[9..]), Domain::Math);
     }
 }

@@ -26,7 +26,7 @@ const ADDS: [[Milli; RUN]; 5] = [
 /// Characters of a run that are told apart.
 const RUN: usize = 12;
 /// Plain characters in a row after which as many again are likely, so that blocks of them are read.
-const LOOK: usize = 8;
+const LOOK: usize = 4;
 
 /// The class of each byte. A table, as this is read for every byte of a prompt.
 const CLASSES: [Kind; 256] = {

@@ -31,27 +31,18 @@ pub(super) struct Block {
 impl Block {
     /// The plain characters at the beginning of a text.
     pub(super) fn of(text: &[u8]) -> Self {
-        let mut masks = [0_u64; 4];
-        let mut add = |at: usize, eight: [u8; 8]| {
-            let found = classes(u64::from_le_bytes(eight));
-            for (mask, bits) in masks.iter_mut().zip(found) {
-                *mask |= bits << (8 * at);
+        let (found, most) = match text.first_chunk() {
+            Some(block) => (masks(block), BLOCK),
+            None => {
+                let mut block = [0; BLOCK];
+                for (to, from) in block.iter_mut().zip(text) {
+                    *to = *from;
+                }
+                (masks(&block), text.len())
             }
         };
-        let text = text.get(..BLOCK).unwrap_or(text);
-        let (eights, rest) = text.as_chunks::<8>();
-        for (at, eight) in eights.iter().enumerate() {
-            add(at, *eight);
-        }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            for (to, from) in last.iter_mut().zip(rest) {
-                *to = *from;
-            }
-            add(eights.len(), last);
-        }
-        let [letters, digits, spaces, special] = masks;
-        let length = text.len().min(special.trailing_zeros() as usize);
+        let [letters, digits, spaces, special] = found;
+        let length = most.min(special.trailing_zeros() as usize);
         let within = below(length);
         Self {
             length,
@@ -143,8 +134,21 @@ impl Block {
     }
 }
 
-/// For eight bytes, a bit for each: letters, digits, spaces, and what is not plain. The first
-/// three mean nothing for the latter.
+/// A bit for each byte: letters, digits, spaces, and what is not plain. The first three mean nothing
+/// for the latter.
+fn masks(block: &[u8; BLOCK]) -> [u64; 4] {
+    let (eights, _) = block.as_chunks::<8>();
+    let mut masks = [0; 4];
+    for eight in eights.iter().rev() {
+        let found = classes(u64::from_le_bytes(*eight));
+        for (mask, bits) in masks.iter_mut().zip(found) {
+            *mask = *mask << 8 | bits;
+        }
+    }
+    masks
+}
+
+/// The same of eight bytes.
 fn classes(eight: u64) -> [u64; 4] {
     let low = eight & !HIGH;
     let from = |least: u8| low + (0x80 - u64::from(least)) * EACH;

@@ -10,6 +10,7 @@ use std::{
     convert::Infallible,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -31,7 +32,10 @@ use self::{
     dial::{Dial, LastUse},
     proxy::ProxyError,
 };
-use crate::config::{Config, Provider, Proxy};
+use crate::{
+    config::{Config, Provider, Proxy},
+    cores::PerCore,
+};
 
 /// How long an idle connection is kept. vLLM and SGLang close theirs after five seconds.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -42,14 +46,18 @@ const STALE_AFTER: Duration = Duration::from_millis(500);
 /// A connection that was closed meanwhile fails at once.
 const STALE_WITHIN: Duration = Duration::from_secs(1);
 
-/// The client; cheap to clone, clones share their connections.
+/// The client; cheap to clone, clones share their connections. Each core has connections of its own.
 #[derive(Clone, Debug)]
 pub struct Client {
-    plain: legacy::Client<Dial, Payload>,
-    tls: legacy::Client<Dial, Payload>,
+    dial: Dial,
+    plain: Arc<PerCore<Pooled>>,
+    tls: Arc<PerCore<Pooled>>,
     /// Shown its credentials with each request that is sent to it and not through it.
     proxy: Option<Proxy>,
 }
+
+/// Connections of one core, and how more are made.
+type Pooled = legacy::Client<Dial, Payload>;
 
 /// Why a request got no answer.
 #[derive(Debug)]
@@ -67,19 +75,28 @@ impl Client {
     /// `connect_timeout`.
     #[must_use]
     pub fn new(connect_timeout: Duration, provider: &Provider) -> Self {
-        let dial = Dial::new(connect_timeout, provider);
-        let client = |idle: Duration| {
+        Self {
+            dial: Dial::new(connect_timeout, provider),
+            plain: Arc::default(),
+            tls: Arc::default(),
+            proxy: provider.proxy.clone(),
+        }
+    }
+
+    /// The connections of this core.
+    fn here(&self, tls: bool) -> &Pooled {
+        let (each, idle) = if tls {
+            (&self.tls, POOL_IDLE_TLS)
+        } else {
+            (&self.plain, POOL_IDLE)
+        };
+        each.here(|| {
             legacy::Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(idle)
-                .build(dial.clone())
-        };
-        Self {
-            plain: client(POOL_IDLE),
-            tls: client(POOL_IDLE_TLS),
-            proxy: provider.proxy.clone(),
-        }
+                .build(self.dial.clone())
+        })
     }
 
     /// A client for each provider; those that are reached in the same way share one, and one that
@@ -126,7 +143,7 @@ impl Client {
 
     async fn once(&self, request: &Prepared) -> Result<Response<Incoming>, legacy::Error> {
         let tls = request.uri.scheme() == Some(&Scheme::HTTPS);
-        let client = if tls { &self.tls } else { &self.plain };
+        let client = self.here(tls);
         let mut request = request.to_http();
         let proxy = self.proxy.as_ref().filter(|_| !tls);
         if let Some(credentials) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {

@@ -152,7 +152,7 @@ fn masks(block: &[u8; BLOCK]) -> [u64; 4] {
 fn classes(eight: u64) -> [u64; 4] {
     let low = eight & !HIGH;
     let from = |least: u8| low + (0x80 - u64::from(least)) * EACH;
-    let small = low | 0x20 * EACH;
+    let small = low | (0x20 * EACH);
     let letter =
         (small + (0x80 - u64::from(b'a')) * EACH) & !(small + (0x7F - u64::from(b'z')) * EACH);
     let digit = from(b'0') & !from(b'9' + 1);

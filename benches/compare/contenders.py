@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / "target/compare"
 RELEASE = ROOT / "target/release"
 
+# a key in the store like the one in the file
+STORED = "--rpm 100000000 --tpm 100000000000 --max-concurrent 100000 --budget 1000000 --per month".split()
+
 LITELLM = "litellm[proxy]"
 PORTKEY = "@portkey-ai/gateway"
 
@@ -112,11 +115,15 @@ class Tollgate(Contender):
     def program(self):
         return os.environ.get("TOLLGATE", RELEASE / "tollgate")
 
-    def start(self):
+    def configuration(self):
+        return fleet.tollgate(self.upstream)
+
+    def start(self, keep=False):
         folder = self.name.replace(" ", "-")
-        file = written(f"{folder}/tollgate.yaml", fleet.tollgate(self.upstream))
+        file = written(f"{folder}/tollgate.yaml", self.configuration())
         for old in file.parent.glob("compare.db*"):
-            old.unlink()
+            if not keep:
+                old.unlink()
         addresses = ["--listen", f"127.0.0.1:{self.port}", "--admin-listen", "127.0.0.1:0"]
         return Process([self.program(), "serve", "--config", file, *addresses], cwd=file.parent)
 
@@ -134,6 +141,38 @@ class TollgatePlain(Tollgate):
 
     def model(self, kind):
         return f"deepseek-flash-{kind}"
+
+
+class TollgateLarge(Tollgate):
+    """The same among 10,000 models, 100,000 backends, 1,000 routes and 1,000,000 keys."""
+
+    name = "tollgate large"
+    patience = 60
+    starts = 1
+    most_streams = 0
+    wanted = False
+
+    def missing(self):
+        return None if self.wanted else "--large measures it"
+
+    def start(self):
+        first = super().start()
+        try:
+            first.ready(self.port, ("GET", "/v1/models", None, {}), self.patience, 401)
+        finally:
+            first.stop()
+        folder = PLACE / "run/tollgate-large"
+        fleet.fill_store(folder / "compare.db")
+        create = [self.program(), "keys", "create", "--json", "--config", "tollgate.yaml", *STORED]
+        made = subprocess.run(create, cwd=folder, check=True, capture_output=True, text=True)
+        self.key = json.loads(made.stdout)["key"]
+        return super().start(keep=True)
+
+    def headers(self):
+        return {"authorization": f"Bearer {self.key}"}
+
+    def configuration(self):
+        return fleet.tollgate(self.upstream, large=True)
 
 
 class TollgateBefore(Tollgate):
@@ -229,7 +268,17 @@ class Portkey(Contender):
         }
 
 
-ALL = [Nginx, Floor, FloorPerCore, Tollgate, TollgatePlain, TollgateBefore, LiteLlm, Portkey]
+ALL = [
+    Nginx,
+    Floor,
+    FloorPerCore,
+    Tollgate,
+    TollgatePlain,
+    TollgateLarge,
+    TollgateBefore,
+    LiteLlm,
+    Portkey,
+]
 
 
 def written(name, text):

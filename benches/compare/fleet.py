@@ -4,7 +4,13 @@ The simulator reads from the model's name how it is to answer, so each kind of a
 its own: a plain name in front of each, and a route `auto` over six models on ten backends with keys,
 limits, a budget, prices, quality floors, ledger and metrics, as benches/fleet.yaml has them."""
 
+import hashlib
 import json
+import sqlite3
+
+# models that nobody asks for, and a million keys that nobody has
+OTHERS = 10_000
+KEYS = 1_000_000
 
 KEY = "tg-compare-0123456789abcdef0123456789abcdef"
 
@@ -51,9 +57,12 @@ def body(model, kind):
     return json.dumps(request, separators=(",", ":"))
 
 
-def tollgate(simulator):
-    """The configuration of tollgate."""
+def tollgate(simulator, large=False):
+    """The configuration of tollgate; `large`: among 10,000 models on ten backends each, and 1,000
+    routes, that nobody asks for, with the key in the store."""
     providers = sorted({backend[0] for _, _, backends in MODELS for backend in backends})
+    if large:
+        providers += [f"other-{number}" for number in range(10 - len(providers))]
     lines = ["providers:"]
     for provider in providers:
         lines += [
@@ -78,6 +87,8 @@ def tollgate(simulator):
                 "    caps: [streaming, tools]",
                 f"    quality: {{ default: {quality} }}",
             ]
+    if large:
+        lines += [other_model(number, providers) for number in range(OTHERS)]
     lines.append("routes:")
     for kind in KINDS:
         names = ", ".join(f"{name}-{kind}" for name, _, _ in MODELS)
@@ -88,12 +99,37 @@ def tollgate(simulator):
             f"    baseline: gpt-5.4-{kind}",
             "    limits: { rpm: 100000000, tpm: 100000000000, max_concurrent: 100000 }",
         ]
+    if large:
+        lines += [other_route(number) for number in range(OTHERS // 10)]
+    lines.append("limits: { rpm: 100000000, max_concurrent: 100000 }")
     lines += [
-        "limits: { rpm: 100000000, max_concurrent: 100000 }",
         "keys:",
-        f"  - id: compare\n    key: {KEY}",
+        f"  - id: compare\n    key: {KEY[::-1] if large else KEY}",
         "    limits: { rpm: 100000000, tpm: 100000000000, max_concurrent: 100000 }",
         '    budget: { usd: "1000000", per: month }',
-        "store: { ledger: 'sqlite:compare.db' }",
     ]
+    lines.append("store: { ledger: 'sqlite:compare.db' }")
     return "\n".join(lines) + "\n"
+
+
+def other_model(number, providers):
+    price = f'{{ input: "0.{10 + number % 80}", output: "0.{20 + number % 70}" }}'
+    backends = (f"{{ provider: {name}, model: other-{number}, price: {price} }}" for name in providers)
+    return (
+        f"  - {{ name: other-{number}, context: 131072, max_output: 8192, caps: [streaming, tools], "
+        f"quality: {{ default: 0.8 }}, backends: [{', '.join(backends)}] }}"
+    )
+
+
+def other_route(number):
+    names = ", ".join(f"other-{(number * 7 + step) % OTHERS}" for step in range(6))
+    return f"  - {{ name: route-{number}, candidates: [{names}], min_quality: 0.7 }}"
+
+
+def fill_store(path):
+    """Puts a million keys into a store that tollgate has made."""
+    with sqlite3.connect(path) as store:
+        insert = "INSERT INTO keys (id, digest, created_ms, revision) VALUES (?, ?, 1, ?)"
+        digests = (hashlib.sha256(f"other-{n}".encode()).digest() for n in range(KEYS))
+        store.executemany(insert, ((f"key-{n}", d, n + 1) for n, d in enumerate(digests)))
+    store.close()

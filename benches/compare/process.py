@@ -23,12 +23,12 @@ class Process:
             start_new_session=True,
         )
 
-    def ready(self, port, request, patience):
-        """Asks until the answer is 200; how many seconds after the start that was."""
+    def ready(self, port, request, patience, status=200):
+        """Asks until the answer has this status; how many seconds after the start that was."""
         while time.monotonic() - self.started < patience:
             if self._child.poll() is not None:
                 raise Broken(f"ended with status {self._child.returncode} before it answered")
-            if answers(port, request):
+            if answers(port, request, status):
                 return time.monotonic() - self.started
             time.sleep(0.001)
         raise Broken(f"did not answer within {patience} s")
@@ -59,13 +59,13 @@ class Broken(Exception):
     """Something that was to be measured can't be."""
 
 
-def answers(port, request):
-    """Is this request (method, path, body, headers) answered with 200?"""
+def answers(port, request, status=200):
+    """Is this request (method, path, body, headers) answered with this status?"""
     method, path, body, headers = request
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request(method, path, body, headers)
-        return connection.getresponse().status == 200
+        return connection.getresponse().status == status
     except (OSError, http.client.HTTPException):
         return False
     finally:

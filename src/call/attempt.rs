@@ -5,12 +5,11 @@ use std::{collections::VecDeque, future::Future};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Answer, Delivery, Head, Job, Watch,
-    client::SendError,
+    client::{Received, SendError},
     failure::{Class, Failure, Phase},
     large::Large,
     relay::{Events, Patience, Relay},
@@ -84,7 +83,7 @@ impl Limits {
 /// Sends a request and waits until its answer can be delivered.
 pub(super) async fn attempt(
     job: &Job,
-    sending: impl Future<Output = Result<Response<Incoming>, SendError>>,
+    sending: impl Future<Output = Result<Response<Received>, SendError>>,
     (busy, most): (Busy, u64),
     watch: &mut dyn Watch,
 ) -> Result<Delivery, Failure> {
@@ -119,7 +118,7 @@ pub(super) async fn attempt(
 }
 
 /// An answer that is not a success.
-async fn refusal(job: &Job, answer: Response<Incoming>, limits: &Limits) -> Failure {
+async fn refusal(job: &Job, answer: Response<Received>, limits: &Limits) -> Failure {
     let (head, mut body) = answer.into_parts();
     let mut bytes = BytesMut::new();
     while bytes.len() < MAX_ERROR {
@@ -138,7 +137,7 @@ async fn refusal(job: &Job, answer: Response<Incoming>, limits: &Limits) -> Fail
 
 async fn stream(
     job: &Job,
-    answer: Response<Incoming>,
+    answer: Response<Received>,
     busy: Busy,
     limits: &Limits,
     watch: &mut dyn Watch,
@@ -168,7 +167,7 @@ async fn stream(
 }
 
 /// A stream was asked for, and something else came: an error with status 200, or nonsense.
-async fn not_a_stream(job: &Job, mut body: Incoming, limits: &Limits) -> Failure {
+async fn not_a_stream(job: &Job, mut body: Received, limits: &Limits) -> Failure {
     let nonsense =
         Failure::without_answer(Class::Nonsense, "a stream was asked for, and none came");
     match collect(&mut body, MAX_ERROR as u64, limits).await {
@@ -182,7 +181,7 @@ async fn not_a_stream(job: &Job, mut body: Incoming, limits: &Limits) -> Failure
 
 async fn whole(
     job: &Job,
-    answer: Response<Incoming>,
+    answer: Response<Received>,
     (busy, most): (Busy, u64),
     limits: &Limits,
     watch: &mut dyn Watch,
@@ -272,7 +271,7 @@ enum Collected {
     More(VecDeque<Bytes>),
 }
 
-async fn collect(body: &mut Incoming, most: u64, limits: &Limits) -> Result<Collected, Failure> {
+async fn collect(body: &mut Received, most: u64, limits: &Limits) -> Result<Collected, Failure> {
     let mut frames: VecDeque<Bytes> = VecDeque::new();
     let mut length = 0_u64;
     loop {

@@ -1,17 +1,26 @@
 //! One timer for the several limits of a stream.
 //!
-//! Events only note the time; the timer itself is set again when it fires early. So a fast stream
-//! touches the timer wheel once in a while, not once an event.
+//! Events only have the time noted, once for all that came together; the timer itself is set again
+//! when it fires early. So a fast stream touches the timer wheel once in a while, not once an event.
 
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::time::{Instant, Sleep};
 
 use super::{Patience, Phase};
+
+/// What a timer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A deadline has passed.
+    Over(Phase),
+    /// The client has heard nothing for too long.
+    KeepAlive,
+}
 
 /// Watches the limits of one stream.
 #[derive(Debug)]
@@ -19,6 +28,8 @@ pub(super) struct Timer {
     patience: Patience,
     /// No event has come yet.
     fresh: bool,
+    /// The backend was heard, and the clock was not asked yet: once for all events of a moment.
+    just_heard: bool,
     /// When the backend was last heard.
     heard: Instant,
     /// When the client last got something.
@@ -35,6 +46,7 @@ impl Timer {
         Self {
             patience,
             fresh: true,
+            just_heard: false,
             heard: now,
             sent: now,
             sleep,
@@ -43,17 +55,26 @@ impl Timer {
 
     /// The backend sent an event with data.
     pub(super) fn heard(&mut self) {
-        self.heard = Instant::now();
-        if self.fresh {
-            self.fresh = false;
-            self.sent = self.heard;
-            self.set();
-        }
+        self.just_heard = true;
     }
 
     /// The client gets bytes.
     pub(super) fn sent(&mut self) {
-        self.sent = Instant::now();
+        let now = Instant::now();
+        self.note(now);
+        self.sent = now;
+    }
+
+    /// Notes when the backend was heard.
+    fn note(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.just_heard) {
+            return;
+        }
+        self.heard = now;
+        if std::mem::take(&mut self.fresh) {
+            self.sent = now;
+            self.set();
+        }
     }
 
     /// Nothing is waited for after that moment.
@@ -62,35 +83,33 @@ impl Timer {
         self.set();
     }
 
-    /// Has a deadline passed?
-    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Phase> {
-        while self.sleep.as_mut().poll(cx).is_ready() {
+    /// Waits for what is due next.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+        if self.just_heard {
+            self.note(Instant::now());
+        }
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
             let now = Instant::now();
-            if now >= self.patience.whole {
-                return Poll::Ready(Phase::Whole);
-            }
             let (limit, phase) = self.silence();
-            if now >= limit {
-                return Poll::Ready(phase);
-            }
-            if self.keep_alive_at().is_some_and(|at| now >= at) {
-                // `poll_keep_alive`, which comes next, sets the timer again
-                break;
+            let due = if now >= self.patience.whole {
+                Some(Due::Over(Phase::Whole))
+            } else if now >= limit {
+                Some(Due::Over(phase))
+            } else if self.keep_alive_at().is_some_and(|at| now >= at) {
+                self.sent = now;
+                Some(Due::KeepAlive)
+            } else {
+                None
+            };
+            if let Some(Due::Over(phase)) = due {
+                return Poll::Ready(Due::Over(phase));
             }
             self.set();
+            if let Some(due) = due {
+                return Poll::Ready(due);
+            }
         }
-        Poll::Pending
-    }
-
-    /// Has the client heard nothing for too long? To be asked after every `poll_deadline`.
-    pub(super) fn poll_keep_alive(&mut self) -> Poll<()> {
-        let now = Instant::now();
-        if self.keep_alive_at().is_none_or(|at| now < at) {
-            return Poll::Pending;
-        }
-        self.sent = now;
-        self.set();
-        Poll::Ready(())
     }
 
     fn silence(&self) -> (Instant, Phase) {

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     caps::Caps,
     wire::{
-        openai::{chunk, error, typed},
+        openai::{chunk::Series, error, typed},
         sse::{self, Block, Splitter},
     },
 };
@@ -72,6 +72,7 @@ pub enum Events {
 pub struct Relay {
     body: Received,
     splitter: Splitter,
+    chunks: Series,
     /// Whole events that have not left.
     ready: Piece,
     /// How it broke off, once they have.
@@ -110,6 +111,7 @@ impl Relay {
         Self {
             body,
             splitter: Splitter::new(MAX_EVENT),
+            chunks: Series::default(),
             ready: Piece::default(),
             broken: None,
             seen: 0,
@@ -285,7 +287,8 @@ impl Relay {
         if self.events == Events::Typed {
             return self.typed(data, watch);
         }
-        let chunk = chunk::read(data).ok_or(nonsense("an event is not a JSON object"))?;
+        let chunk = self.chunks.read(data);
+        let chunk = chunk.ok_or(nonsense("an event is not a JSON object"))?;
         if chunk.error.is_some() {
             let body = error::read(data).unwrap_or_default();
             return Err(Failure::from_error(body, self.needs));

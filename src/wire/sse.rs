@@ -89,6 +89,13 @@ impl Splitter {
     /// # Errors
     /// If an event is longer than the limit; the stream can't be read on after that.
     pub fn push(&mut self, frame: &Bytes) -> Result<Block, TooLong> {
+        if let Some(data) = self.only_event(frame) {
+            let raw = 0..frame.len();
+            return Ok(Block {
+                bytes: frame.clone(),
+                events: vec![Event { raw, data }],
+            });
+        }
         let mut events = Vec::new();
         let bytes = if self.held.is_empty() {
             let done = self.scan.events(frame, &mut events);
@@ -105,6 +112,17 @@ impl Splitter {
             return Err(TooLong { limit: self.limit });
         }
         Ok(Block { bytes, events })
+    }
+
+    /// The data of a frame that is one event of one line, as nearly all are.
+    fn only_event(&self, frame: &[u8]) -> Option<Data> {
+        let fresh = self.held.is_empty() && !self.scan.after_cr && frame.len() <= self.limit;
+        let rest = frame.strip_prefix(b"data: ").filter(|_| fresh)?;
+        let line = rest.strip_suffix(b"\n\n")?;
+        let start = frame.len() - rest.len();
+        memchr::memchr2(b'\n', b'\r', line)
+            .is_none()
+            .then_some(Data::Line(start..start + line.len()))
     }
 
     /// What has come of an event that was never completed, without the second half of a CRLF.

@@ -68,6 +68,7 @@ fn cut_out(data: &[u8], usage: &str) -> Option<Bytes> {
     let before = before.trim_ascii_end().strip_suffix(b":")?;
     let before = before.trim_ascii_end().strip_suffix(b"\"usage\"")?;
     let before = before.trim_ascii_end().strip_suffix(b",")?;
+    let before = before.trim_ascii_end();
     Some(sse::event_of(&[before, after]))
 }
 

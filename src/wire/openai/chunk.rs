@@ -4,11 +4,14 @@
 //! shaped is still a chunk. Only text that is not a JSON object is refused.
 
 mod scan;
+mod series;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+pub use self::series::Series;
 
 /// What the gateway sees of one chunk or one whole answer.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -95,7 +98,7 @@ fn present<'de, D: Deserializer<'de>>(d: D) -> Result<Option<&'de RawValue>, D::
 #[must_use]
 pub fn read(json: &[u8]) -> Option<Chunk<'_>> {
     let usual = std::str::from_utf8(json).ok().and_then(scan::read);
-    usual.or_else(|| parse(json))
+    usual.map(|(chunk, _)| chunk).or_else(|| parse(json))
 }
 
 /// The same, whatever it looks like.

@@ -3,14 +3,21 @@
 //! Streams have a chunk for each token, so this is done more often than anything else. It reads the
 //! usual shape; whatever is unusual, or no JSON, it leaves to serde, whose word counts.
 
+use std::ops::Range;
+
 use super::{Choices, Chunk, Shape, text_bytes};
 
 /// Values within values that are followed.
 const DEPTH: u8 = 16;
 
-/// Reads a chunk; `None`: unusual.
-pub(super) fn read(json: &str) -> Option<Chunk<'_>> {
-    let mut scan = Scan { json, at: 0 };
+/// Reads a chunk, and finds the last text that was generated, without its quotes; nowhere: there is
+/// none. `None`: unusual.
+pub(super) fn read(json: &str) -> Option<(Chunk<'_>, Range<usize>)> {
+    let mut scan = Scan {
+        json,
+        at: 0,
+        text: 0..0,
+    };
     let mut chunk = Chunk::default();
     let mut seen = Seen::default();
     scan.space();
@@ -37,7 +44,29 @@ pub(super) fn read(json: &str) -> Option<Chunk<'_>> {
         Some(())
     })?;
     scan.space();
-    scan.peek().is_none().then_some(chunk)
+    scan.peek().is_none().then_some((chunk, scan.text))
+}
+
+/// Could this stand between quotes?
+pub(super) fn is_text(bytes: &[u8]) -> bool {
+    let ordinary = bytes
+        .iter()
+        .all(|byte| !is_special(*byte) && byte.is_ascii());
+    ordinary || escaped(bytes).is_some()
+}
+
+/// The same, where not every byte stands for itself.
+fn escaped(bytes: &[u8]) -> Option<()> {
+    let mut scan = Scan {
+        json: std::str::from_utf8(bytes).ok()?,
+        at: 0,
+        text: 0..0,
+    };
+    while let Some(ordinary) = scan.rest().iter().position(|byte| is_special(*byte)) {
+        scan.at += ordinary;
+        scan.escape()?;
+    }
+    Some(())
 }
 
 /// Members that were there: a second one of the same name is unusual.
@@ -60,6 +89,7 @@ fn not_null(value: &str) -> Option<&str> {
 struct Scan<'a> {
     json: &'a str,
     at: usize,
+    text: Range<usize>,
 }
 
 impl<'a> Scan<'a> {
@@ -101,7 +131,7 @@ impl<'a> Scan<'a> {
                 }
                 b"text" => {
                     seen.first(3)?;
-                    bytes += not_null(scan.value(DEPTH)?).map_or(0, text_bytes);
+                    bytes += scan.output()?;
                 }
                 _ => scan.skip(DEPTH)?,
             }
@@ -132,10 +162,21 @@ impl<'a> Scan<'a> {
                 _ => return scan.skip(DEPTH),
             };
             seen.first(member)?;
-            bytes += not_null(scan.value(DEPTH)?).map_or(0, text_bytes);
+            bytes += scan.output()?;
             Some(())
         })?;
         Some(bytes)
+    }
+
+    /// Bytes of a generated value.
+    fn output(&mut self) -> Option<u64> {
+        let start = self.at;
+        let is_text = self.peek()? == b'"';
+        let value = self.value(DEPTH)?;
+        if is_text {
+            self.text = start + 1..self.at - 1;
+        }
+        Some(not_null(value).map_or(0, text_bytes))
     }
 
     /// A small whole number, or null.
@@ -228,17 +269,22 @@ impl<'a> Scan<'a> {
             if self.peek()? == b'"' {
                 return self.eat(b'"');
             }
-            self.eat(b'\\')?;
-            match self.peek()? {
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 1,
-                b'u' => {
-                    let digits = self.rest().get(1..5)?;
-                    digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
-                    self.at += 5;
-                }
-                _ => return None,
-            }
+            self.escape()?;
         }
+    }
+
+    fn escape(&mut self) -> Option<()> {
+        self.eat(b'\\')?;
+        match self.peek()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 1,
+            b'u' => {
+                let digits = self.rest().get(1..5)?;
+                digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
+                self.at += 5;
+            }
+            _ => return None,
+        }
+        Some(())
     }
 
     fn number(&mut self) -> Option<()> {

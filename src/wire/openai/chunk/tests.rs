@@ -92,7 +92,7 @@ fn any_value() -> impl Strategy<Value = String> {
 }
 
 fn any_key() -> impl Strategy<Value = String> {
-    let names = [
+    const NAMES: &[&str] = &[
         "choices",
         "usage",
         "error",
@@ -108,7 +108,7 @@ fn any_key() -> impl Strategy<Value = String> {
         "x",
         r"u\u0073age",
     ];
-    prop::sample::select(&names[..]).prop_map(|name| format!("\"{name}\""))
+    prop::sample::select(NAMES).prop_map(|name| format!("\"{name}\""))
 }
 
 /// Chunks that are nearly always JSON, most of them of the usual shape.
@@ -132,8 +132,8 @@ fn any_chunk() -> impl Strategy<Value = String> {
 /// Parses with serde alone what the scan has read, and compares.
 fn reads_as_serde_does(json: &[u8]) -> Result<(), TestCaseError> {
     let scanned = std::str::from_utf8(json).ok().and_then(scan::read);
-    if scanned.is_some() {
-        prop_assert_eq!(scanned, parse(json));
+    if let Some((scanned, _)) = scanned {
+        prop_assert_eq!(Some(scanned), parse(json));
     }
     Ok(())
 }
@@ -166,8 +166,49 @@ fn chunks_of_the_usual_shapes_are_scanned() {
         r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"cost":-0.5,"d":{"a":[1,2]}}}"#,
         r#"{"choices":[{"index":1,"text":"abc","finish_reason":"stop"}]}"#,
     ] {
-        let scanned = scan::read(json);
-        assert!(scanned.is_some(), "{json}");
-        assert_eq!(scanned, parse(json.as_bytes()), "{json}");
+        let (scanned, _) = scan::read(json).expect(json);
+        assert_eq!(Some(scanned), parse(json.as_bytes()), "{json}");
     }
+}
+
+/// A text within a chunk, and sometimes what is none.
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-z .é]{0,8}",
+        1 => prop::sample::select(&[r"\n", r#"\""#, r"\u00e9", r"\", r"\x", "\"", "\n", r#"","x":""#][..])
+            .prop_map(str::to_owned),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_chunk_of_a_series_says_what_it_says_alone(
+        texts in prop::collection::vec((any_text(), 0..4_u8), 1..12),
+        tier in prop::option::of("[a-z]{0,3}"),
+        usage in prop::sample::select(&["", r#","usage":null"#, r#","usage":{"total_tokens":7}"#][..]),
+    ) {
+        let tier = tier.map_or_else(String::new, |tier| format!(r#""service_tier":"{tier}","#));
+        let mut series = Series::default();
+        for (text, shape) in texts {
+            let json = match shape {
+                0 | 1 => format!(r#"{{{tier}"choices":[{{"index":1,"delta":{{"content":"{text}"}}}}]{usage}}}"#),
+                2 => format!(r#"{{"choices":[{{"delta":{{"reasoning":"{text}","content":"y"}}}}],"x":"{text}"}}"#),
+                _ => format!(r#"{{{tier}"choices":[{{"text":"{text}","finish_reason":"{text}"}}]{usage}}}"#),
+            };
+            prop_assert_eq!(series.read(json.as_bytes()), read(json.as_bytes()), "{}", json);
+        }
+    }
+}
+
+#[test]
+fn an_error_in_a_series_is_never_taken_for_what_came_before() {
+    let mut series = Series::default();
+    let good = br#"{"choices":[{"delta":{"content":"a"}}],"usage":null}"#;
+    for _ in 0..2 {
+        assert_eq!(series.read(good).unwrap().choices.output_bytes, 1);
+    }
+    let bad = br#"{"choices":[{"delta":{"content":""}}],"error":{"m":"a"},"usage":null}"#;
+    assert_eq!(series.read(bad).unwrap().error, Some(r#"{"m":"a"}"#));
+    assert!(series.read(b"{").is_none());
+    assert_eq!(series.read(good), read(good));
 }

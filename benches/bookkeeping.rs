@@ -109,7 +109,7 @@ fn account(c: &mut Criterion) {
             account.planned(&plan);
             account.hold(&plan).expect("room");
             let first = &plan.candidates[0];
-            Watch::enter(&mut account, first).expect("room");
+            Watch::enter(&mut *account, first).expect("room");
             account.begin(first);
             account.first_event();
             account.output(900);
@@ -208,6 +208,7 @@ fn row() -> Row {
         basis: Basis::Exact,
         list_cost: Some(Usd::from_pico(147_840_000)),
         reported_cost: None,
+        baseline_cost: None,
         raw_usage: None,
         latency_ms: 812,
         first_token_ms: None,

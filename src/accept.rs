@@ -1,10 +1,11 @@
 //! Accept: the door. Listeners, connections, paths, bodies, and errors as HTTP.
 //!
-//! Nothing outside this folder knows axum. `server` owns the connections, `router` the paths of
-//! clients, `admin` those of the operator, `respond` the shape of answers.
+//! Nothing outside this folder knows axum. `server` owns the connections, `desk` is
+//! what every request of a client meets first, `router` has the paths of clients, `admin` those of the operator, `respond` the shape of answers.
 
 mod admin;
 mod body;
+pub mod desk;
 mod key;
 mod models;
 mod patient;

@@ -195,6 +195,13 @@ impl Card {
             self_hosted: None,
         }
     }
+
+    /// May the same usage cost something else at another moment?
+    #[must_use]
+    pub fn depends_on_time(&self) -> bool {
+        let dated = self.from.is_some() || self.until.is_some();
+        dated || self.window.is_some() || self.currency != Currency::Usd
+    }
 }
 
 /// The condition of a card on thinking.

@@ -3,7 +3,7 @@
 mod limits;
 pub mod stream;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::Authority};
@@ -26,7 +26,7 @@ use crate::{
 /// A request whose body has not been read yet.
 #[derive(Debug)]
 pub struct Incoming<B> {
-    pub request_id: String,
+    pub request_id: Arc<str>,
     pub endpoint: Endpoint,
     /// Who calls, where that is known already; `None`: the headers say it.
     pub caller: Option<Arc<Principal>>,
@@ -74,7 +74,7 @@ where
 {
     let world = app.world();
     let opening = Opening {
-        request_id: incoming.request_id.as_str().into(),
+        request_id: Arc::clone(&incoming.request_id),
         endpoint: incoming.endpoint,
         started: incoming.started,
         ledger: app.sink(),
@@ -171,26 +171,45 @@ where
     ))
 }
 
-/// Calls, and answers with what comes. A stream whose first event is late is answered before it is
-/// there, so that nothing between us and the client takes the silence for a dead connection.
-async fn deliver(job: Job, held: Held, mut account: Account, link: Link) -> Result<Reply, Failed> {
-    let job = Arc::new(job);
-    let keep_alive = job.means.config.server.sse_keep_alive;
-    if !job.ask.stream || keep_alive.is_zero() {
-        let call = call::run(&job, &mut account);
-        let outcome = Link::unless_ending(Arc::clone(&link.ending), call).await;
-        drop(held);
-        return answer(&job, outcome, account, link);
+/// Calls, and answers with what comes.
+async fn deliver(
+    job: Job,
+    held: Held,
+    mut account: Box<Account>,
+    link: Link,
+) -> Result<Reply, Failed> {
+    if job.ask.stream && !job.means.config.server.sse_keep_alive.is_zero() {
+        return deliver_in_time(Arc::new(job), held, account, link).await;
     }
+    let outcome = {
+        let call = pin!(call::run(&job, &mut *account));
+        Link::unless_ending(&link.ending, call).await
+    };
+    drop(held);
+    answer(&job, outcome, account, link)
+}
+
+/// The same for a stream. One whose first event is late is answered before it is there, so that
+/// nothing between us and the client takes the silence for a dead connection.
+async fn deliver_in_time(
+    job: Arc<Job>,
+    held: Held,
+    mut account: Box<Account>,
+    link: Link,
+) -> Result<Reply, Failed> {
+    let keep_alive = job.means.config.server.sse_keep_alive;
     let running = {
         let (job, ending) = (Arc::clone(&job), Arc::clone(&link.ending));
         async move {
-            let outcome = Link::unless_ending(ending, call::run(&job, &mut account)).await;
+            let outcome = {
+                let call = pin!(call::run(&job, &mut *account));
+                Link::unless_ending(&ending, call).await
+            };
             drop(held);
             (outcome, account)
         }
     };
-    let mut running = Box::pin(running);
+    let mut running: stream::Running = Box::pin(running);
     match tokio::time::timeout(keep_alive, &mut running).await {
         Ok((outcome, account)) => answer(&job, outcome, account, link),
         Err(_) => Ok(early(&job, running, keep_alive, link)),
@@ -201,7 +220,7 @@ async fn deliver(job: Job, held: Held, mut account: Account, link: Link) -> Resu
 fn answer(
     job: &Job,
     outcome: Result<Delivery, CallError>,
-    mut account: Account,
+    mut account: Box<Account>,
     link: Link,
 ) -> Result<Reply, Failed> {
     let Delivery { head, answer } = match outcome {
@@ -260,7 +279,7 @@ fn early(job: &Arc<Job>, running: stream::Running, keep_alive: Duration, link: L
 }
 
 /// Closes the account of a request that gets no answer.
-fn failed(error: GatewayError, mut account: Account) -> Failed {
+fn failed(error: GatewayError, mut account: Box<Account>) -> Failed {
     account.head_leaves();
     let mut headers = HeaderMap::new();
     if account.attempts() > 0 {

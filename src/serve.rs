@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    accept::{admin_router, router::router, server::Door},
+    accept::{admin_router, desk::Desk, router::router, server::Door},
     config::{self, Admin, Config, Ledger, Server, Tls},
     reload::{self, ReloadError},
     settle::metrics::Metrics,
@@ -115,14 +115,21 @@ impl Gateway {
         let close = CancellationToken::new();
         let doors = TaskTracker::new();
         let of_clients: fn(&Config) -> Option<&Tls> = |config| config.server.tls.as_ref();
-        let routers = [
-            (listeners.client, router(Arc::clone(&app)), of_clients),
-            (listeners.admin, admin_router(Arc::clone(&app)), |_| None),
+        let of_all = Desk::Clients {
+            app: Arc::clone(&app),
+            paths: router(Arc::clone(&app)),
+        };
+        let of_operator = Desk::Operator {
+            paths: admin_router(Arc::clone(&app)),
+        };
+        let doors_to = [
+            (listeners.client, of_all, of_clients),
+            (listeners.admin, of_operator, |_| None),
         ];
-        for (listener, router, tls) in routers {
+        for (listener, desk, tls) in doors_to {
             let door = Door {
                 listener,
-                router,
+                desk,
                 tls,
                 app: Arc::clone(&app),
             };

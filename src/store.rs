@@ -9,6 +9,7 @@ mod read;
 mod record;
 pub mod report;
 mod schema;
+mod spent;
 mod spill;
 mod writer;
 

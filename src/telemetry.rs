@@ -1,5 +1,7 @@
 //! Logs: to standard error, JSON lines for machines, plain lines for a terminal.
 
+mod line;
+
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
@@ -32,12 +34,7 @@ pub fn start(format: Format, level: &str) {
         .log_internal_errors(false)
         .with_writer(io::stderr);
     let started = if json {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init()
+        lines.event_format(line::JsonLines).try_init()
     } else {
         lines.compact().with_ansi(terminal).try_init()
     };

@@ -6,7 +6,6 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -16,7 +15,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::greet::Speech;
-use super::admin::guard::Peer;
+use super::{admin::guard::Peer, desk::Desk};
 use crate::{
     config::{Config, Tls},
     state::App,
@@ -48,7 +47,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Door {
     pub listener: TcpListener,
-    pub router: Router,
+    pub desk: Desk,
     /// The certificate of the moment, where TLS is spoken.
     pub tls: fn(&Config) -> Option<&Tls>,
     /// Says how long an idle connection is kept, and how long open requests may take once the door
@@ -69,7 +68,7 @@ struct Signals {
 #[derive(Debug)]
 struct Guest {
     peer: Peer,
-    router: Router,
+    desk: Arc<Desk>,
     /// How long it may stay without a request.
     keep_alive: Duration,
     signals: Signals,
@@ -83,10 +82,11 @@ impl Door {
     pub async fn serve(self, close: CancellationToken) {
         let Self {
             listener,
-            router,
+            desk,
             tls,
             app,
         } = self;
+        let desk = Arc::new(desk);
         let signals = Signals {
             leave: close.clone(),
             end: CancellationToken::new(),
@@ -106,7 +106,7 @@ impl Door {
             let secure = tls(&config).map(|tls| tls.identity.config());
             let guest = Guest {
                 peer: Peer(peer),
-                router: router.clone(),
+                desk: Arc::clone(&desk),
                 keep_alive: config.server.keep_alive,
                 signals: signals.clone(),
                 tasks: connections.clone(),

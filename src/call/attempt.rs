@@ -1,8 +1,9 @@
 //! One attempt: a request to one backend, until it is known whether its answer can be delivered.
 
-use std::{collections::VecDeque, future::Future};
+use std::{collections::VecDeque, future::Future, pin::Pin};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::TryFutureExt as _;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
@@ -55,35 +56,41 @@ impl Limits {
     }
 
     /// Waits for something, at most until `limit` and the end of the whole request.
-    async fn wait<F: Future>(
+    ///
+    /// No `async fn`, nor the next two: each would hold what it waits for twice.
+    fn wait<F: Future>(
         &self,
         limit: Instant,
         phase: Phase,
         it: F,
-    ) -> Result<F::Output, Failure> {
+    ) -> impl Future<Output = Result<F::Output, Failure>> + use<F> {
         let (limit, phase) = if self.whole <= limit {
             (self.whole, Phase::Whole)
         } else {
             (limit, phase)
         };
-        timeout_at(limit, it)
-            .await
-            .map_err(|_| Failure::timed_out(phase))
+        timeout_at(limit, it).map_err(move |_| Failure::timed_out(phase))
     }
 
-    async fn first_byte<F: Future>(&self, it: F) -> Result<F::Output, Failure> {
-        self.wait(self.first_byte, Phase::FirstByte, it).await
+    fn first_byte<F: Future>(
+        &self,
+        it: F,
+    ) -> impl Future<Output = Result<F::Output, Failure>> + use<F> {
+        self.wait(self.first_byte, Phase::FirstByte, it)
     }
 
-    async fn next_byte<F: Future>(&self, it: F) -> Result<F::Output, Failure> {
-        self.wait(Instant::now() + self.idle, Phase::Idle, it).await
+    fn next_byte<F: Future>(
+        &self,
+        it: F,
+    ) -> impl Future<Output = Result<F::Output, Failure>> + use<F> {
+        self.wait(Instant::now() + self.idle, Phase::Idle, it)
     }
 }
 
 /// Sends a request and waits until its answer can be delivered.
 pub(super) async fn attempt(
     job: &Job,
-    sending: impl Future<Output = Result<Response<Received>, SendError>>,
+    sending: Pin<&mut impl Future<Output = Result<Response<Received>, SendError>>>,
     (busy, most): (Busy, u64),
     watch: &mut dyn Watch,
 ) -> Result<Delivery, Failure> {

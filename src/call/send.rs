@@ -3,6 +3,8 @@
 //! Parts are sent one after the other. Those that were answered are kept while the same backend is
 //! asked again, so that only what failed is repeated.
 
+use std::pin::pin;
+
 use super::{
     Answer, Called, Course, Delivery, Job, Watch, attempt, batch,
     failure::{Class, Failure},
@@ -99,7 +101,7 @@ impl Job {
             key.authorize(&mut request.headers);
         }
         watch.begin(candidate);
-        let sending = client.send(&request);
+        let sending = pin!(client.send(&request));
         let attempt = attempt::attempt(self, sending, (busy, most), watch);
         (replica, attempt.await)
     }

@@ -32,7 +32,8 @@ use crate::{
 };
 
 /// A call that is still under way, with the account of its request.
-pub type Running = Pin<Box<dyn Future<Output = (Result<Delivery, CallError>, Account)> + Send>>;
+pub type Running =
+    Pin<Box<dyn Future<Output = (Result<Delivery, CallError>, Box<Account>)> + Send>>;
 
 /// The body of a stream or of a large answer.
 pub struct StreamBody {
@@ -60,11 +61,11 @@ enum State {
     },
     Relaying {
         relay: Box<Relay>,
-        account: Account,
+        account: Box<Account>,
     },
     Large {
         large: Box<Large>,
-        account: Account,
+        account: Box<Account>,
     },
     Ended,
 }
@@ -78,11 +79,13 @@ impl Link {
     ///
     /// # Errors
     /// Those of the call, or that it was given up.
-    pub(super) async fn unless_ending<F>(ending: Arc<AtomicBool>, call: F) -> F::Output
+    pub(super) async fn unless_ending<F>(
+        ending: &AtomicBool,
+        mut call: Pin<&mut F>,
+    ) -> Result<Delivery, CallError>
     where
         F: Future<Output = Result<Delivery, CallError>>,
     {
-        let mut call = std::pin::pin!(call);
         std::future::poll_fn(|cx| match call.as_mut().poll(cx) {
             Poll::Pending if ending.load(Relaxed) => Poll::Ready(Err(CallError::Stopping)),
             outcome => outcome,
@@ -113,7 +116,7 @@ impl StreamBody {
     }
 
     /// The body of a stream that has begun.
-    pub(super) fn relaying(relay: Box<Relay>, account: Account, link: Link) -> Self {
+    pub(super) fn relaying(relay: Box<Relay>, account: Box<Account>, link: Link) -> Self {
         Self {
             state: State::Relaying { relay, account },
             link,
@@ -121,7 +124,7 @@ impl StreamBody {
     }
 
     /// The body of a large answer.
-    pub(super) fn large(large: Box<Large>, account: Account, link: Link) -> Self {
+    pub(super) fn large(large: Box<Large>, account: Box<Account>, link: Link) -> Self {
         Self {
             state: State::Large { large, account },
             link,
@@ -179,7 +182,7 @@ impl StreamBody {
         Poll::Pending
     }
 
-    fn close(&mut self, mut account: Account, error: CallError) -> Bytes {
+    fn close(&mut self, mut account: Box<Account>, error: CallError) -> Bytes {
         let error = GatewayError::from(error);
         account.close(200, error.outcome(), &error.to_string());
         self.error_event(&error)
@@ -217,7 +220,7 @@ impl StreamBody {
         match &mut self.state {
             State::Ended => Poll::Ready(None),
             State::Waiting { .. } => self.poll_waiting(cx),
-            State::Relaying { relay, account } => match relay.poll_next(cx, account) {
+            State::Relaying { relay, account } => match relay.poll_next(cx, &mut **account) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
                 Poll::Ready(Some(Err(failure))) => {
@@ -233,7 +236,7 @@ impl StreamBody {
                     Poll::Ready(None)
                 }
             },
-            State::Large { large, account } => match large.poll_next(cx, account) {
+            State::Large { large, account } => match large.poll_next(cx, &mut **account) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
                 Poll::Ready(Some(Err(failure))) => {

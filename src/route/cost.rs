@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use super::Question;
 use crate::{
     caps::Cap,
-    catalog::{self, Boundary, meter, price::Asked},
+    catalog::{self, Boundary, Card, Rates, meter, price::Asked},
     config::{Backend, Config, Price, STATED},
     learn::PRIOR_OUTPUT,
-    money::Usd,
+    money::{Rate, Usd},
     tokens::{PER_MESSAGE, PER_PROMPT},
     usage::Usage,
 };
@@ -151,22 +151,34 @@ pub fn worst(config: &Config, backend: &Backend, call: &Call<'_>) -> Option<Usd>
     };
     let text = metered(&backend.price, call.purpose, &text);
     let end = call.at.saturating_add(call.lasts).unwrap_or(Timestamp::MAX);
+    // most cards depend on nothing of this, and are asked once
+    let cards = cards(&backend.price);
+    let any = |depends: fn(&Card) -> bool| cards.iter().any(depends);
+    let tiers = [Some(STANDARD), call.tier.filter(|tier| *tier != STANDARD)];
+    let moments = [Some(call.at), any(Card::depends_on_time).then_some(end)];
+    let thinking = [Some(false), any(|card| card.when.is_some()).then_some(true)];
     let mut worst = None;
-    for tier in [Some(STANDARD), call.tier].into_iter().flatten() {
-        for (at, reasoning) in [(call.at, false), (call.at, true), (end, false), (end, true)] {
-            let asked = asked_at(at, tier, reasoning);
-            let price = |usage: &Usage| of(config, backend, usage, &asked);
-            let dearest = |usages: &mut dyn Iterator<Item = Usage>| {
-                usages
-                    .filter_map(|usage| Some((price(&usage)?, usage)))
-                    .max_by_key(|(c, _)| *c)
-            };
-            let (_, prompt) = dearest(&mut prompts(text))?;
-            let (cost, _) = dearest(&mut outputs(prompt))?;
-            worst = worst.max(Some(cost));
+    for tier in tiers.into_iter().flatten() {
+        for at in moments.into_iter().flatten() {
+            for reasoning in thinking.into_iter().flatten() {
+                let asked = asked_at(at, tier, reasoning);
+                let price = |usage: Usage| Some((of(config, backend, &usage, &asked)?, usage));
+                let plain = price(text)?;
+                let dearer = |a: (Usd, Usage), b: (Usd, Usage)| if b.0 > a.0 { b } else { a };
+                let prompt = prompts(text, cards).filter_map(price).fold(plain, dearer);
+                let all = outputs(prompt.1, cards).filter_map(price);
+                worst = worst.max(Some(all.fold(prompt, dearer).0));
+            }
         }
     }
     worst
+}
+
+fn cards(price: &Price) -> &[Card] {
+    match price {
+        Price::Cards(cards) => cards,
+        Price::Unpriced | Price::Free | Price::SelfHosted(_) => &[],
+    }
 }
 
 /// What counts of quantities that were measured, as long as none are reported.
@@ -179,46 +191,70 @@ fn metered(price: &Price, purpose: Cap, measured: &Usage) -> Usage {
     }
 }
 
-/// The same prompt in every bucket.
-fn prompts(text: Usage) -> impl Iterator<Item = Usage> {
+/// The same prompt in every other bucket that has a rate of its own.
+fn prompts(text: Usage, cards: &[Card]) -> impl Iterator<Item = Usage> {
     let (tokens, none) = (text.input, Usage { input: 0, ..text });
+    let to = |rate: fn(&Rates) -> Option<Rate>, usage: Usage| (has(cards, rate), usage);
     [
-        text,
-        Usage {
-            cache_write: tokens,
-            ..none
-        },
-        Usage {
-            cache_write_1h: tokens,
-            ..none
-        },
-        Usage {
-            input_audio: tokens,
-            ..none
-        },
-        Usage {
-            input_image: tokens,
-            ..none
-        },
+        to(
+            |r| r.cache_write,
+            Usage {
+                cache_write: tokens,
+                ..none
+            },
+        ),
+        to(
+            |r| r.cache_write_1h,
+            Usage {
+                cache_write_1h: tokens,
+                ..none
+            },
+        ),
+        to(
+            |r| r.input_audio,
+            Usage {
+                input_audio: tokens,
+                ..none
+            },
+        ),
+        to(
+            |r| r.input_image,
+            Usage {
+                input_image: tokens,
+                ..none
+            },
+        ),
     ]
     .into_iter()
+    .filter_map(|(known, usage)| known.then_some(usage))
 }
 
-/// The same output in every bucket.
-fn outputs(text: Usage) -> impl Iterator<Item = Usage> {
+/// The same output in every other bucket that has a rate of its own.
+fn outputs(text: Usage, cards: &[Card]) -> impl Iterator<Item = Usage> {
     let (tokens, none) = (text.output, Usage { output: 0, ..text });
+    let to = |rate: fn(&Rates) -> Option<Rate>, usage: Usage| (has(cards, rate), usage);
     [
-        text,
-        Usage {
-            reasoning: tokens,
-            ..none
-        },
-        Usage {
-            output_audio: tokens,
-            ..none
-        },
+        to(
+            |r| r.output_reasoning,
+            Usage {
+                reasoning: tokens,
+                ..none
+            },
+        ),
+        to(
+            |r| r.output_audio,
+            Usage {
+                output_audio: tokens,
+                ..none
+            },
+        ),
     ]
     .into_iter()
+    .filter_map(|(known, usage)| known.then_some(usage))
+}
+
+fn has(cards: &[Card], rate: fn(&Rates) -> Option<Rate>) -> bool {
+    cards.iter().any(|card| rate(&card.rates).is_some())
 }
 
 /// How a usage is priced that was completed at `at`, as far as the request alone tells.

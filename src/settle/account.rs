@@ -108,15 +108,15 @@ pub struct Account {
 }
 
 impl Account {
-    /// Opens the account of a request.
+    /// Opens the account of a request. It goes from hand to hand, and is too large to be copied.
     #[must_use]
     pub fn open(
         metrics: Arc<Metrics>,
         means: Arc<Means>,
         limits: Arc<Table>,
         opening: Opening,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             metrics,
             means,
             opening,
@@ -158,7 +158,7 @@ impl Account {
             holds: Holds::default(),
             limits,
             closed: false,
-        }
+        })
     }
 
     /// The caller is known, and what they are held to.

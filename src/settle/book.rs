@@ -404,6 +404,10 @@ struct Shown<'a>(&'a str, usize);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(text, most) = *self;
+        let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        if text.len() <= most && text.bytes().all(plain) {
+            return f.write_str(text);
+        }
         for c in text.chars().take(most) {
             match c {
                 '"' | '\'' | '\\' => f.write_char(c)?,

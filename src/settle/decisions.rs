@@ -65,7 +65,7 @@ pub(super) struct Draft {
 impl Account {
     /// The decision is kept there in the end.
     #[must_use]
-    pub fn kept_in(mut self, decisions: &Arc<Decisions>) -> Self {
+    pub fn kept_in(mut self: Box<Self>, decisions: &Arc<Decisions>) -> Box<Self> {
         self.draft.kept_in = Some(Arc::clone(decisions));
         self
     }

@@ -3,9 +3,12 @@
 //! One list of columns serves both, so they cannot disagree. A line names its columns, so that one
 //! which an older program wrote can be read after the tables have changed.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use rusqlite::{ToSql, types::Value};
+use rusqlite::{
+    ToSql,
+    types::{ToSqlOutput, ValueRef},
+};
 use serde_json::{Map, Value as Json};
 
 use crate::{money::Usd, settle::ledger::Row, usage::Usage};
@@ -57,11 +60,7 @@ const CARD: &str = "card";
 
 /// Keeps a row, unless it is there already.
 pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let value = |(index, column): (usize, &&str)| match *column {
-        CARD => format!("(SELECT id FROM cards WHERE source = ?{})", index + 1),
-        _ => format!("?{}", index + 1),
-    };
-    let values: Vec<String> = COLUMNS.iter().enumerate().map(value).collect();
+    let values: Vec<String> = (1..=COLUMNS.len()).map(|at| format!("?{at}")).collect();
     format!(
         "INSERT INTO attempts ({}) VALUES ({}) ON CONFLICT (request_id, attempt) DO NOTHING",
         COLUMNS.join(", "),
@@ -69,32 +68,101 @@ pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// One value. Texts are shared with the row, and with others of the same key, model and backend.
+#[derive(Debug, Clone)]
+enum Cell {
+    Null,
+    Number(i64),
+    Word(&'static str),
+    Text(Arc<str>),
+}
+
+impl Cell {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Word(word) => Some(word),
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Number(_) => None,
+        }
+    }
+
+    fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Null | Self::Word(_) | Self::Text(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Cell {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text() && self.number() == other.number()
+    }
+}
+
+impl ToSql for Cell {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Number(number) => ValueRef::Integer(*number),
+            Self::Word(word) => ValueRef::Text(word.as_bytes()),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}
+
+/// What a row says of a key's money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spent<'a> {
+    pub(super) key: &'a str,
+    pub(super) completed_ms: i64,
+    /// In pico-dollars.
+    pub(super) cost: i64,
+}
+
 /// The values of a row, in the order of [`COLUMNS`].
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Record(Vec<Value>);
+pub(super) struct Record(Vec<Cell>);
 
 impl Record {
-    /// What to bind, in order.
-    pub(super) fn parameters(&self) -> impl Iterator<Item = &dyn ToSql> {
-        self.0.iter().map(|value| value as &dyn ToSql)
+    /// What to bind, in order; `card` is the number of where its price comes from.
+    pub(super) fn parameters<'a>(
+        &'a self,
+        card: &'a Option<i64>,
+    ) -> impl Iterator<Item = &'a dyn ToSql> {
+        let of = move |(column, cell): (&&str, &'a Cell)| match *column {
+            CARD => card as &dyn ToSql,
+            _ => cell as &dyn ToSql,
+        };
+        COLUMNS.iter().zip(&self.0).map(of)
     }
 
     /// Where its price comes from.
     pub(super) fn card(&self) -> Option<&str> {
-        let at = COLUMNS.iter().position(|column| *column == CARD)?;
-        match self.0.get(at)? {
-            Value::Text(source) => Some(source),
-            _ => None,
-        }
+        self.cell(CARD)?.text()
+    }
+
+    /// Who spent how much, and when; `None`: nobody, or nobody knows.
+    pub(super) fn spent(&self) -> Option<Spent<'_>> {
+        Some(Spent {
+            key: self.cell("key")?.text()?,
+            completed_ms: self.cell("completed_ms")?.number()?,
+            cost: self.cell("cost")?.number()?,
+        })
+    }
+
+    fn cell(&self, column: &str) -> Option<&Cell> {
+        let at = COLUMNS.iter().position(|name| *name == column)?;
+        self.0.get(at)
     }
 
     /// As one line of JSON, with its end.
     pub(super) fn to_line(&self) -> String {
         let members = COLUMNS.iter().zip(&self.0).filter_map(|(column, value)| {
             let json = match value {
-                Value::Integer(number) => Json::from(*number),
-                Value::Text(text) => Json::from(text.as_str()),
-                Value::Null | Value::Real(_) | Value::Blob(_) => return None,
+                Cell::Number(number) => Json::from(*number),
+                Cell::Word(_) | Cell::Text(_) => Json::from(value.text()),
+                Cell::Null => return None,
             };
             Some(((*column).to_owned(), json))
         });
@@ -107,9 +175,9 @@ impl Record {
     pub(super) fn from_line(line: &[u8]) -> Option<Self> {
         let members: Map<String, Json> = serde_json::from_slice(line).ok()?;
         let value = |column: &&str| match members.get(*column) {
-            None | Some(Json::Null) => Some(Value::Null),
-            Some(Json::String(text)) => Some(Value::Text(text.clone())),
-            Some(Json::Number(number)) => number.as_i64().map(Value::Integer),
+            None | Some(Json::Null) => Some(Cell::Null),
+            Some(Json::String(text)) => Some(Cell::Text(text.as_str().into())),
+            Some(Json::Number(number)) => number.as_i64().map(Cell::Number),
             Some(Json::Bool(_) | Json::Array(_) | Json::Object(_)) => None,
         };
         let values = COLUMNS.iter().map(value);
@@ -117,40 +185,40 @@ impl Record {
     }
 }
 
-impl From<&Row> for Record {
-    fn from(row: &Row) -> Self {
-        let text = |text: &str| Value::Text(text.to_owned());
-        let maybe = |text: Option<&str>| text.map_or(Value::Null, |t| Value::Text(t.to_owned()));
-        let money = |usd: Option<Usd>| usd.map_or(Value::Null, |usd| Value::Integer(usd.pico()));
-        let hex = |bytes: [u8; 8]| format!("{:016x}", u64::from_be_bytes(bytes));
+impl From<Row> for Record {
+    fn from(row: Row) -> Self {
+        let maybe = |text: Option<Arc<str>>| text.map_or(Cell::Null, Cell::Text);
+        let money = |usd: Option<Usd>| usd.map_or(Cell::Null, |usd| Cell::Number(usd.pico()));
+        let hex = |bytes: [u8; 8]| format!("{:016x}", u64::from_be_bytes(bytes)).into();
         let mut values = Vec::with_capacity(COLUMNS.len());
         values.extend([
-            text(&row.request_id),
-            Value::Integer(row.attempt.into()),
-            Value::Integer(row.completed_ms),
-            maybe(row.key.as_deref()),
-            maybe(row.tags.as_deref()),
-            row.user.map_or(Value::Null, |user| Value::Text(hex(user))),
-            text(row.endpoint),
-            maybe(row.route.as_deref()),
-            text(&row.model),
-            text(&row.backend),
-            maybe(row.card.as_deref()),
-            text(row.tier),
+            Cell::Text(row.request_id),
+            Cell::Number(row.attempt.into()),
+            Cell::Number(row.completed_ms),
+            maybe(row.key),
+            maybe(row.tags),
+            row.user.map_or(Cell::Null, |user| Cell::Text(hex(user))),
+            Cell::Word(row.endpoint),
+            maybe(row.route),
+            Cell::Text(row.model),
+            Cell::Text(row.backend),
+            maybe(row.card),
+            Cell::Word(row.tier),
         ]);
         values.extend(counts(&row.usage).map(whole));
         values.extend([
             money(row.cost),
-            text(row.basis.as_str()),
+            Cell::Word(row.basis.as_str()),
             money(row.list_cost),
             money(row.reported_cost),
             money(row.baseline_cost),
-            maybe(row.raw_usage.as_deref()),
+            row.raw_usage
+                .map_or(Cell::Null, |raw| Cell::Text(raw.into())),
             whole(row.latency_ms),
-            row.first_token_ms.map_or(Value::Null, whole),
+            row.first_token_ms.map_or(Cell::Null, whole),
             row.status
-                .map_or(Value::Null, |status| Value::Integer(status.into())),
-            text(row.outcome),
+                .map_or(Cell::Null, |status| Cell::Number(status.into())),
+            Cell::Word(row.outcome),
         ]);
         Self(values)
     }
@@ -180,8 +248,8 @@ fn counts(usage: &Usage) -> [u64; 17] {
 }
 
 /// SQLite's numbers have a sign; no count that is believed comes near the difference.
-fn whole(count: u64) -> Value {
-    Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
+fn whole(count: u64) -> Cell {
+    Cell::Number(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -225,7 +293,7 @@ pub(super) mod tests {
 
     #[test]
     fn every_row_has_a_value_for_every_column() {
-        assert_eq!(Record::from(&row(1, 1)).0.len(), COLUMNS.len());
+        assert_eq!(Record::from(row(1, 1)).0.len(), COLUMNS.len());
     }
 
     #[test]
@@ -234,7 +302,7 @@ pub(super) mod tests {
         odd.raw_usage = Some("{\"a\":\"\n\u{2028}\"}".into());
         (odd.key, odd.cost, odd.status) = (None, None, None);
         for row in [row(1, 1), odd] {
-            let record = Record::from(&row);
+            let record = Record::from(row);
             let line = record.to_line();
             assert_eq!(line.matches('\n').count(), 1);
             assert_eq!(Record::from_line(line.trim_end().as_bytes()), Some(record));
@@ -243,7 +311,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_not_a_whole_line_is_none() {
-        let line = Record::from(&row(1, 1)).to_line();
+        let line = Record::from(row(1, 1)).to_line();
         for cut in [0, 1, line.len() / 2, line.len() - 2] {
             assert_eq!(Record::from_line(&line.as_bytes()[..cut]), None, "{cut}");
         }

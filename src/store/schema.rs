@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// The changes, in the order in which they were made; a database knows how many it has seen.
-const CHANGES: [&str; 3] = [
+const CHANGES: [&str; 4] = [
     "
     CREATE TABLE cards (
         id INTEGER PRIMARY KEY,
@@ -104,6 +104,10 @@ const CHANGES: [&str; 3] = [
 ",
     "
     ALTER TABLE attempts ADD COLUMN baseline_cost INTEGER;
+",
+    // the writer adds up a batch at once, where the trigger wrote once more for each row
+    "
+    DROP TRIGGER attempts_are_spent;
 ",
 ];
 /// How many changes this program knows.

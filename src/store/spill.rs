@@ -235,7 +235,7 @@ mod tests {
     use crate::store::record::tests::row;
 
     fn records(numbers: std::ops::Range<u64>) -> Vec<Record> {
-        numbers.map(|n| Record::from(&row(n, 1))).collect()
+        numbers.map(|n| Record::from(row(n, 1))).collect()
     }
 
     fn all(spill: &mut Spill) -> (Vec<Record>, u64) {

@@ -5,7 +5,7 @@
 //! tried again every second, and what waited is written between the batches of new rows.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::Metadata,
     path::{Path, PathBuf},
     sync::{
@@ -15,13 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params_from_iter};
 use tokio::sync::oneshot;
 
 use super::{
     Board, OpenError, read,
     record::{INSERT, Record},
     schema,
+    spent::Sums,
     spill::Spill,
 };
 use crate::{money::Total, settle::ledger::Row};
@@ -86,8 +87,8 @@ struct Database {
     connection: Connection,
     /// The file that was opened, which may be taken away.
     file: Metadata,
-    /// Sources of prices that are in it.
-    cards: HashSet<String>,
+    /// Sources of prices that are in it, with their numbers.
+    cards: HashMap<String, i64>,
 }
 
 /// Why a batch is not in the database.
@@ -180,7 +181,7 @@ impl Writer {
             let mut batch = Vec::new();
             while let Ok(message) = rows.try_recv() {
                 if let Message::Row(row) = message {
-                    batch.push(Record::from(&*row));
+                    batch.push(Record::from(*row));
                 }
                 if batch.len() == MOST_ROWS {
                     break;
@@ -221,7 +222,7 @@ impl Writer {
         self.database = Some(Database {
             connection,
             file,
-            cards: HashSet::new(),
+            cards: HashMap::new(),
         });
         if self.board.turn(true) {
             let waiting = self.board.metrics.ledger_pending.get();
@@ -354,28 +355,50 @@ impl Database {
             return Err(WriteError::TakenAway);
         }
         let mut written = Written::default();
+        let mut sums = Sums::default();
         // the lock at once, so that waiting for it is all that can go wrong between two processes
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
-            let mut insert = transaction.prepare(&INSERT)?;
+            let mut insert = transaction.prepare_cached(&INSERT)?;
             for record in batch {
-                if let Some(card) = record.card().filter(|card| !self.cards.contains(*card)) {
-                    let add = "INSERT INTO cards (source) VALUES (?1) ON CONFLICT DO NOTHING";
-                    transaction.execute(add, [card])?;
-                    self.cards.insert(card.to_owned());
-                }
-                match insert.execute(params_from_iter(record.parameters())) {
-                    Ok(rows) => written.new += rows as u64,
+                let card = match record.card() {
+                    None => None,
+                    Some(source) => Some(number(&transaction, &mut self.cards, source)?),
+                };
+                match insert.execute(params_from_iter(record.parameters(&card))) {
+                    Ok(0) => {}
+                    Ok(rows) => {
+                        written.new += rows as u64;
+                        sums.add(record);
+                    }
                     Err(error) if is_impossible(&error) => written.impossible += 1,
                     Err(error) => return Err(error.into()),
                 }
             }
+            sums.write(&transaction)?;
         }
         transaction.commit()?;
         Ok(written)
     }
+}
+
+/// The number of a source of prices, which is added where it is new.
+fn number(
+    transaction: &Transaction<'_>,
+    known: &mut HashMap<String, i64>,
+    source: &str,
+) -> rusqlite::Result<i64> {
+    if let Some(number) = known.get(source) {
+        return Ok(*number);
+    }
+    let add = "INSERT INTO cards (source) VALUES (?1) ON CONFLICT DO NOTHING";
+    transaction.execute(add, [source])?;
+    let find = "SELECT id FROM cards WHERE source = ?1";
+    let number = transaction.query_row(find, [source], |row| row.get(0))?;
+    known.insert(source.to_owned(), number);
+    Ok(number)
 }
 
 /// Will a row never be taken, whatever the state of the disk? Only a spill file that a hand has
@@ -395,7 +418,7 @@ fn gather(first: Message, rows: &Receiver<Message>, came: &mut Came) {
     let mut next = Some(first);
     loop {
         match next {
-            Some(Message::Row(row)) => came.batch.push(Record::from(&*row)),
+            Some(Message::Row(row)) => came.batch.push(Record::from(*row)),
             Some(Message::Spent(asked)) => return came.asked.push(asked),
             Some(Message::Stop(done)) => return came.stop = Some(done),
             None => {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
+use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::{
     caps::{Cap, Caps},
@@ -13,38 +13,45 @@ use crate::{
 
 /// How much of the last message is looked at, in bytes.
 const WINDOW: usize = 4096;
-/// Words that stand in requests about code and hardly elsewhere.
-const CODE: [&str; 12] = [
-    "```",
-    "def ",
-    "fn ",
-    "import ",
-    "#include",
-    "class ",
-    "SELECT ",
-    "function",
-    "stack trace",
-    "refactor",
-    "unit test",
-    "regex",
+/// Words that stand in requests about code and hardly elsewhere; each with the place of three bytes
+/// in it that are rare, by which it is looked for.
+const CODE: [(&str, usize); 12] = [
+    ("```", 0),
+    ("def ", 0),
+    ("fn ", 0),
+    ("import ", 1),
+    ("#include", 0),
+    ("class ", 0),
+    ("SELECT ", 0),
+    ("function", 3),
+    ("stack trace", 3),
+    ("refactor", 1),
+    ("unit test", 1),
+    ("regex", 1),
 ];
 /// Words that stand in mathematical requests.
-const MATH: [&str; 10] = [
-    "\\\\frac",
-    "\\\\int",
-    "equation",
-    "integral",
-    "derivative",
-    "prove that",
-    "probability",
-    "solve for",
-    "polynomial",
-    "theorem",
+const MATH: [(&str, usize); 10] = [
+    ("\\\\frac", 0),
+    ("\\\\int", 0),
+    ("equation", 0),
+    ("integral", 3),
+    ("derivative", 4),
+    ("prove that", 1),
+    ("probability", 3),
+    ("solve for", 1),
+    ("polynomial", 2),
+    ("theorem", 1),
 ];
 
-/// The words, prepared once: without, looking for them takes longer than all else in a request.
-static CODE_FINDERS: LazyLock<[Finder<'static>; 12]> = LazyLock::new(|| CODE.map(Finder::new));
-static MATH_FINDERS: LazyLock<[Finder<'static>; 10]> = LazyLock::new(|| MATH.map(Finder::new));
+/// Finds both, those of code first. No word overlaps another, so that none hides one.
+static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let rare = CODE.iter().chain(&MATH).map(|(word, at)| &word[*at..]);
+    let built = AhoCorasick::builder()
+        // finds the words by vectors of bytes, which only this kind of match allows
+        .match_kind(MatchKind::LeftmostFirst)
+        .build(rare);
+    built.ok()
+});
 
 /// The domain of a request: tools and schemas first, then script, then words.
 pub(super) fn of(messages: &Messages<'_>, count: &Counter, caps: Caps) -> Domain {
@@ -63,16 +70,57 @@ pub(super) fn of(messages: &Messages<'_>, count: &Counter, caps: Caps) -> Domain
         end -= 1;
     }
     let text = last.get(..end).unwrap_or_default();
-    let has = |words: &[Finder<'_>]| {
-        words
-            .iter()
-            .any(|word| word.find(text.as_bytes()).is_some())
-    };
-    if has(&*CODE_FINDERS) {
-        Domain::Code
-    } else if has(&*MATH_FINDERS) {
-        Domain::Math
-    } else {
-        Domain::Chat
+    let mut domain = Domain::Chat;
+    for found in FINDER.iter().flat_map(|finder| finder.find_iter(text)) {
+        let number = found.pattern().as_usize();
+        let Some((word, at)) = CODE.iter().chain(&MATH).nth(number) else {
+            continue;
+        };
+        let begins = found.start().checked_sub(*at);
+        if !begins.is_some_and(|at| {
+            text.as_bytes()
+                .get(at..)
+                .is_some_and(|t| t.starts_with(word.as_bytes()))
+        }) {
+            continue;
+        }
+        if number < CODE.len() {
+            return Domain::Code;
+        }
+        domain = Domain::Math;
+    }
+    domain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_text(text: &str) -> Domain {
+        let messages = Messages {
+            last_user: Some(text),
+            ..Messages::default()
+        };
+        of(&messages, &Counter::default(), Caps::default())
+    }
+
+    #[test]
+    fn every_word_tells_its_domain_and_code_counts_more() {
+        for (words, domain) in [(&CODE[..], Domain::Code), (&MATH, Domain::Math)] {
+            for (word, _) in words {
+                assert_eq!(of_text(&format!("a {word}b")), domain, "{word}");
+            }
+        }
+        for (word, _) in CODE {
+            assert_eq!(of_text(&format!("theorem {word}theorem")), Domain::Code);
+        }
+        assert_eq!(of_text("nothing of the kind"), Domain::Chat);
+    }
+
+    #[test]
+    fn what_stands_behind_the_window_is_not_looked_at() {
+        let far = format!("{}人 theorem", " ".repeat(WINDOW - 2));
+        assert_eq!(of_text(&far), Domain::Chat);
+        assert_eq!(of_text(&far[9..]), Domain::Math);
     }
 }

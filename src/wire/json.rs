@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use serde::{
     Deserialize,
     de::{self, Deserializer, MapAccess, Visitor},
@@ -28,7 +29,7 @@ const MAX_MEMBERS: usize = 1024;
 /// An object over the bytes it was read from.
 #[derive(Clone, Debug)]
 pub struct Object {
-    bytes: Bytes,
+    text: ByteString,
     /// Just after the opening brace.
     open: usize,
     members: Vec<Member>,
@@ -38,7 +39,7 @@ pub struct Object {
 #[derive(Clone, Debug)]
 struct Member {
     key: Key,
-    /// The value in `Object::bytes`.
+    /// The value in `Object::text`.
     value: Range<usize>,
     edit: Edit,
 }
@@ -111,16 +112,17 @@ impl Object {
     /// If the bytes are not one JSON object in UTF-8, or a key stands in it twice (escapes in the
     /// key make no difference).
     pub fn parse(bytes: Bytes) -> Result<Self, ObjectError> {
-        let Borrowed(found) = serde_json::from_slice(&bytes).map_err(ObjectError::Syntax)?;
+        let text = ByteString::try_from(bytes.clone()).map_err(|_| not_text(&bytes))?;
+        let Borrowed(found) = serde_json::from_str(&text).map_err(ObjectError::Syntax)?;
         if let Some(twice) = duplicate(&found) {
             return Err(ObjectError::Duplicate(twice.to_owned()));
         }
-        let base = bytes.as_ptr() as usize;
+        let base = text.as_ptr() as usize;
         let place = |s: &str| {
             let start = (s.as_ptr() as usize).saturating_sub(base);
             start..start + s.len()
         };
-        let open = memchr::memchr(b'{', &bytes).map_or(0, |at| at + 1);
+        let open = memchr::memchr(b'{', text.as_bytes()).map_or(0, |at| at + 1);
         let members = found
             .into_iter()
             .map(|(key, value)| Member {
@@ -133,7 +135,7 @@ impl Object {
             })
             .collect();
         Ok(Self {
-            bytes,
+            text,
             open,
             members,
             appended: Vec::new(),
@@ -147,19 +149,18 @@ impl Object {
             return std::str::from_utf8(value).ok();
         }
         let member = self.members.iter().find(|m| self.key(m) == key)?;
-        let value = match &member.edit {
-            Edit::Keep => self.bytes.get(member.value.clone())?,
-            Edit::Replace(value) => value,
-            Edit::Remove => return None,
-        };
-        std::str::from_utf8(value).ok()
+        match &member.edit {
+            Edit::Keep => self.text.get(member.value.clone()),
+            Edit::Replace(value) => std::str::from_utf8(value).ok(),
+            Edit::Remove => None,
+        }
     }
 
     /// Every original member with its original value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.members.iter().map(|m| {
-            let value = self.bytes.get(m.value.clone()).unwrap_or_default();
-            (self.key(m), std::str::from_utf8(value).unwrap_or_default())
+            let value = self.text.get(m.value.clone()).unwrap_or_default();
+            (self.key(m), value)
         })
     }
 
@@ -195,7 +196,7 @@ impl Object {
     #[must_use]
     pub fn slices(&self) -> VecDeque<Bytes> {
         let mut out = Slices {
-            bytes: &self.bytes,
+            bytes: self.text.as_bytes(),
             parts: VecDeque::new(),
             pending: 0..0,
         };
@@ -231,7 +232,7 @@ impl Object {
             first = false;
         }
         let close = self.members.last().map_or(self.open, |m| m.value.end);
-        out.original(close..self.bytes.len());
+        out.original(close..self.text.len());
         out.finish()
     }
 
@@ -239,7 +240,7 @@ impl Object {
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         if self.is_untouched() {
-            return self.bytes.clone();
+            return self.text.clone().into_bytes();
         }
         let slices = self.slices();
         let mut whole = Vec::with_capacity(slices.iter().map(Bytes::len).sum());
@@ -255,11 +256,7 @@ impl Object {
 
     fn key<'a>(&'a self, member: &'a Member) -> &'a str {
         match &member.key {
-            Key::Plain(range) => self
-                .bytes
-                .get(range.clone())
-                .and_then(|text| std::str::from_utf8(text).ok())
-                .unwrap_or_default(),
+            Key::Plain(range) => self.text.get(range.clone()).unwrap_or_default(),
             Key::Escaped(text) => text,
         }
     }
@@ -267,9 +264,15 @@ impl Object {
     /// Where the next key begins: the first quote after `from`, as only commas and white space
     /// stand between a value and the next key.
     fn key_start(&self, from: usize) -> usize {
-        let rest = self.bytes.get(from..).unwrap_or_default();
+        let rest = self.text.as_bytes().get(from..).unwrap_or_default();
         from + memchr::memchr(b'"', rest).unwrap_or(0)
     }
+}
+
+/// Where bytes stop to be text, in the words of the parser.
+fn not_text(bytes: &[u8]) -> ObjectError {
+    let error = serde_json::from_slice::<Borrowed<'_>>(bytes).err();
+    ObjectError::Syntax(error.unwrap_or_else(|| de::Error::custom("the text is not UTF-8")))
 }
 
 /// Collects slices, joining neighbours of the original.

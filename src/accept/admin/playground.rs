@@ -16,8 +16,8 @@ use serde::Deserialize;
 use super::refusal::Refusal;
 use crate::{
     accept::{
+        desk::{self, REQUEST_ID, Visit},
         respond::{self, Shared},
-        router::{self, REQUEST_ID, RequestId},
     },
     authenticate::Principal,
     error::GatewayError,
@@ -48,11 +48,15 @@ pub(super) async fn chat(State(app): State<Shared>, request: Request) -> Respons
             Err(error) => return respond::error(&GatewayError::from(error)),
         },
     };
-    let id = app.next_id();
+    let id: Arc<str> = app.next_id().into();
     let header = HeaderValue::from_str(&id);
-    head.extensions.insert(RequestId(id));
+    let visit = Visit {
+        caller: Some(caller),
+        id,
+        closer: Arc::default(),
+    };
     let request = Request::from_parts(head, body);
-    let mut response = router::serve(&app, Endpoint::ChatCompletions, Some(caller), request).await;
+    let mut response = desk::serve(&app, Endpoint::ChatCompletions, visit, request).await;
     if let Ok(id) = header {
         response.headers_mut().insert(REQUEST_ID, id);
     }

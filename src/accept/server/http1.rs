@@ -20,12 +20,11 @@ use tokio::{
     sync::Notify,
     time::{Instant, timeout},
 };
-use tower::Service as _;
 
 use super::{FAREWELL, Guest, MAX_HEAD, MAX_HEADERS, WRITE_PATIENCE};
 use crate::accept::{
+    desk::Arrival,
     patient::{Answered, Open, Patient},
-    router::Closer,
 };
 
 /// How long what a client still sends is read after the last answer.
@@ -40,7 +39,11 @@ where
 {
     let signals = guest.signals.clone();
     let closer = Arc::new(Notify::new());
-    let for_requests = Closer(Arc::clone(&closer));
+    let arrival = Arrival {
+        peer: guest.peer,
+        closer: Arc::clone(&closer),
+        goaway: None,
+    };
     let answered = Arc::new(Answered::default());
     let patient = Patient::new(stream, WRITE_PATIENCE).heads(&answered, first_head);
     let mut builder = http1::Builder::new();
@@ -50,17 +53,13 @@ where
         .header_read_timeout(guest.keep_alive)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let open = answered.begin();
-        request.extensions_mut().insert(guest.peer);
-        request.extensions_mut().insert(for_requests.clone());
-        let mut router = guest.router.clone();
+        let (desk, arrival) = (Arc::clone(&guest.desk), arrival.clone());
         // boxed, as the connection must be movable to give its stream back
         Box::pin(async move {
-            let answer = router.call(request.map(Body::new)).await;
-            answer
-                .map(|answer| answer.map(|body| Answer { body, _open: open }))
-                .map_err(|error: Infallible| error)
+            let answer = desk.answer(request.map(Body::new), arrival).await;
+            Ok::<_, Infallible>(answer.map(|body| Answer { body, _open: open }))
         })
     });
     let mut served = builder.serve_connection(TokioIo::new(patient), service);

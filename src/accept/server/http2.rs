@@ -14,13 +14,12 @@ use tokio::{
     sync::Notify,
     time::{Instant, timeout},
 };
-use tower::Service as _;
 
 use super::{
     FAREWELL, Guest, MAX_HEAD, MAX_HEADERS, WRITE_PATIENCE,
     streams::{Piecewise, Streams},
 };
-use crate::accept::{patient::Patient, router::Goaway};
+use crate::accept::{desk::Arrival, patient::Patient};
 
 /// Requests at once.
 const MAX_STREAMS: u32 = 200;
@@ -49,21 +48,23 @@ where
     let (peer, keep_alive) = (guest.peer, guest.keep_alive);
     let streams = Streams::new(guest.tasks.clone(), signals.end.clone());
     let goaway = Arc::new(Notify::new());
-    let for_requests = Goaway(Arc::clone(&goaway));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(guest.peer);
-        request.extensions_mut().insert(for_requests.clone());
-        let mut router = guest.router.clone();
+    let arrival = Arrival {
+        peer: guest.peer,
+        // a stream ends by itself
+        closer: Arc::default(),
+        goaway: Some(Arc::clone(&goaway)),
+    };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (desk, arrival) = (Arc::clone(&guest.desk), arrival.clone());
         async move {
             let answer = if request.headers().len() > MAX_HEADERS {
                 let mut answer = Response::new(Body::empty());
                 *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-                Ok(answer)
+                answer
             } else {
-                let answer = router.call(request.map(Body::new)).await;
-                answer.map_err(|error: Infallible| error)
+                desk.answer(request.map(Body::new), arrival).await
             };
-            answer.map(|answer| answer.map(Piecewise::new))
+            Ok::<_, Infallible>(answer.map(Piecewise::new))
         }
     });
     let io = TokioIo::new(Patient::new(stream, WRITE_PATIENCE));

@@ -44,7 +44,7 @@ impl Bench {
 
     fn give(&mut self, rows: u64) {
         let numbers = self.given..self.given + rows;
-        let batch: Vec<Record> = numbers.map(|n| Record::from(&row(n, 1))).collect();
+        let batch: Vec<Record> = numbers.map(|n| Record::from(row(n, 1))).collect();
         self.given += rows;
         self.writer.board.accepted(rows);
         self.writer.write(&batch);
@@ -119,7 +119,7 @@ fn rows_are_in_the_database_once_they_are_written() {
 #[test]
 fn a_row_that_comes_twice_is_kept_once_and_counted_once() {
     let mut bench = Bench::new();
-    let batch = [Record::from(&row(0, 1)), Record::from(&row(0, 2))];
+    let batch = [Record::from(row(0, 1)), Record::from(row(0, 2))];
     for _ in 0..2 {
         bench.writer.board.accepted(2);
         bench.writer.write(&batch);
@@ -208,7 +208,7 @@ fn a_database_that_is_taken_away_is_made_anew_and_gets_what_came_since() {
 
 #[test]
 fn what_fits_nowhere_is_counted_as_lost() {
-    let line = Record::from(&row(0, 1)).to_line().len() as u64;
+    let line = Record::from(row(0, 1)).to_line().len() as u64;
     let mut bench = Bench::with_spill_of(4 * line);
     let other = Connection::open(bench.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -241,7 +241,7 @@ fn what_an_earlier_process_left_comes_in_at_the_start() {
 fn a_line_that_is_no_row_costs_no_other() {
     let mut bench = Bench::new();
     bench.give(1);
-    let good = Record::from(&row(1, 1)).to_line();
+    let good = Record::from(row(1, 1)).to_line();
     let lines = format!("{{\"request_id\":\"x\",\"attempt\":1}}\nnonsense\n{good}");
     std::fs::write(spill::path_of(&bench.path()), lines).unwrap();
     bench.restart();
@@ -268,7 +268,7 @@ fn what_was_spent_counts_every_row_once_from_the_quarter_of_an_hour_on() {
     other[1].key = None;
     other[2].cost = None;
     bench.writer.board.accepted(3);
-    bench.writer.write(&other.each_ref().map(Record::from));
+    bench.writer.write(&other.clone().map(Record::from));
     assert_eq!(bench.spent(quarter), cost(700));
     assert_eq!(bench.spent(quarter + 899_999), cost(700));
     assert_eq!(bench.spent(quarter - 1), cost(701));
@@ -296,7 +296,7 @@ fn what_was_spent_is_not_said_while_rows_wait() {
 fn what_was_spent_is_not_said_while_another_process_holds_rows() {
     let mut bench = Bench::new();
     let mut other = Spill::new(spill::path_of(&bench.path()), MOST_BYTES);
-    other.append(&[Record::from(&row(9, 1))]);
+    other.append(&[Record::from(row(9, 1))]);
     assert_eq!(bench.spent(0), None);
     drop(other);
     assert_eq!(bench.spent(0), None, "the row waits still");

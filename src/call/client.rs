@@ -271,3 +271,6 @@ impl Body for Payload {
         SizeHint::with_exact(self.left)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,3 +72,61 @@ impl Wake for Signal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn waiting() -> (Arc<Signal>, Arc<Task>) {
+        let (signal, task) = (Arc::<Signal>::default(), Arc::<Task>::default());
+        signal.waits(Some(&Waker::from(Arc::clone(&task))));
+        (signal, task)
+    }
+
+    #[test]
+    fn a_call_while_it_is_polled_has_it_polled_again_and_wakes_nobody() {
+        let (signal, task) = waiting();
+        signal.begin();
+        signal.wake_by_ref();
+        assert!(!signal.rest());
+        signal.begin();
+        assert!(signal.rest());
+        assert_eq!(task.0.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn a_call_while_it_rests_wakes_whoever_waits_once() {
+        let (signal, task) = waiting();
+        signal.begin();
+        assert!(signal.rest() && !signal.is_called());
+        for _ in 0..3 {
+            signal.wake_by_ref();
+        }
+        assert!(signal.is_called());
+        assert_eq!(task.0.load(SeqCst), 1);
+    }
+
+    #[test]
+    fn nobody_is_woken_who_does_not_wait_any_more() {
+        let (signal, before) = waiting();
+        let now = Arc::<Task>::default();
+        signal.waits(Some(&Waker::from(Arc::clone(&now))));
+        signal.wake_by_ref();
+        signal.waits(None);
+        signal.begin();
+        assert!(signal.rest());
+        signal.wake_by_ref();
+        assert_eq!((before.0.load(SeqCst), now.0.load(SeqCst)), (0, 1));
+    }
+}

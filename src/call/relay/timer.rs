@@ -140,3 +140,77 @@ impl Timer {
         self.sleep.as_mut().reset(next);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use super::*;
+
+    const fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    fn timer(begun: Instant) -> Timer {
+        Timer::new(Patience {
+            first_event: begun + seconds(20),
+            idle: seconds(30),
+            keep_alive: seconds(12),
+            whole: begun + seconds(100),
+        })
+    }
+
+    async fn due(timer: &mut Timer) -> Due {
+        poll_fn(|cx| timer.poll(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_event_is_waited_for_as_long_as_it_may_take() {
+        let begun = Instant::now();
+        assert_eq!(due(&mut timer(begun)).await, Due::Over(Phase::FirstByte));
+        assert_eq!(begun.elapsed(), seconds(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_after_the_last_of_many_events_is_measured_from_that_one() {
+        let begun = Instant::now();
+        let mut timer = timer(begun);
+        for _ in 0..100 {
+            timer.heard();
+            timer.sent();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let last = begun + Duration::from_millis(4950);
+        for number in [1, 2] {
+            assert_eq!(due(&mut timer).await, Due::KeepAlive);
+            assert_eq!(Instant::now() - last, seconds(12 * number));
+        }
+        assert_eq!(due(&mut timer).await, Due::Over(Phase::Idle));
+        assert_eq!(Instant::now() - last, seconds(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_of_which_nothing_leaves_is_a_sign_of_life() {
+        let begun = Instant::now();
+        let mut timer = timer(begun);
+        timer.heard();
+        timer.sent();
+        assert_eq!(due(&mut timer).await, Due::KeepAlive);
+        timer.heard();
+        assert_eq!(due(&mut timer).await, Due::KeepAlive);
+        assert_eq!(due(&mut timer).await, Due::KeepAlive);
+        assert_eq!(due(&mut timer).await, Due::Over(Phase::Idle));
+        assert_eq!(begun.elapsed(), seconds(42));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_lasts_longer_than_the_whole() {
+        let begun = Instant::now();
+        let mut timer = timer(begun);
+        timer.heard();
+        timer.sent();
+        timer.ends_at(begun + seconds(5));
+        assert_eq!(due(&mut timer).await, Due::Over(Phase::Whole));
+        assert_eq!(begun.elapsed(), seconds(5));
+    }
+}

@@ -1,9 +1,8 @@
 //! The relay of a stream: events leave in the poll that brought them, as the backend wrote them.
 //!
-//! No task, no channel: the client's reading drives the backend's. Nothing is copied but events that
-//! are changed, and those that are there at the same time, so that they leave in one piece. A stream
-//! is complete when every choice has its finish reason, or the end marker came, and the transfer ended
-//! properly; anything else is cut, whatever it looks like.
+//! No task, no channel: the client's reading drives the backend's. Events that are there at the same
+//! time leave in one piece. A stream is complete when every choice has its finish reason, or the end
+//! marker came, and the transfer ended properly; anything else is cut, whatever it looks like.
 
 pub mod edit;
 mod piece;
@@ -40,7 +39,7 @@ use crate::{
 
 /// Bytes that one event may have. Images in a stream come as base64 of a few megabytes.
 const MAX_EVENT: usize = 16 * 1024 * 1024;
-/// Bytes of whole events after which no more of the backend's are waited for: what is there leaves.
+/// Bytes of whole events that leave at once: the backend is not read on before.
 const MAX_PIECE: usize = 16 * 1024;
 /// How long the end of a transfer is waited for after the end marker has gone to the client.
 const END_WAIT: Duration = Duration::from_millis(500);

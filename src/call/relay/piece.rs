@@ -1,31 +1,34 @@
 //! Bytes that leave together: each piece is a chunk and a write of its own for the connection, which
-//! costs more than to copy it.
+//! costs more than to copy it. A part that is copied also lets go of the buffer that it was read
+//! into, so that the next one needs no other.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-/// Room for what follows a first part: as much as a connection reads at once.
+/// A part that is longer than this is not copied while it is alone.
+const SMALL: usize = 2 * 1024;
+/// Room for more than a first part: as much as a connection reads at once.
 const ROOM: usize = 8 * 1024;
 
-/// Bytes in order. A part that stays alone is never copied.
+/// Bytes in order.
 #[derive(Debug, Default)]
 pub(super) struct Piece {
-    /// The only part.
+    /// The only part, if it is a large one.
     alone: Bytes,
-    /// All parts, where there are several.
-    joined: BytesMut,
+    /// All parts otherwise.
+    joined: Vec<u8>,
 }
 
 impl Piece {
     pub(super) fn push(&mut self, part: Bytes) {
-        if self.is_empty() {
+        if self.is_empty() && part.len() > SMALL {
             self.alone = part;
             return;
         }
-        if self.joined.is_empty() {
-            let first = std::mem::take(&mut self.alone);
-            self.joined.reserve(ROOM.max(first.len() + part.len()));
-            self.joined.extend_from_slice(&first);
+        if !self.is_empty() && self.joined.capacity() < ROOM {
+            self.joined.reserve(ROOM);
         }
+        let first = std::mem::take(&mut self.alone);
+        self.joined.extend_from_slice(&first);
         self.joined.extend_from_slice(&part);
     }
 
@@ -36,7 +39,7 @@ impl Piece {
         } else if self.joined.is_empty() {
             Some(std::mem::take(&mut self.alone))
         } else {
-            Some(std::mem::take(&mut self.joined).freeze())
+            Some(std::mem::take(&mut self.joined).into())
         }
     }
 
@@ -55,23 +58,35 @@ mod tests {
 
     #[test]
     fn parts_leave_together_and_in_order() {
-        let mut piece = Piece::default();
-        assert_eq!(piece.take(), None);
-        for part in ["a", "", "bc", "d"] {
-            piece.push(Bytes::from_static(part.as_bytes()));
+        for size in [1, SMALL + 1] {
+            let mut piece = Piece::default();
+            assert_eq!(piece.take(), None);
+            let parts = ["a", "", "bc", "d"].map(|part| part.repeat(size));
+            for part in &parts {
+                piece.push(Bytes::from(part.clone()));
+            }
+            assert_eq!((piece.len(), piece.is_empty()), (4 * size, false));
+            assert_eq!(piece.take().unwrap(), parts.concat());
+            assert_eq!((piece.take(), piece.len()), (None, 0));
         }
-        assert_eq!((piece.len(), piece.is_empty()), (4, false));
-        assert_eq!(piece.take().unwrap(), "abcd");
-        assert_eq!((piece.take(), piece.len()), (None, 0));
     }
 
     #[test]
-    fn a_part_that_stays_alone_is_not_copied() {
-        let part = Bytes::from(vec![b'x'; 100]);
+    fn a_large_part_that_stays_alone_is_not_copied() {
+        let part = Bytes::from(vec![b'x'; SMALL + 1]);
         let mut piece = Piece::default();
         for _ in 0..2 {
             piece.push(part.clone());
             assert_eq!(piece.take().unwrap().as_ptr(), part.as_ptr());
         }
+    }
+
+    #[test]
+    fn a_small_part_does_not_hold_what_it_was_cut_from() {
+        let buffer = Bytes::from(vec![b'x'; SMALL]);
+        let mut piece = Piece::default();
+        piece.push(buffer.slice(..10));
+        assert!(buffer.is_unique());
+        assert_eq!(piece.take().unwrap().len(), 10);
     }
 }

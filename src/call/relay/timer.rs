@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
 };
 
 use tokio::time::{Instant, Sleep};
@@ -36,6 +36,8 @@ pub(super) struct Timer {
     sent: Instant,
     /// Never set later than the next limit.
     sleep: Pin<Box<Sleep>>,
+    /// Whom it wakes as it is set now.
+    wakes: Option<Waker>,
 }
 
 impl Timer {
@@ -50,6 +52,7 @@ impl Timer {
             heard: now,
             sent: now,
             sleep,
+            wakes: None,
         }
     }
 
@@ -88,8 +91,15 @@ impl Timer {
         if self.just_heard {
             self.note(Instant::now());
         }
+        let known = self.wakes.as_ref();
+        if known.is_some_and(|waker| waker.will_wake(cx.waker())) && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
         loop {
-            ready!(self.sleep.as_mut().poll(cx));
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                self.wakes = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             let now = Instant::now();
             let (limit, phase) = self.silence();
             let due = if now >= self.patience.whole {
@@ -138,6 +148,7 @@ impl Timer {
             .min()
             .unwrap_or(self.patience.whole);
         self.sleep.as_mut().reset(next);
+        self.wakes = None;
     }
 }
 

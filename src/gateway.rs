@@ -283,11 +283,7 @@ fn failed(error: GatewayError, mut account: Box<Account>) -> Failed {
     account.head_leaves();
     let mut headers = HeaderMap::new();
     if account.attempts() > 0 {
-        put(
-            &mut headers,
-            "x-tollgate-attempts",
-            &account.attempts().to_string(),
-        );
+        put_number(&mut headers, "x-tollgate-attempts", account.attempts());
     }
     if error.is_of_limits() {
         account.give_back();
@@ -318,11 +314,7 @@ fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) 
             }
         }
     }
-    put(
-        headers,
-        "x-tollgate-attempts",
-        &account.attempts().to_string(),
-    );
+    put_number(headers, "x-tollgate-attempts", account.attempts());
     let mut decision = explain::decision(&job.means.config, &job.plan);
     if let Some(failed) = account
         .attempts()
@@ -332,11 +324,7 @@ fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) 
         decision.push_str(&format!("; {failed} failed before"));
     }
     put(headers, "x-tollgate-decision", &decision);
-    put(
-        headers,
-        "openai-processing-ms",
-        &account.elapsed_ms().to_string(),
-    );
+    put_number(headers, "openai-processing-ms", account.elapsed_ms());
     limits::describe(headers, account.levels());
 }
 
@@ -367,4 +355,8 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);
     }
+}
+
+fn put_number(headers: &mut HeaderMap, name: &'static str, value: impl Into<HeaderValue>) {
+    headers.insert(HeaderName::from_static(name), value.into());
 }

@@ -18,6 +18,7 @@
 // Floor 0: words.
 pub mod caps;
 pub mod certificates;
+pub mod cores;
 pub mod money;
 pub mod usage;
 

@@ -84,13 +84,32 @@ fn parse_scaled(text: &str, digits: u32) -> Result<i64, MoneyError> {
 fn write_scaled(f: &mut fmt::Formatter<'_>, value: i128, digits: u32) -> fmt::Result {
     let scale = 10_u128.pow(digits);
     let magnitude = value.unsigned_abs();
-    let sign = if value < 0 { "-" } else { "" };
-    let (whole, fraction) = (magnitude / scale, magnitude % scale);
-    if fraction == 0 {
-        return write!(f, "{sign}{whole}");
+    if value < 0 {
+        f.write_str("-")?;
     }
-    let text = format!("{fraction:0width$}", width = digits as usize);
-    write!(f, "{sign}{whole}.{}", text.trim_end_matches('0'))
+    // most amounts are small, and small numbers are divided in a fraction of the time
+    let mut fraction = match u64::try_from(magnitude) {
+        Ok(small) => {
+            let scale = 10_u64.pow(digits);
+            write!(f, "{}", small / scale)?;
+            small % scale
+        }
+        Err(_) => {
+            write!(f, "{}", magnitude / scale)?;
+            u64::try_from(magnitude % scale).unwrap_or_default()
+        }
+    };
+    if fraction == 0 {
+        return Ok(());
+    }
+    let mut places = [b'0'; USD_DIGITS as usize];
+    for place in places.iter_mut().take(digits as usize).rev() {
+        *place += (fraction % 10) as u8;
+        fraction /= 10;
+    }
+    let shown = std::str::from_utf8(&places).unwrap_or_default();
+    f.write_str(".")?;
+    f.write_str(shown.trim_end_matches('0'))
 }
 
 /// The quotient, rounded half to even; `None` for a divisor that is not positive.

@@ -278,8 +278,9 @@ fn fitting(
     doubt: Doubt,
     facts: &dyn Fn(usize, usize) -> Facts,
 ) -> (Vec<Candidate>, Vec<Refused>) {
-    let (mut able, mut refused) = (Vec::new(), Vec::new());
-    for (model, backend) in question.offered(target) {
+    let offered = question.offered(target);
+    let (mut able, mut refused) = (Vec::with_capacity(offered.len()), Vec::new());
+    for (model, backend) in offered {
         match suit::fit(question, doubt, (model, backend), facts(model, backend)) {
             Ok(candidate) => able.push(candidate),
             Err(why) => refused.push(Refused {
@@ -381,22 +382,21 @@ fn with_room(
     refused: &mut Vec<Refused>,
 ) -> Result<Vec<Candidate>, RouteError> {
     let mut soonest = u64::MAX;
-    let mut free = Vec::with_capacity(able.len());
-    for candidate in able {
-        let Candidate { model, backend, .. } = candidate;
-        match candidate.full_ms {
-            None => free.push(candidate),
-            Some(left_ms) => {
-                soonest = soonest.min(left_ms);
-                let why = Refusal::Full { left_ms };
-                refused.push(Refused {
-                    model,
-                    backend,
-                    why,
-                });
-            }
-        }
-    }
+    let mut free = able;
+    free.retain(|candidate| {
+        let Candidate { model, backend, .. } = *candidate;
+        let Some(left_ms) = candidate.full_ms else {
+            return true;
+        };
+        soonest = soonest.min(left_ms);
+        let why = Refusal::Full { left_ms };
+        refused.push(Refused {
+            model,
+            backend,
+            why,
+        });
+        false
+    });
     if free.is_empty() {
         let refused = std::mem::take(refused);
         return Err(RouteError::AllFull {
@@ -422,18 +422,17 @@ fn health_split(
         Standing::Cooling { asked: true, .. } | Standing::Drained => false,
         Standing::Cooling { .. } | Standing::Down(_) | Standing::Open { .. } => !healthy,
     };
-    let mut left = Vec::with_capacity(able.len());
+    let mut left = able;
     let mut soonest = None;
-    for candidate in able {
+    left.retain(|candidate| {
         let Candidate {
             model,
             backend,
             standing,
             ..
-        } = candidate;
+        } = *candidate;
         if may_try(standing) {
-            left.push(candidate);
-            continue;
+            return true;
         }
         if let Standing::Cooling { left_ms, .. } = standing {
             soonest = Some(soonest.map_or(left_ms, |other: u64| other.min(left_ms)));
@@ -443,7 +442,8 @@ fn health_split(
             backend,
             why: Refusal::Unhealthy(standing),
         });
-    }
+        false
+    });
     if left.is_empty() {
         let refused = std::mem::take(refused);
         return Err(RouteError::NoneHealthy {

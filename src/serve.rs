@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accept::{admin_router, desk::Desk, router::router, server::Door},
     config::{self, Admin, Config, Ledger, Server, Tls},
+    cores::Cores,
     reload::{self, ReloadError},
     settle::metrics::Metrics,
     spending,
@@ -90,6 +91,7 @@ async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, St
 
 impl Gateway {
     /// Serves a configuration on open listeners, and follows its changes if it came from a file.
+    /// Clients are served on `cores`, everything else on the runtime of the caller.
     /// The admin key holds until the file names another one.
     ///
     /// # Errors
@@ -99,6 +101,7 @@ impl Gateway {
         loaded: impl Into<Loaded>,
         admin_key: &SecretString,
         listeners: Listeners,
+        cores: &Cores,
     ) -> Result<Self, StartError> {
         let Loaded {
             mut config,
@@ -122,16 +125,18 @@ impl Gateway {
         let of_operator = Desk::Operator {
             paths: admin_router(Arc::clone(&app)),
         };
+        let here = Cores::default();
         let doors_to = [
-            (listeners.client, of_all, of_clients),
-            (listeners.admin, of_operator, |_| None),
+            (listeners.client, of_all, of_clients, cores),
+            (listeners.admin, of_operator, |_| None, &here),
         ];
-        for (listener, desk, tls) in doors_to {
+        for (listener, desk, tls, cores) in doors_to {
             let door = Door {
                 listener,
                 desk,
                 tls,
                 app: Arc::clone(&app),
+                cores: cores.clone(),
             };
             doors.spawn(door.serve(close.clone()));
         }

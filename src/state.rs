@@ -264,6 +264,12 @@ impl App {
         self.world.load_full()
     }
 
+    /// The same for a short look, in which it must not be waited.
+    #[must_use]
+    pub fn glance(&self) -> arc_swap::Guard<Arc<World>> {
+        self.world.load()
+    }
+
     /// From now on requests get another world; those under way keep theirs.
     pub fn replace(&self, world: World) {
         self.world.store(Arc::new(world));

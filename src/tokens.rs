@@ -25,8 +25,8 @@ const ADDS: [[Milli; RUN]; 5] = [
 ];
 /// Characters of a run that are told apart.
 const RUN: usize = 12;
-/// Plain characters in a row after which as many again are likely, so that blocks of them are read.
-const LOOK: usize = 4;
+/// Bytes that are looked through at once for one that is not plain.
+const STRIDE: usize = 16;
 
 /// The class of each byte. A table, as this is read for every byte of a prompt.
 const CLASSES: [Kind; 256] = {
@@ -126,46 +126,29 @@ impl Counter {
     /// Adds the text of a JSON string or any JSON value, as it stands in the request.
     pub fn add_json(&mut self, raw: &str) {
         let mut run = Run::default();
-        let bytes = raw.as_bytes();
         let mut at = 0;
-        // characters in a row that were plain ASCII
-        let mut plain = LOOK;
-        while let Some(&byte) = bytes.get(at) {
-            if plain >= LOOK {
-                let read = self.add_block(bytes.get(at..).unwrap_or_default(), &mut run);
-                at += read;
-                plain = if read == BLOCK { LOOK } else { 0 };
-                continue;
+        while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
+            let plain = plain_bytes(rest.as_bytes());
+            let (begin, special) = rest.split_at_checked(plain).unwrap_or((rest, ""));
+            for block in begin.as_bytes().chunks(BLOCK) {
+                let block = Block::of(block);
+                self.total += block.tokens(&run);
+                run = block.last_run(run);
             }
-            let (class, length) = match Kind::of(byte) {
-                Kind::Other => {
-                    let (code, length) = match byte {
-                        b'\\' => escape(bytes.get(at + 1..).unwrap_or_default()),
-                        _ => scalar(raw, at),
-                    };
-                    plain = 0;
-                    (self.other(code), length)
-                }
-                class => {
-                    plain += 1;
-                    (class, 1)
-                }
+            self.chars += plain as u64;
+            at += plain;
+            let Some(byte) = special.bytes().next() else {
+                break;
             };
+            let (code, length) = match byte {
+                b'\\' => escape(special.as_bytes().get(1..).unwrap_or_default()),
+                _ => scalar(special),
+            };
+            let class = self.other(code);
             self.total += run.next(class);
             self.chars += 1;
             at += length;
         }
-    }
-
-    /// Adds plain characters at the beginning of a text, at most [`BLOCK`]; how many they were.
-    fn add_block(&mut self, text: &[u8], run: &mut Run) -> usize {
-        let block = Block::of(text);
-        if block.length > 0 {
-            self.total += block.tokens(run);
-            self.chars += block.length as u64;
-            *run = block.last_run(*run);
-        }
-        block.length
     }
 
     /// Adds a whole number of tokens.
@@ -231,16 +214,30 @@ fn escape(after: &[u8]) -> (u32, usize) {
                 None => (0x5C, 2),
             }
         }
-        Some(other) => (u32::from(*other), 2),
-        None => (0x5C, 1),
+        Some(other @ ..0x80) => (u32::from(*other), 2),
+        Some(_) | None => (0x5C, 1),
     }
 }
 
-/// The character at a boundary of `text`, and its length in bytes.
-fn scalar(text: &str, at: usize) -> (u32, usize) {
-    text.get(at..)
-        .and_then(|rest| rest.chars().next())
-        .map_or((0xFFFD, 1), |c| (u32::from(c), c.len_utf8()))
+/// The first character of a text, and its length in bytes.
+fn scalar(text: &str) -> (u32, usize) {
+    let first = text.chars().next();
+    first.map_or((0xFFFD, 1), |c| (u32::from(c), c.len_utf8()))
+}
+
+/// How many bytes a text begins with that are plain: ASCII without the backslash.
+fn plain_bytes(text: &[u8]) -> usize {
+    let special = |byte: &u8| *byte >= 0x80 || *byte == b'\\';
+    let mut plain = 0;
+    for some in text.chunks(STRIDE) {
+        // without a way out, so that all are compared at once
+        if some.iter().fold(false, |any, byte| any | special(byte)) {
+            let found = some.iter().position(special);
+            return plain + found.unwrap_or(some.len());
+        }
+        plain += some.len();
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -318,7 +315,7 @@ mod tests {
                     (counter.other(code), length)
                 }
                 0x80.. => {
-                    let (code, length) = scalar(text, at);
+                    let (code, length) = scalar(&text[at..]);
                     (counter.other(code), length)
                 }
                 _ => (Kind::of(byte), 1),

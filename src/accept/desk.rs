@@ -107,7 +107,7 @@ async fn client(app: &Shared, paths: &Router, request: Request, arrival: Arrival
 
 /// Lets web pages of the configured origins call; those of the moment, as they may change.
 async fn with_origins(app: &Shared, paths: &Router, request: Request, visit: Visit) -> Response {
-    let cors = match app.world().config.server.cors_origins.as_slice() {
+    let cors = match app.glance().config.server.cors_origins.as_slice() {
         [] => None,
         origins => Some(cors(origins)),
     };
@@ -181,7 +181,7 @@ pub(super) async fn serve(
     if retried.is_some_and(|count| count != "0") {
         app.metrics.client_retries.inc();
     }
-    let limit = app.world().config.server.max_body;
+    let limit = app.glance().config.server.max_body;
     let may_keep = head.version >= Version::HTTP_2 || body.is_end_stream();
     let incoming = Incoming {
         request_id: visit.id,

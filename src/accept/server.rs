@@ -18,6 +18,7 @@ use self::greet::Speech;
 use super::{admin::guard::Peer, desk::Desk};
 use crate::{
     config::{Config, Tls},
+    cores::Cores,
     state::App,
 };
 
@@ -53,6 +54,8 @@ pub struct Door {
     /// Says how long an idle connection is kept, and how long open requests may take once the door
     /// is closed.
     pub app: Arc<App>,
+    /// Where its connections are served.
+    pub cores: Cores,
 }
 
 /// What a connection is told from outside.
@@ -85,6 +88,7 @@ impl Door {
             desk,
             tls,
             app,
+            cores,
         } = self;
         let desk = Arc::new(desk);
         let signals = Signals {
@@ -111,10 +115,22 @@ impl Door {
                 signals: signals.clone(),
                 tasks: connections.clone(),
             };
-            connections.spawn(async move {
-                connection(stream, secure, guest).await;
-                drop(permit);
-            });
+            let Some((core, place)) = cores.place() else {
+                connections.spawn(async move {
+                    connection(stream, secure, guest).await;
+                    drop(permit);
+                });
+                continue;
+            };
+            let moved = stream.into_std();
+            let serving = async move {
+                match moved.and_then(TcpStream::from_std) {
+                    Ok(stream) => connection(stream, secure, guest).await,
+                    Err(error) => tracing::error!(%error, "a connection can't be served"),
+                }
+                drop((permit, place));
+            };
+            connections.spawn_on(serving, &core);
         }
         drop(listener);
         connections.close();

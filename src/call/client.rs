@@ -33,7 +33,10 @@ mod received;
 mod signal;
 
 use self::{dial::Dial, idle::Idle, line::Line, proxy::ProxyError, received::Way};
-use crate::config::{Config, Provider, Proxy};
+use crate::{
+    config::{Config, Provider, Proxy},
+    cores::PerCore,
+};
 
 pub use self::received::Received;
 
@@ -46,12 +49,12 @@ const STALE_AFTER: Duration = Duration::from_millis(500);
 /// A connection that was closed meanwhile fails at once.
 const STALE_WITHIN: Duration = Duration::from_secs(1);
 
-/// The client; cheap to clone, clones share their connections.
+/// The client; cheap to clone, clones share their connections. Each core has connections of its own.
 #[derive(Clone, Debug)]
 pub struct Client {
     dial: Dial,
-    plain: Arc<Idle>,
-    tls: Arc<Idle>,
+    plain: Arc<PerCore<Arc<Idle>>>,
+    tls: Arc<PerCore<Arc<Idle>>>,
     /// Shown its credentials with each request that is sent to it and not through it.
     proxy: Option<Proxy>,
 }
@@ -74,10 +77,20 @@ impl Client {
     pub fn new(connect_timeout: Duration, provider: &Provider) -> Self {
         Self {
             dial: Dial::new(connect_timeout, provider),
-            plain: Idle::new(POOL_IDLE),
-            tls: Idle::new(POOL_IDLE_TLS),
+            plain: Arc::default(),
+            tls: Arc::default(),
             proxy: provider.proxy.clone(),
         }
+    }
+
+    /// The idle connections of this core.
+    fn here(&self, tls: bool) -> &Arc<Idle> {
+        let (each, keep) = if tls {
+            (&self.tls, POOL_IDLE_TLS)
+        } else {
+            (&self.plain, POOL_IDLE)
+        };
+        each.here(|| Idle::new(keep))
     }
 
     /// A client for each provider; those that are reached in the same way share one, and one that
@@ -123,7 +136,7 @@ impl Client {
         let no_host = || SendError::Connect("the URL names no host".to_owned());
         let host = request.uri.authority().ok_or_else(no_host)?;
         let tls = request.uri.scheme() == Some(&Scheme::HTTPS);
-        let idle = if tls { &self.tls } else { &self.plain };
+        let idle = self.here(tls);
         let proxy = self.proxy.as_ref().filter(|_| !tls);
         let mut replaced = false;
         loop {

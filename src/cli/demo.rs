@@ -27,6 +27,7 @@ use crate::{
         Config,
         load::{self, Environment, Overrides},
     },
+    cores::Cores,
     serve::{Gateway, Listeners, StartError, random_key},
     simulate::{self, Simulator},
 };
@@ -97,7 +98,7 @@ async fn start(simulator: &str, once: bool) -> Result<Gateway, CliError> {
         None => open(simulator, Some(local(0))).await?,
     };
     let admin_key = config.admin.key.clone().unwrap_or(key);
-    let gateway = Gateway::start(config, &admin_key, listeners)?;
+    let gateway = Gateway::start(config, &admin_key, listeners, &Cores::default())?;
     if !once {
         eprintln!("admin key of this demo: {}", admin_key.expose_secret());
     }

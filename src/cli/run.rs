@@ -15,10 +15,14 @@ use crate::{
         Config,
         load::{self, Overrides, ProcessEnvironment, Reading},
     },
+    cores::Cores,
     serve::{Gateway, Listeners, random_key},
     simulate::{self, Simulator},
     state::loads::{Loaded, Origin},
 };
+
+/// Threads beside those that serve requests: one may be busy with a reload.
+const BESIDE: usize = 2;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
@@ -27,7 +31,14 @@ pub(super) fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
         admin_listen: args.admin_listen,
         ..Overrides::default()
     };
-    let runtime = runtime()?;
+    let failed = |error| CliError::Failed(format!("the threads can't be started: {error}"));
+    // requests are served on threads of their own; this is for the operator and the background
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(BESIDE)
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let cores = Cores::start().map_err(failed)?;
     let code = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let (loaded, listeners) = match source::file(&args.config) {
@@ -43,7 +54,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
             }
         };
         let admin_key = admin_key(&loaded.config)?;
-        let gateway = Gateway::start(loaded, &admin_key, listeners)?;
+        let gateway = Gateway::start(loaded, &admin_key, listeners, &cores)?;
         tracing::info!(
             clients = %gateway.client_address,
             admin = %gateway.admin_address,

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::put;
+use super::{put, put_number};
 use crate::{admit::rate::Level, settle::Levels};
 
 /// Adds `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`.
@@ -26,8 +26,8 @@ pub(super) fn describe(headers: &mut HeaderMap, levels: Levels) {
 }
 
 fn write(headers: &mut HeaderMap, [limit, remaining, reset]: [&'static str; 3], level: Level) {
-    put(headers, limit, &level.limit.to_string());
-    put(headers, remaining, &level.remaining.to_string());
+    put_number(headers, limit, level.limit);
+    put_number(headers, remaining, level.remaining);
     put(headers, reset, &duration(level.reset_ms));
 }
 

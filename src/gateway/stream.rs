@@ -67,6 +67,8 @@ enum State {
         large: Box<Large>,
         account: Box<Account>,
     },
+    /// The transfer must be broken off, once what came before has been written.
+    Breaking,
     Ended,
 }
 

@@ -113,6 +113,7 @@ impl Object {
     /// key make no difference).
     pub fn parse(bytes: Bytes) -> Result<Self, ObjectError> {
         let text = ByteString::try_from(bytes.clone()).map_err(|_| not_text(&bytes))?;
+        drop(bytes);
         let Borrowed(found) = serde_json::from_str(&text).map_err(ObjectError::Syntax)?;
         if let Some(twice) = duplicate(&found) {
             return Err(ObjectError::Duplicate(twice.to_owned()));

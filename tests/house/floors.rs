@@ -19,7 +19,7 @@ pub(crate) struct Floor {
 pub(crate) const HOUSE: [Floor; 5] = [
     Floor {
         name: "words",
-        rooms: &["caps", "certificates", "money", "usage"],
+        rooms: &["caps", "certificates", "cores", "money", "usage"],
         stairs: false,
     },
     // stairs: a configuration is checked against the catalogue and speaks of its cards; a usage

@@ -103,7 +103,7 @@ async fn a_connection_that_was_closed_while_idle_is_not_taken() {
     let asking = async {
         text(client.send(&request).await.unwrap()).await;
         // until the end of the connection has been seen
-        let idle = Arc::clone(&client.plain);
+        let idle = Arc::clone(client.here(false));
         let host = request.uri.authority().unwrap();
         while let Some((line, _)) = idle.take(host) {
             idle.put(host.clone(), line);

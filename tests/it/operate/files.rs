@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tollgate::{
     catalog,
     config::load::{self, Overrides, ProcessEnvironment},
+    cores::Cores,
     serve,
     state::loads::{Loaded, Origin},
 };
@@ -113,6 +114,11 @@ async fn start(path: &Path) -> Gateway {
         },
         seen: reading.seen,
     };
-    let running = serve::Gateway::start(loaded, &SecretString::from(ADMIN_KEY), listeners);
+    let running = serve::Gateway::start(
+        loaded,
+        &SecretString::from(ADMIN_KEY),
+        listeners,
+        &Cores::default(),
+    );
     Gateway::of(running.unwrap())
 }

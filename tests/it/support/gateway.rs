@@ -11,6 +11,7 @@ use tollgate::{
         Ledger,
         load::{self, Environment, Overrides},
     },
+    cores::Cores,
     serve,
 };
 
@@ -58,7 +59,7 @@ impl Gateway {
             .await
             .unwrap();
         let key = SecretString::from(ADMIN_KEY);
-        Self::of(serve::Gateway::start(config, &key, listeners).unwrap())
+        Self::of(serve::Gateway::start(config, &key, listeners, &Cores::default()).unwrap())
     }
 
     /// One that was started otherwise.

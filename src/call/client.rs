@@ -25,7 +25,6 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 
 mod dial;
-mod forward;
 mod idle;
 mod line;
 mod proxy;

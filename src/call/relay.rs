@@ -184,7 +184,8 @@ impl Relay {
     /// Has everything been handed on, the end marker too?
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.ready.is_empty() && matches!(self.state, State::Done | State::Ended)
+        let over = matches!(self.state, State::Done | State::Ended);
+        over && self.ready.is_empty() && self.broken.is_none()
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {

@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::Request,
     response::Response,
-    routing::{MethodRouter, any, get},
+    routing::{MethodRouter, get, post},
 };
 use http::Method;
 
@@ -20,7 +20,7 @@ use crate::{error::GatewayError, state::App, understand::Endpoint};
 pub fn router(app: Arc<App>) -> Router {
     let mut paths = Router::new();
     for endpoint in Endpoint::ALL {
-        paths = versioned(paths, endpoint.traits().path, &any(wrong_method));
+        paths = versioned(paths, endpoint.traits().path, &post(wrong_method));
     }
     let paths = versioned(paths, "/models", &get(models::list));
     let paths = versioned(paths, "/key", &get(key::show));

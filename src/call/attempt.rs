@@ -28,6 +28,8 @@ use crate::{
 
 /// Bytes of an error body that are read.
 const MAX_ERROR: usize = 64 * 1024;
+/// Headers that an answer leaves with, about.
+const ANSWERED: usize = 20;
 /// Headers of an answer that are passed on.
 const PASSED: [header::HeaderName; 2] = [header::CONTENT_TYPE, header::CONTENT_LANGUAGE];
 
@@ -332,7 +334,7 @@ fn is(headers: &HeaderMap, content_type: &str) -> bool {
 }
 
 fn passed(headers: &HeaderMap) -> Head {
-    let mut kept = HeaderMap::new();
+    let mut kept = HeaderMap::with_capacity(ANSWERED);
     for name in PASSED {
         if let Some(value) = headers.get(&name) {
             kept.insert(name, value.clone());

@@ -54,7 +54,7 @@ pub(crate) const BANS: [Ban; 17] = [
     Ban {
         what: "the log's format",
         paths: &["tracing_subscriber"],
-        places: &["src/telemetry.rs"],
+        places: &["src/telemetry/"],
         instead: "write events with `tracing`",
     },
     Ban {

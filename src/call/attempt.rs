@@ -6,12 +6,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::TryFutureExt as _;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Answer, Delivery, Head, Job, Watch,
-    client::SendError,
+    client::{Received, SendError},
     failure::{Class, Failure, Phase},
     large::Large,
     relay::{Events, Patience, Relay},
@@ -93,7 +92,7 @@ impl Limits {
 /// Sends a request and waits until its answer can be delivered.
 pub(super) async fn attempt(
     job: &Job,
-    sending: Pin<&mut impl Future<Output = Result<Response<Incoming>, SendError>>>,
+    sending: Pin<&mut impl Future<Output = Result<Response<Received>, SendError>>>,
     (busy, most): (Busy, u64),
     watch: &mut dyn Watch,
 ) -> Result<Delivery, Failure> {
@@ -128,7 +127,7 @@ pub(super) async fn attempt(
 }
 
 /// An answer that is not a success.
-async fn refusal(job: &Job, answer: Response<Incoming>, limits: &Limits) -> Failure {
+async fn refusal(job: &Job, answer: Response<Received>, limits: &Limits) -> Failure {
     let (head, mut body) = answer.into_parts();
     let mut bytes = BytesMut::new();
     while bytes.len() < MAX_ERROR {
@@ -147,7 +146,7 @@ async fn refusal(job: &Job, answer: Response<Incoming>, limits: &Limits) -> Fail
 
 async fn stream(
     job: &Job,
-    answer: Response<Incoming>,
+    answer: Response<Received>,
     busy: Busy,
     limits: &Limits,
     watch: &mut dyn Watch,
@@ -177,7 +176,7 @@ async fn stream(
 }
 
 /// A stream was asked for, and something else came: an error with status 200, or nonsense.
-async fn not_a_stream(job: &Job, mut body: Incoming, limits: &Limits) -> Failure {
+async fn not_a_stream(job: &Job, mut body: Received, limits: &Limits) -> Failure {
     let nonsense =
         Failure::without_answer(Class::Nonsense, "a stream was asked for, and none came");
     match collect(&mut body, MAX_ERROR as u64, limits).await {
@@ -191,7 +190,7 @@ async fn not_a_stream(job: &Job, mut body: Incoming, limits: &Limits) -> Failure
 
 async fn whole(
     job: &Job,
-    answer: Response<Incoming>,
+    answer: Response<Received>,
     (busy, most): (Busy, u64),
     limits: &Limits,
     watch: &mut dyn Watch,
@@ -281,7 +280,7 @@ enum Collected {
     More(VecDeque<Bytes>),
 }
 
-async fn collect(body: &mut Incoming, most: u64, limits: &Limits) -> Result<Collected, Failure> {
+async fn collect(body: &mut Received, most: u64, limits: &Limits) -> Result<Collected, Failure> {
     let mut frames: VecDeque<Bytes> = VecDeque::new();
     let mut length = 0_u64;
     loop {

@@ -8,6 +8,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    error::Error,
     io,
     pin::Pin,
     sync::Arc,
@@ -16,26 +17,27 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri, header::PROXY_AUTHORIZATION, uri::Scheme};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy,
-    rt::{TokioExecutor, TokioTimer},
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri,
+    header::{Entry, HOST, PROXY_AUTHORIZATION},
+    uri::Scheme,
 };
+use http_body::{Body, Frame, SizeHint};
 
 mod dial;
-mod forward;
+mod idle;
+mod line;
 mod proxy;
+mod received;
+mod signal;
 
-use self::{
-    dial::{Dial, LastUse},
-    proxy::ProxyError,
-};
+use self::{dial::Dial, idle::Idle, line::Line, proxy::ProxyError, received::Way};
 use crate::{
     config::{Config, Provider, Proxy},
     cores::PerCore,
 };
+
+pub use self::received::Received;
 
 /// How long an idle connection is kept. vLLM and SGLang close theirs after five seconds.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -50,14 +52,11 @@ const STALE_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Client {
     dial: Dial,
-    plain: Arc<PerCore<Pooled>>,
-    tls: Arc<PerCore<Pooled>>,
+    plain: Arc<PerCore<Arc<Idle>>>,
+    tls: Arc<PerCore<Arc<Idle>>>,
     /// Shown its credentials with each request that is sent to it and not through it.
     proxy: Option<Proxy>,
 }
-
-/// Connections of one core, and how more are made.
-type Pooled = legacy::Client<Dial, Payload>;
 
 /// Why a request got no answer.
 #[derive(Debug)]
@@ -83,20 +82,14 @@ impl Client {
         }
     }
 
-    /// The connections of this core.
-    fn here(&self, tls: bool) -> &Pooled {
-        let (each, idle) = if tls {
+    /// The idle connections of this core.
+    fn here(&self, tls: bool) -> &Arc<Idle> {
+        let (each, keep) = if tls {
             (&self.tls, POOL_IDLE_TLS)
         } else {
             (&self.plain, POOL_IDLE)
         };
-        each.here(|| {
-            legacy::Client::builder(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(idle)
-                .build(self.dial.clone())
-        })
+        each.here(|| Idle::new(keep))
     }
 
     /// A client for each provider; those that are reached in the same way share one, and one that
@@ -124,16 +117,12 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of the answer. A pooled connection that turns out
-    /// to have died while idle is replaced once, unseen.
+    /// to have died while idle is replaced, unseen.
     ///
     /// # Errors
     /// If no answer comes. Cancel safe: dropping the future closes the connection.
-    pub async fn send(&self, request: &Prepared) -> Result<Response<Incoming>, SendError> {
-        let started = Instant::now();
-        let answer = match self.once(request).await {
-            Err(error) if is_stale(&error, started) => self.once(request).await,
-            outcome => outcome,
-        }?;
+    pub async fn send(&self, request: &Prepared) -> Result<Response<Received>, SendError> {
+        let answer = self.answered(request).await?;
         // the proxy's own answer, which is not for the client
         if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.proxy.is_some() {
             return Err(SendError::Connect(ProxyError::Credentials.to_string()));
@@ -141,20 +130,54 @@ impl Client {
         Ok(answer)
     }
 
-    async fn once(&self, request: &Prepared) -> Result<Response<Incoming>, legacy::Error> {
+    async fn answered(&self, request: &Prepared) -> Result<Response<Received>, SendError> {
+        let started = Instant::now();
+        let no_host = || SendError::Connect("the URL names no host".to_owned());
+        let host = request.uri.authority().ok_or_else(no_host)?;
         let tls = request.uri.scheme() == Some(&Scheme::HTTPS);
-        let client = self.here(tls);
-        let mut request = request.to_http();
+        let idle = self.here(tls);
         let proxy = self.proxy.as_ref().filter(|_| !tls);
-        if let Some(credentials) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
-            let headers = request.headers_mut();
-            headers.insert(PROXY_AUTHORIZATION, credentials.clone());
+        let mut replaced = false;
+        loop {
+            let (mut line, rested) = match idle.take(host) {
+                Some((line, rested)) => (line, Some(rested)),
+                None => (self.open(&request.uri).await?, None),
+            };
+            let error = match line.ask(request.to_http(proxy)).await {
+                Ok(answer) => {
+                    return Ok(answer.map(|body| {
+                        let (host, idle) = (host.clone(), Arc::clone(idle));
+                        Received::new(body, Way { line, host, idle })
+                    }));
+                }
+                Err(error) => error,
+            };
+            let Some(rested) = rested else {
+                return Err(SendError::Dropped(chain(&error.into_error())));
+            };
+            // one that had been idle for a while and breaks at once was closed before the other
+            // side saw the request
+            let stale = rested >= STALE_AFTER && started.elapsed() <= STALE_WITHIN;
+            let unsent = error.message().is_some();
+            if !unsent && (!stale || replaced) {
+                return Err(SendError::Dropped(chain(&error.into_error())));
+            }
+            replaced |= !unsent;
         }
-        let answer = client.request(request).await?;
-        if let Some(used) = answer.extensions().get::<LastUse>() {
-            used.touch();
-        }
-        Ok(answer)
+    }
+
+    async fn open(&self, uri: &Uri) -> Result<Box<Line>, SendError> {
+        let opened = self.dial.open(uri.clone()).await;
+        let stream = opened.map_err(|error| {
+            if timed_out(&*error) {
+                SendError::ConnectTimeout
+            } else {
+                SendError::Connect(chain(&*error))
+            }
+        })?;
+        let line = Line::new(stream).await;
+        line.map(Box::new)
+            .map_err(|error| SendError::Connect(chain(&error)))
     }
 }
 
@@ -167,65 +190,60 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    fn to_http(&self) -> Request<Payload> {
+    /// To the host itself, or to a proxy that sends it on.
+    fn to_http(&self, proxy: Option<&Proxy>) -> Request<Payload> {
         let mut request = Request::new(Payload::new(self.body.clone()));
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
+        *request.uri_mut() = match (proxy, self.uri.path_and_query()) {
+            (Some(_), _) => self.uri.clone(),
+            (None, Some(path)) => path.clone().into(),
+            (None, None) => Uri::default(),
+        };
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        if let (Entry::Vacant(vacant), Some(host)) = (headers.entry(HOST), host(&self.uri)) {
+            vacant.insert(host);
+        }
+        if let Some(credentials) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
+            headers.insert(PROXY_AUTHORIZATION, credentials.clone());
+        }
         request
     }
 }
 
-impl From<legacy::Error> for SendError {
-    fn from(error: legacy::Error) -> Self {
-        let timed_out = |error: &legacy::Error| {
-            let mut source = std::error::Error::source(error);
-            while let Some(cause) = source {
-                let io = cause.downcast_ref::<io::Error>();
-                if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
-                    return true;
-                }
-                source = cause.source();
-            }
-            false
-        };
-        if error.is_connect() {
-            if timed_out(&error) {
-                Self::ConnectTimeout
-            } else {
-                Self::Connect(chain(&error))
-            }
-        } else {
-            Self::Dropped(chain(&error))
-        }
-    }
+/// The value of `Host`: the port stands there unless it is the usual one.
+fn host(uri: &Uri) -> Option<HeaderValue> {
+    let usual = if uri.scheme() == Some(&Scheme::HTTPS) {
+        443
+    } else {
+        80
+    };
+    let host = uri.host()?;
+    let value = match uri.port_u16().filter(|port| *port != usual) {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")),
+        None => HeaderValue::from_str(host),
+    };
+    value.ok()
+}
+
+/// Is one of its causes that the time was up?
+fn timed_out(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
+    })
 }
 
 /// An error with its causes. hyper's texts name no URL and no header.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let texts: Vec<String> = causes(error).map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
-/// Did a pooled connection break at once that had been idle for a while? Then the other side had
-/// closed it before it saw the request.
-fn is_stale(error: &legacy::Error, started: Instant) -> bool {
-    if error.is_connect() || started.elapsed() > STALE_WITHIN {
-        return false;
-    }
-    let mut extensions = http::Extensions::new();
-    if let Some(connected) = error.connect_info() {
-        connected.get_extras(&mut extensions);
-    }
-    extensions
-        .get::<LastUse>()
-        .is_some_and(|used| used.idle_before(started) >= STALE_AFTER)
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        (*error).source()
+    })
 }
 
 /// A body in slices of known length.
@@ -265,3 +283,6 @@ impl Body for Payload {
         SizeHint::with_exact(self.left)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,11 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::{
     Watch,
+    client::Received,
     failure::{Class, Failure, Phase},
     upstream::Busy,
 };
@@ -29,7 +29,7 @@ const TAIL: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Large {
     begun: VecDeque<Bytes>,
-    body: Incoming,
+    body: Received,
     /// The beginning, where some backends write the usage.
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -46,7 +46,7 @@ pub struct Large {
 impl Large {
     pub(super) fn new(
         begun: VecDeque<Bytes>,
-        body: Incoming,
+        body: Received,
         busy: Busy,
         idle: Duration,
         whole: Instant,

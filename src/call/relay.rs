@@ -1,41 +1,46 @@
 //! The relay of a stream: events leave in the poll that brought them, as the backend wrote them.
 //!
-//! No task, no channel: the client's reading drives the backend's. Nothing is copied but events that
-//! are changed, and those that came with them, so that all leave in one piece. A stream is complete
-//! when every choice has its finish reason, or the end marker came, and the transfer ended
-//! properly; anything else is cut, whatever it looks like.
+//! No task, no channel: the client's reading drives the backend's. Events that are there at the same
+//! time leave in one piece. A stream is complete when every choice has its finish reason, or the end
+//! marker came, and the transfer ended properly; anything else is cut, whatever it looks like.
 
 pub mod edit;
+mod piece;
 mod timer;
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use self::{edit::Verdict, timer::Timer};
+use self::{
+    edit::Verdict,
+    piece::Piece,
+    timer::{Due, Timer},
+};
 use super::{
     Watch,
+    client::Received,
     failure::{Class, Failure, Phase},
     upstream::Busy,
 };
 use crate::{
     caps::Caps,
     wire::{
-        openai::{chunk, error, typed},
+        openai::{chunk::Series, error, typed},
         sse::{self, Block, Splitter},
     },
 };
 
 /// Bytes that one event may have. Images in a stream come as base64 of a few megabytes.
 const MAX_EVENT: usize = 16 * 1024 * 1024;
+/// Bytes of whole events that leave at once: the backend is not read on before.
+const MAX_PIECE: usize = 16 * 1024;
 /// How long the end of a transfer is waited for after the end marker has gone to the client.
 const END_WAIT: Duration = Duration::from_millis(500);
 
@@ -64,10 +69,13 @@ pub enum Events {
 /// A stream on its way to the client.
 #[derive(Debug)]
 pub struct Relay {
-    body: Incoming,
+    body: Received,
     splitter: Splitter,
-    /// Whole events that wait to be polled for.
-    ready: VecDeque<Bytes>,
+    chunks: Series,
+    /// Whole events that have not left.
+    ready: Piece,
+    /// How it broke off, once they have.
+    broken: Option<Failure>,
     /// Choices seen and finished, as bits.
     seen: u128,
     finished: u128,
@@ -93,7 +101,7 @@ enum State {
 impl Relay {
     /// A relay of a body whose head has come.
     pub(super) fn new(
-        body: Incoming,
+        body: Received,
         busy: Busy,
         events: Events,
         needs: Caps,
@@ -102,7 +110,9 @@ impl Relay {
         Self {
             body,
             splitter: Splitter::new(MAX_EVENT),
-            ready: VecDeque::new(),
+            chunks: Series::default(),
+            ready: Piece::default(),
+            broken: None,
             seen: 0,
             finished: 0,
             state: State::Fresh,
@@ -129,10 +139,10 @@ impl Relay {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                     Poll::Pending => {
-                        return match self.timer.poll_deadline(cx) {
-                            Poll::Ready(phase) => Poll::Ready(Err(Failure::timed_out(phase))),
-                            Poll::Pending => Poll::Pending,
+                        let Due::Over(phase) = ready!(self.timer.poll(cx)) else {
+                            continue;
                         };
+                        return Poll::Ready(Err(Failure::timed_out(phase)));
                     }
                 }
             }
@@ -140,7 +150,7 @@ impl Relay {
         .await
     }
 
-    /// The next bytes for the client, in whole events.
+    /// The next bytes for the client, in whole events: all that are there, up to a size.
     ///
     /// # Errors
     /// If the stream is cut; nothing comes after it.
@@ -149,58 +159,49 @@ impl Relay {
         cx: &mut Context<'_>,
         watch: &mut dyn Watch,
     ) -> Poll<Option<Result<Bytes, Failure>>> {
-        loop {
-            if let Some(bytes) = self.take_ready() {
-                self.timer.sent();
-                return Poll::Ready(Some(Ok(bytes)));
-            }
-            if self.state == State::Ended {
-                return Poll::Ready(None);
-            }
+        let mut waits = false;
+        while !waits && self.state != State::Ended && self.ready.len() < MAX_PIECE {
             match self.poll_upstream(cx, watch) {
-                Poll::Ready(Ok(())) => continue,
-                Poll::Ready(Err(_)) if self.state == State::Done => self.state = State::Ended,
+                Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(failure)) => {
+                    // after the end marker, nothing is missing
+                    self.broken = Some(failure).filter(|_| self.state != State::Done);
                     self.state = State::Ended;
-                    return Poll::Ready(Some(Err(failure)));
                 }
-                Poll::Pending => return self.poll_timer(cx),
+                Poll::Pending => waits = true,
             }
         }
+        if let Some(bytes) = self.ready.take() {
+            self.timer.sent();
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+        if self.state == State::Ended {
+            return Poll::Ready(self.broken.take().map(Err));
+        }
+        self.poll_timer(cx)
     }
 
     /// Has everything been handed on, the end marker too?
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.ready.is_empty() && matches!(self.state, State::Done | State::Ended)
-    }
-
-    /// Everything that is ready, in one piece: each piece is a frame of its own for the connection,
-    /// which costs more than to copy it.
-    fn take_ready(&mut self) -> Option<Bytes> {
-        let first = self.ready.pop_front()?;
-        if self.ready.is_empty() {
-            return Some(first);
-        }
-        let rest: usize = self.ready.iter().map(Bytes::len).sum();
-        let mut all = BytesMut::with_capacity(first.len() + rest);
-        all.extend_from_slice(&first);
-        self.ready
-            .drain(..)
-            .for_each(|piece| all.extend_from_slice(&piece));
-        Some(all.freeze())
+        let over = matches!(self.state, State::Done | State::Ended);
+        over && self.ready.is_empty() && self.broken.is_none()
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
-        if let Poll::Ready(phase) = self.timer.poll_deadline(cx) {
-            let done = self.state == State::Done;
-            self.state = State::Ended;
-            return Poll::Ready((!done).then(|| Err(Failure::timed_out(phase))));
+        loop {
+            match ready!(self.timer.poll(cx)) {
+                Due::Over(phase) => {
+                    let done = self.state == State::Done;
+                    self.state = State::Ended;
+                    return Poll::Ready((!done).then(|| Err(Failure::timed_out(phase))));
+                }
+                Due::KeepAlive if self.state != State::Done => {
+                    return Poll::Ready(Some(Ok(sse::comment("keep-alive"))));
+                }
+                Due::KeepAlive => {}
+            }
         }
-        if self.state != State::Done && self.timer.poll_keep_alive().is_ready() {
-            return Poll::Ready(Some(Ok(sse::comment("keep-alive"))));
-        }
-        Poll::Pending
     }
 
     /// Takes one frame from the backend; `Ready(Ok)` means that something changed.
@@ -251,7 +252,7 @@ impl Relay {
                 Verdict::Withhold => {}
                 Verdict::Replace(bytes) => {
                     self.queue(&block.bytes, std::mem::take(&mut run));
-                    self.ready.push_back(bytes);
+                    self.ready.push(bytes);
                 }
             }
             if self.state == State::Done {
@@ -264,7 +265,7 @@ impl Relay {
 
     fn queue(&mut self, block: &Bytes, run: std::ops::Range<usize>) {
         if !run.is_empty() {
-            self.ready.push_back(block.slice(run));
+            self.ready.push(block.slice(run));
         }
     }
 
@@ -286,7 +287,8 @@ impl Relay {
         if self.events == Events::Typed {
             return self.typed(data, watch);
         }
-        let chunk = chunk::read(data).ok_or(nonsense("an event is not a JSON object"))?;
+        let chunk = self.chunks.read(data);
+        let chunk = chunk.ok_or(nonsense("an event is not a JSON object"))?;
         if chunk.error.is_some() {
             let body = error::read(data).unwrap_or_default();
             return Err(Failure::from_error(body, self.needs));
@@ -337,7 +339,7 @@ impl Relay {
             State::Flowing if self.seen != 0 && self.seen == self.finished => {
                 // streams of typed events have no end marker
                 if self.events != Events::Typed {
-                    self.ready.push_back(Bytes::from_static(sse::DONE_EVENT));
+                    self.ready.push(Bytes::from_static(sse::DONE_EVENT));
                 }
             }
             State::Flowing => return Err(cut("the stream ended without a finish reason")),

@@ -67,6 +67,8 @@ enum State {
         large: Box<Large>,
         account: Box<Account>,
     },
+    /// The transfer must be broken off, once what came before has been written.
+    Breaking,
     Ended,
 }
 
@@ -206,7 +208,7 @@ impl StreamBody {
                 account.close(200, error.outcome(), &error.to_string());
                 Some(Err(Broken))
             }
-            State::Waiting { .. } | State::Ended => None,
+            State::Waiting { .. } | State::Breaking | State::Ended => None,
         }
     }
 
@@ -219,6 +221,10 @@ impl StreamBody {
         }
         match &mut self.state {
             State::Ended => Poll::Ready(None),
+            State::Breaking => {
+                self.state = State::Ended;
+                Poll::Ready(Some(Err(Broken)))
+            }
             State::Waiting { .. } => self.poll_waiting(cx),
             State::Relaying { relay, account } => match relay.poll_next(cx, &mut **account) {
                 Poll::Pending => Poll::Pending,
@@ -243,8 +249,10 @@ impl StreamBody {
                     // half a JSON answer: only the broken transfer can say so
                     account.broke(&failure);
                     account.close(200, cut(&failure), failure.detail);
-                    self.state = State::Ended;
-                    Poll::Ready(Some(Err(Broken)))
+                    self.state = State::Breaking;
+                    // hyper writes what it has when a body waits, and throws it away when one fails
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
                 }
                 Poll::Ready(None) => {
                     account.complete();
@@ -297,6 +305,7 @@ impl std::fmt::Debug for StreamBody {
             State::Waiting { .. } => "waiting",
             State::Relaying { .. } => "relaying",
             State::Large { .. } => "large",
+            State::Breaking => "breaking",
             State::Ended => "ended",
         };
         f.debug_struct("StreamBody")

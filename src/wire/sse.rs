@@ -89,38 +89,40 @@ impl Splitter {
     /// # Errors
     /// If an event is longer than the limit; the stream can't be read on after that.
     pub fn push(&mut self, frame: &Bytes) -> Result<Block, TooLong> {
-        let mut ends = Vec::new();
-        let whole = if self.held.is_empty() {
-            let done = self.scan.ends(frame, &mut ends);
+        if let Some(data) = self.only_event(frame) {
+            let raw = 0..frame.len();
+            return Ok(Block {
+                bytes: frame.clone(),
+                events: vec![Event { raw, data }],
+            });
+        }
+        let mut events = Vec::new();
+        let bytes = if self.held.is_empty() {
+            let done = self.scan.events(frame, &mut events);
             self.held
                 .extend_from_slice(frame.get(done..).unwrap_or_default());
             frame.slice(..done)
         } else {
             self.held.extend_from_slice(frame);
-            let done = self.scan.ends(&self.held, &mut ends);
+            let done = self.scan.events(&self.held, &mut events);
             self.held.split_to(done).freeze()
         };
-        let mut start = 0;
-        let mut longest = self.held.len();
-        let events = ends
-            .into_iter()
-            .map(|end| {
-                let raw = start..end;
-                longest = longest.max(end - start);
-                start = end;
-                Event {
-                    data: data(&whole, raw.clone()),
-                    raw,
-                }
-            })
-            .collect();
-        if longest > self.limit {
+        let longest = events.iter().map(|event| event.raw.len()).max();
+        if longest.unwrap_or(0).max(self.held.len()) > self.limit {
             return Err(TooLong { limit: self.limit });
         }
-        Ok(Block {
-            bytes: whole,
-            events,
-        })
+        Ok(Block { bytes, events })
+    }
+
+    /// The data of a frame that is one event of one line, as nearly all are.
+    fn only_event(&self, frame: &[u8]) -> Option<Data> {
+        let fresh = self.held.is_empty() && !self.scan.after_cr && frame.len() <= self.limit;
+        let rest = frame.strip_prefix(b"data: ").filter(|_| fresh)?;
+        let line = rest.strip_suffix(b"\n\n")?;
+        let start = frame.len() - rest.len();
+        memchr::memchr2(b'\n', b'\r', line)
+            .is_none()
+            .then_some(Data::Line(start..start + line.len()))
     }
 
     /// What has come of an event that was never completed, without the second half of a CRLF.
@@ -133,9 +135,9 @@ impl Splitter {
 }
 
 impl Scan {
-    /// Finds where events end in `bytes`, which begin where the last call's remainder began.
+    /// Finds the events in `bytes`, which begin where the last call's remainder began.
     /// Returns where the unfinished rest begins.
-    fn ends(&mut self, bytes: &[u8], ends: &mut Vec<usize>) -> usize {
+    fn events(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> usize {
         let mut done = 0;
         loop {
             if self.after_cr && self.at < bytes.len() {
@@ -161,7 +163,9 @@ impl Scan {
             }
             (self.at, self.line) = (end, end);
             if blank {
-                ends.push(end);
+                let raw = done..end;
+                let data = data(bytes, raw.clone());
+                events.push(Event { raw, data });
                 done = end;
             }
         }
@@ -184,7 +188,7 @@ impl Event {
 }
 
 /// Finds the data field of one event.
-fn data(block: &Bytes, raw: Range<usize>) -> Data {
+fn data(block: &[u8], raw: Range<usize>) -> Data {
     let mut values = lines(block, raw).filter_map(|line| data_value(block, line));
     let Some(first) = values.next() else {
         return Data::None;
@@ -227,13 +231,27 @@ fn lines(block: &[u8], raw: Range<usize>) -> impl Iterator<Item = Range<usize>> 
 /// An event that holds one JSON text; where that has several lines, each needs its own field.
 #[must_use]
 pub fn event(json: &[u8]) -> Bytes {
-    let mut event = Vec::with_capacity(json.len() + 8);
-    for line in json.split(|byte| *byte == b'\n') {
-        event.extend_from_slice(b"data: ");
-        event.extend_from_slice(line);
-        event.push(b'\n');
+    event_of(&[json])
+}
+
+/// The same of a text in parts.
+#[must_use]
+pub fn event_of(parts: &[&[u8]]) -> Bytes {
+    const FIELD: &[u8] = b"data: ";
+    const END: &[u8] = b"\n\n";
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut event = Vec::with_capacity(FIELD.len() + length + END.len());
+    event.extend_from_slice(FIELD);
+    for part in parts {
+        let mut lines = part.split(|byte| *byte == b'\n');
+        event.extend_from_slice(lines.next().unwrap_or_default());
+        for line in lines {
+            event.push(b'\n');
+            event.extend_from_slice(FIELD);
+            event.extend_from_slice(line);
+        }
     }
-    event.push(b'\n');
+    event.extend_from_slice(END);
     Bytes::from(event)
 }
 

@@ -103,6 +103,52 @@ async fn events_that_need_no_change_leave_as_the_very_bytes_that_came() {
     assert_eq!(gateway.stream("m").await.text, body);
 }
 
+/// A stream whose events come in one write, each as a chunk of the transfer.
+fn at_once(events: &[String]) -> String {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked";
+    let chunks = events.iter().map(|e| format!("{:x}\r\n{e}\r\n", e.len()));
+    format!("{head}\r\n\r\n{}0\r\n\r\n", chunks.collect::<String>())
+}
+
+/// So many events with such a text, and the end of a stream.
+fn events_of(number: usize, text: &str) -> Vec<String> {
+    let event = |delta: &str, reason: &str| {
+        let choice = format!(r#"{{"index":0,"delta":{{{delta}}},"finish_reason":{reason}}}"#);
+        format!("data: {{\"choices\":[{choice}]}}\n\n")
+    };
+    let content = format!("\"content\":\"{text}\"");
+    let mut events = vec![event(&content, "null"); number];
+    events.push(event("", "\"stop\""));
+    events.push("data: [DONE]\n\n".to_owned());
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_there_at_the_same_time_leave_in_one_piece() {
+    let events = events_of(20, "word");
+    let upstream = Scripted::saying(at_once(&events)).await;
+    let gateway = upstream.gateway().await;
+    let mut answer = gateway.post(&stream("m")).open().await;
+    let first = answer.frame().await.unwrap().unwrap();
+    assert_eq!(first, events.concat());
+    assert_eq!(answer.frame().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pieces_stay_small_however_much_is_there() {
+    let events = events_of(2_000, &"x".repeat(1_000));
+    let upstream = Scripted::saying(at_once(&events)).await;
+    let gateway = upstream.gateway().await;
+    let mut answer = gateway.post(&stream("m")).open().await;
+    let mut whole = Vec::new();
+    while let Some(piece) = answer.frame().await {
+        let piece = piece.unwrap();
+        assert!(piece.len() < 18 * 1024, "{}", piece.len());
+        whole.extend_from_slice(&piece);
+    }
+    assert_eq!(whole, events.concat().as_bytes());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_marker_that_clients_would_not_know_is_written_as_they_do() {
     let event = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,12 +19,20 @@ use bytes::Bytes;
 use clap::{Parser, Subcommand};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::json;
-use tokio::{sync::Semaphore, task::JoinSet, time::MissedTickBehavior};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::JoinSet,
+    time::{MissedTickBehavior, timeout},
+};
 
 use self::client::{Connection, Question, Seen};
 
 /// Streams that are being opened at once.
 const OPENING: usize = 64;
+/// How long one of them may take to its first event.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long all of them are kept, even if nobody says that it is enough.
+const HELD: Duration = Duration::from_secs(45);
 
 #[derive(Parser)]
 struct Arguments {
@@ -48,7 +57,8 @@ enum Way {
     Each { connections: usize, requests: usize },
     /// Asks at fixed moments, however long answers take.
     Rate { per_second: f64, seconds: f64 },
-    /// Opens streams, says so once each has brought an event, and keeps them until its input ends.
+    /// Opens streams, says so once each has brought an event, and keeps them until its input ends,
+    /// or for 45 seconds.
     Hold { streams: usize },
 }
 
@@ -181,8 +191,9 @@ async fn hold(question: Question, streams: usize) -> anyhow::Result<()> {
                 let open = connection.first_event(&question).await?;
                 anyhow::Ok((connection, open))
             };
-            let stream = stream.await;
+            let stream = timeout(PATIENCE, stream).await;
             drop(permit);
+            let stream = stream.map_err(Into::into).flatten();
             stream.inspect_err(|_| {
                 failed.fetch_add(1, Relaxed);
             })
@@ -196,7 +207,13 @@ async fn hold(question: Question, streams: usize) -> anyhow::Result<()> {
         "{}",
         json!({ "open": open.len(), "failed": failed.load(Relaxed) })
     );
-    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+    // a thread that reads can't be given up, and must not keep the program
+    let (told, enough) = oneshot::channel();
+    thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        told.send(())
+    });
+    let _ = timeout(HELD, enough).await;
     Ok(())
 }
 

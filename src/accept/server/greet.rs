@@ -144,10 +144,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
                 buf.put_slice(&[*byte]);
             }
         }
-        if buf.filled().len() > before {
+        let some = buf.filled().len() > before;
+        if some && buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        either!(self, stream => Pin::new(stream).poll_read(cx, buf))
+        // what follows comes with it: a reader that gets the first bytes alone makes itself a
+        // second, larger buffer for the rest, and keeps it
+        let outcome = either!(self, stream => Pin::new(stream).poll_read(cx, buf));
+        if some { Poll::Ready(Ok(())) } else { outcome }
     }
 }
 

@@ -32,7 +32,7 @@ pub fn edit(data: &[u8], chunk: &Chunk<'_>, wants_usage: bool, cost: Option<&str
     };
     match changed {
         Ok(None) => Verdict::Pass,
-        Ok(Some(json)) => Verdict::Replace(sse::event(&json)),
+        Ok(Some(event)) => Verdict::Replace(event),
         Err(Hidden) => Verdict::Withhold,
     }
 }
@@ -40,7 +40,7 @@ pub fn edit(data: &[u8], chunk: &Chunk<'_>, wants_usage: bool, cost: Option<&str
 /// The chunk is for nobody.
 struct Hidden;
 
-/// For a client that did not ask for usage.
+/// For a client that did not ask for usage: the event that leaves instead, if it has to change.
 fn hidden(data: &[u8], chunk: &Chunk<'_>) -> Result<Option<Bytes>, Hidden> {
     if chunk.choices.shape != Shape::Some {
         return Err(Hidden);
@@ -55,11 +55,12 @@ fn hidden(data: &[u8], chunk: &Chunk<'_>) -> Result<Option<Bytes>, Hidden> {
         return Ok(None);
     };
     object.remove("usage");
-    Ok(Some(object.to_bytes()))
+    Ok(Some(sse::event(&object.to_bytes())))
 }
 
-/// The object without its member `usage`, whose value lies within it. Most servers write one in
-/// every chunk, so the object is not taken apart for it; `None`: it stands in an unusual way.
+/// An event of the object without its member `usage`, whose value lies within it. Most servers
+/// write one in every chunk, so the object is not taken apart for it; `None`: it stands in an
+/// unusual way.
 fn cut_out(data: &[u8], usage: &str) -> Option<Bytes> {
     let value = (usage.as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
     let (before, rest) = data.split_at_checked(value)?;
@@ -67,7 +68,8 @@ fn cut_out(data: &[u8], usage: &str) -> Option<Bytes> {
     let before = before.trim_ascii_end().strip_suffix(b":")?;
     let before = before.trim_ascii_end().strip_suffix(b"\"usage\"")?;
     let before = before.trim_ascii_end().strip_suffix(b",")?;
-    Some([before, after].concat().into())
+    let before = before.trim_ascii_end();
+    Some(sse::event_of(&[before, after]))
 }
 
 /// For a client that asked: usage with its exact cost, and `choices` that is always an array.
@@ -86,7 +88,7 @@ fn shown(data: &[u8], chunk: &Chunk<'_>, cost: Option<&str>) -> Result<Option<By
     if let Some(usage) = priced {
         object.set("usage", usage);
     }
-    Ok(Some(object.to_bytes()))
+    Ok(Some(sse::event(&object.to_bytes())))
 }
 
 fn with_cost(usage: &str, cost: &str) -> Option<Bytes> {

@@ -1,17 +1,26 @@
 //! One timer for the several limits of a stream.
 //!
-//! Events only note the time; the timer itself is set again when it fires early. So a fast stream
-//! touches the timer wheel once in a while, not once an event.
+//! Events only have the time noted, once for all that came together; the timer itself is set again
+//! when it fires early. So a fast stream touches the timer wheel once in a while, not once an event.
 
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use tokio::time::{Instant, Sleep};
 
 use super::{Patience, Phase};
+
+/// What a timer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A deadline has passed.
+    Over(Phase),
+    /// The client has heard nothing for too long.
+    KeepAlive,
+}
 
 /// Watches the limits of one stream.
 #[derive(Debug)]
@@ -19,12 +28,16 @@ pub(super) struct Timer {
     patience: Patience,
     /// No event has come yet.
     fresh: bool,
+    /// The backend was heard, and the clock was not asked yet: once for all events of a moment.
+    just_heard: bool,
     /// When the backend was last heard.
     heard: Instant,
     /// When the client last got something.
     sent: Instant,
     /// Never set later than the next limit.
     sleep: Pin<Box<Sleep>>,
+    /// Whom it wakes as it is set now.
+    wakes: Option<Waker>,
 }
 
 impl Timer {
@@ -35,25 +48,36 @@ impl Timer {
         Self {
             patience,
             fresh: true,
+            just_heard: false,
             heard: now,
             sent: now,
             sleep,
+            wakes: None,
         }
     }
 
     /// The backend sent an event with data.
     pub(super) fn heard(&mut self) {
-        self.heard = Instant::now();
-        if self.fresh {
-            self.fresh = false;
-            self.sent = self.heard;
-            self.set();
-        }
+        self.just_heard = true;
     }
 
     /// The client gets bytes.
     pub(super) fn sent(&mut self) {
-        self.sent = Instant::now();
+        let now = Instant::now();
+        self.note(now);
+        self.sent = now;
+    }
+
+    /// Notes when the backend was heard.
+    fn note(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.just_heard) {
+            return;
+        }
+        self.heard = now;
+        if std::mem::take(&mut self.fresh) {
+            self.sent = now;
+            self.set();
+        }
     }
 
     /// Nothing is waited for after that moment.
@@ -62,35 +86,40 @@ impl Timer {
         self.set();
     }
 
-    /// Has a deadline passed?
-    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Phase> {
-        while self.sleep.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            if now >= self.patience.whole {
-                return Poll::Ready(Phase::Whole);
-            }
-            let (limit, phase) = self.silence();
-            if now >= limit {
-                return Poll::Ready(phase);
-            }
-            if self.keep_alive_at().is_some_and(|at| now >= at) {
-                // `poll_keep_alive`, which comes next, sets the timer again
-                break;
-            }
-            self.set();
+    /// Waits for what is due next.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+        if self.just_heard {
+            self.note(Instant::now());
         }
-        Poll::Pending
-    }
-
-    /// Has the client heard nothing for too long? To be asked after every `poll_deadline`.
-    pub(super) fn poll_keep_alive(&mut self) -> Poll<()> {
-        let now = Instant::now();
-        if self.keep_alive_at().is_none_or(|at| now < at) {
+        let known = self.wakes.as_ref();
+        if known.is_some_and(|waker| waker.will_wake(cx.waker())) && !self.sleep.is_elapsed() {
             return Poll::Pending;
         }
-        self.sent = now;
-        self.set();
-        Poll::Ready(())
+        loop {
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                self.wakes = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            let (limit, phase) = self.silence();
+            let due = if now >= self.patience.whole {
+                Some(Due::Over(Phase::Whole))
+            } else if now >= limit {
+                Some(Due::Over(phase))
+            } else if self.keep_alive_at().is_some_and(|at| now >= at) {
+                self.sent = now;
+                Some(Due::KeepAlive)
+            } else {
+                None
+            };
+            if let Some(Due::Over(phase)) = due {
+                return Poll::Ready(Due::Over(phase));
+            }
+            self.set();
+            if let Some(due) = due {
+                return Poll::Ready(due);
+            }
+        }
     }
 
     fn silence(&self) -> (Instant, Phase) {
@@ -119,5 +148,80 @@ impl Timer {
             .min()
             .unwrap_or(self.patience.whole);
         self.sleep.as_mut().reset(next);
+        self.wakes = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use super::*;
+
+    const fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    fn timer(begun: Instant) -> Timer {
+        Timer::new(Patience {
+            first_event: begun + seconds(20),
+            idle: seconds(30),
+            keep_alive: seconds(12),
+            whole: begun + seconds(100),
+        })
+    }
+
+    async fn due(timer: &mut Timer) -> Due {
+        poll_fn(|cx| timer.poll(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_event_is_waited_for_as_long_as_it_may_take() {
+        let begun = Instant::now();
+        assert_eq!(due(&mut timer(begun)).await, Due::Over(Phase::FirstByte));
+        assert_eq!(begun.elapsed(), seconds(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_after_the_last_of_many_events_is_measured_from_that_one() {
+        let begun = Instant::now();
+        let mut timer = timer(begun);
+        for _ in 0..100 {
+            timer.heard();
+            timer.sent();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let last = begun + Duration::from_millis(4950);
+        for number in [1, 2] {
+            assert_eq!(due(&mut timer).await, Due::KeepAlive);
+            assert_eq!(Instant::now() - last, seconds(12 * number));
+        }
+        assert_eq!(due(&mut timer).await, Due::Over(Phase::Idle));
+        assert_eq!(Instant::now() - last, seconds(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_of_which_nothing_leaves_is_a_sign_of_life() {
+        let begun = Instant::now();
+        let mut timer = timer(begun);
+        timer.heard();
+        timer.sent();
+        assert_eq!(due(&mut timer).await, Due::KeepAlive);
+        timer.heard();
+        assert_eq!(due(&mut timer).await, Due::KeepAlive);
+        assert_eq!(due(&mut timer).await, Due::KeepAlive);
+        assert_eq!(due(&mut timer).await, Due::Over(Phase::Idle));
+        assert_eq!(begun.elapsed(), seconds(42));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_lasts_longer_than_the_whole() {
+        let begun = Instant::now();
+        let mut timer = timer(begun);
+        timer.heard();
+        timer.sent();
+        timer.ends_at(begun + seconds(5));
+        assert_eq!(due(&mut timer).await, Due::Over(Phase::Whole));
+        assert_eq!(begun.elapsed(), seconds(5));
     }
 }

@@ -3,13 +3,18 @@
 //! Reading is lenient, as backends differ: a chunk whose `choices` are missing, null or oddly
 //! shaped is still a chunk. Only text that is not a JSON object is refused.
 
+mod scan;
+mod series;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+pub use self::series::Series;
+
 /// What the gateway sees of one chunk or one whole answer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Chunk<'a> {
     /// A top-level `error` that is not null.
     pub error: Option<&'a str>,
@@ -92,6 +97,12 @@ fn present<'de, D: Deserializer<'de>>(d: D) -> Result<Option<&'de RawValue>, D::
 /// Reads a chunk of a stream or a whole answer; `None` if the text is not a JSON object.
 #[must_use]
 pub fn read(json: &[u8]) -> Option<Chunk<'_>> {
+    let usual = std::str::from_utf8(json).ok().and_then(scan::read);
+    usual.map(|(chunk, _)| chunk).or_else(|| parse(json))
+}
+
+/// The same, whatever it looks like.
+fn parse(json: &[u8]) -> Option<Chunk<'_>> {
     // serde would read an array as the members in order
     json.trim_ascii_start().starts_with(b"{").then_some(())?;
     let wire: Wire<'_> = serde_json::from_slice(json).ok()?;
@@ -133,7 +144,8 @@ fn choices(raw: &str) -> Choices {
             {
                 sum.finished |= bit;
             }
-            sum.output_bytes += choice.text.map_or(0, text_bytes);
+            let text = choice.text.map(RawValue::get);
+            sum.output_bytes += text.map_or(0, text_bytes);
             sum.output_bytes += choice.delta.as_ref().map_or(0, Generated::bytes);
             sum
         },
@@ -151,81 +163,15 @@ impl Generated<'_> {
         ]
         .into_iter()
         .flatten()
-        .map(text_bytes)
+        .map(|raw| text_bytes(raw.get()))
         .sum()
     }
 }
 
 /// Length of a value without the two characters around it: quotes or brackets.
-fn text_bytes(raw: &RawValue) -> u64 {
-    raw.get().len().saturating_sub(2) as u64
+fn text_bytes(raw: &str) -> u64 {
+    raw.len().saturating_sub(2) as u64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chunk_tells_its_finished_choices_and_its_output() {
-        let chunk = read(
-            br#"{"id":"x","choices":[{"index":0,"delta":{"content":"ab"},"finish_reason":null},
-                {"index":2,"delta":{"tool_calls":[]},"finish_reason":"stop"}],"usage":null}"#,
-        )
-        .unwrap();
-        let want = Choices {
-            shape: Shape::Some,
-            seen: 0b101,
-            finished: 0b100,
-            output_bytes: 2,
-        };
-        assert_eq!(
-            (chunk.choices, chunk.usage, chunk.error),
-            (want, Some("null"), None)
-        );
-    }
-
-    #[test]
-    fn odd_choices_are_still_a_chunk() {
-        for (json, shape) in [
-            (r#"{"usage":{"total_tokens":1}}"#, Shape::Missing),
-            (r#"{"choices":null}"#, Shape::Missing),
-            (r#"{"choices":[]}"#, Shape::Empty),
-            (r#"{"choices":"?"}"#, Shape::Some),
-            (
-                r#"{"choices":[{"content_filter_results":{}}]}"#,
-                Shape::Some,
-            ),
-            (
-                r#"{"choices":[{"index":0,"delta":{"role":null,"content":null},"finish_reason":""}]}"#,
-                Shape::Some,
-            ),
-        ] {
-            let chunk = read(json.as_bytes()).unwrap();
-            assert_eq!(
-                (chunk.choices.shape, chunk.choices.finished),
-                (shape, 0),
-                "{json}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_error_of_any_shape_is_seen_and_null_is_none() {
-        assert_eq!(
-            read(br#"{"error":"text"}"#).unwrap().error,
-            Some(r#""text""#)
-        );
-        assert_eq!(
-            read(br#"{"error":{"code":1}}"#).unwrap().error,
-            Some(r#"{"code":1}"#)
-        );
-        assert_eq!(read(br#"{"error":null,"choices":[]}"#).unwrap().error, None);
-    }
-
-    #[test]
-    fn what_is_not_an_object_is_refused() {
-        for json in ["", "x", "[1]", "<html>", r#"{"a":"#, "1"] {
-            assert!(read(json.as_bytes()).is_none(), "{json}");
-        }
-    }
-}
+mod tests;

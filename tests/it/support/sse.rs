@@ -140,8 +140,9 @@ impl Stream {
         let chunks = self.chunks();
         let errors = chunks.iter().filter(|chunk| chunk.get("error").is_some());
         assert_eq!(errors.count(), 1, "{}", self.text);
+        let mut datas = self.events.iter().map(|(data, _)| data);
         assert!(
-            !self.text.contains("[DONE]"),
+            datas.all(|data| data != "[DONE]"),
             "an error and an end: {}",
             self.text
         );

@@ -26,7 +26,7 @@ const ADDS: [[Milli; RUN]; 5] = [
 /// Characters of a run that are told apart.
 const RUN: usize = 12;
 /// Bytes that are looked through at once for one that is not plain.
-const STRIDE: usize = 16;
+const STRIDE: usize = 4 * BLOCK;
 
 /// The class of each byte. A table, as this is read for every byte of a prompt.
 const CLASSES: [Kind; 256] = {
@@ -142,7 +142,9 @@ impl Counter {
             };
             let (code, length) = match byte {
                 b'\\' => escape(special.as_bytes().get(1..).unwrap_or_default()),
-                _ => scalar(special),
+                0x80.. => scalar(special),
+                // plain as well, and not looked at yet
+                _ => continue,
             };
             let class = self.other(code);
             self.total += run.next(class);
@@ -225,19 +227,16 @@ fn scalar(text: &str) -> (u32, usize) {
     first.map_or((0xFFFD, 1), |c| (u32::from(c), c.len_utf8()))
 }
 
-/// How many bytes a text begins with that are plain: ASCII without the backslash.
+/// How many bytes a text begins with that are plain: ASCII without the backslash. Only the next
+/// [`STRIDE`] are looked at, so that a text of many others is not looked through again and again.
 fn plain_bytes(text: &[u8]) -> usize {
-    let special = |byte: &u8| *byte >= 0x80 || *byte == b'\\';
-    let mut plain = 0;
-    for some in text.chunks(STRIDE) {
-        // without a way out, so that all are compared at once
-        if some.iter().fold(false, |any, byte| any | special(byte)) {
-            let found = some.iter().position(special);
-            return plain + found.unwrap_or(some.len());
-        }
-        plain += some.len();
+    let text = text.get(..STRIDE).unwrap_or(text);
+    let end = memchr::memchr(b'\\', text).unwrap_or(text.len());
+    let begin = text.get(..end).unwrap_or(text);
+    if begin.is_ascii() {
+        return end;
     }
-    plain
+    begin.iter().position(|byte| *byte >= 0x80).unwrap_or(end)
 }
 
 #[cfg(test)]

@@ -6,17 +6,23 @@ from statistics import median
 
 def table(result):
     """Rows of cells, the first row the heads. Every figure stands with its ratio to nginx's."""
-    names = [name for name in result["loads"]["64"] if name != "direct"]
+    loads = result["loads"]
+    names = list(dict.fromkeys(name for load in loads.values() for name in load))
+    names = [name for name in names if name != "direct"]
     rows = [["", *names]]
     for load in ("1", "64", "256"):
-        row = costs(result, load, names, "requests")
-        rows.append([f"CPU µs a request, {load} at once", *row])
-    rows.append(["above the floor, 64 at once", *above_floor(result, names)])
-    rows.append(["CPU µs a chunk, 20 ms apart", *costs(result, "paced", names, "events")])
-    rows.append(["CPU µs a chunk, in bursts", *costs(result, "burst", names, "events")])
+        if load in loads:
+            row = costs(result, load, names, "requests")
+            rows.append([f"CPU µs a request, {load} at once", *row])
+    if "64" in loads:
+        rows.append(["above the floor, 64 at once", *above_floor(result, names)])
+    for load, what in (("paced", "20 ms apart"), ("burst", "in bursts")):
+        if load in loads:
+            rows.append([f"CPU µs a chunk, {what}", *costs(result, load, names, "events")])
     for percentile in ("p50", "p99"):
-        row = added(result, names, f"{percentile}_us")
-        rows.append([f"added latency {percentile}, ms", *row])
+        if "rate" in loads:
+            row = added(result, names, f"{percentile}_us")
+            rows.append([f"added latency {percentile}, ms", *row])
     failed = [sum(failures(result, name)) for name in names]
     if any(failed):
         rows.append(["failed requests", *(str(number) for number in failed)])

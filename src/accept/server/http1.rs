@@ -11,6 +11,7 @@ use std::{
 };
 
 use axum::body::{Body, Bytes};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use http::Request;
 use http_body::{Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -21,7 +22,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{FAREWELL, Guest, MAX_HEAD, MAX_HEADERS, WRITE_PATIENCE};
+use super::{FAREWELL, Guest, MAX_HEAD, MAX_HEADERS, Signals, WRITE_PATIENCE};
 use crate::accept::{
     desk::Arrival,
     patient::{Answered, Open, Patient},
@@ -63,9 +64,11 @@ where
         })
     });
     let mut served = builder.serve_connection(TokioIo::new(patient), service);
+    let mut told = told(&signals, closer);
     let mut leaving = false;
     loop {
         tokio::select! {
+            biased;
             ended = poll_fn(|cx| served.poll_without_shutdown(cx)) => {
                 // a client that breaks off is nothing to report; the account of its request is closed
                 if ended.is_ok() && !leaving {
@@ -77,20 +80,45 @@ where
                 }
                 return;
             }
-            () = signals.end.cancelled() => {
-                // a body that is polled now says so with its last event
-                let _ = timeout(FAREWELL, poll_fn(|cx| served.poll_without_shutdown(cx))).await;
-                return;
-            }
-            () = async { tokio::select! {
-                () = signals.leave.cancelled() => {}
-                () = closer.notified() => {}
-            } }, if !leaving => {
-                leaving = true;
-                Pin::new(&mut served).graceful_shutdown();
+            Some(told) = told.next() => match told {
+                Told::End => {
+                    // a body that is polled now says so with its last event
+                    let _ = timeout(FAREWELL, poll_fn(|cx| served.poll_without_shutdown(cx))).await;
+                    return;
+                }
+                Told::Leave => {
+                    leaving = true;
+                    Pin::new(&mut served).graceful_shutdown();
+                }
             }
         }
     }
+}
+
+/// What a connection is told while it is served.
+enum Told {
+    /// End after the answer that is under way.
+    Leave,
+    /// End now.
+    End,
+}
+
+/// What it is told, as it is told. Kept apart from the connection, which is polled for every piece
+/// of a stream: these are polled only when they have something to say.
+fn told(signals: &Signals, closer: Arc<Notify>) -> FuturesUnordered<BoxFuture<'static, Told>> {
+    let (leave, end) = (signals.leave.clone(), signals.end.clone());
+    let leaves = async move {
+        tokio::select! {
+            () = leave.cancelled() => {}
+            () = closer.notified() => {}
+        }
+        Told::Leave
+    };
+    let ends = async move {
+        end.cancelled().await;
+        Told::End
+    };
+    [leaves.boxed(), ends.boxed()].into_iter().collect()
 }
 
 /// Says that nothing more comes, and reads for a while what the client still sends: closing on

@@ -57,8 +57,10 @@ def above_floor(result, names):
 
 
 def per(result, load, name, unit):
+    """Microseconds in each round; none where a process ended meanwhile, whose time is then lost."""
     seen = result["loads"][load].get(name, [])
-    return [one["cpu_s"] / one[unit] * 1e6 if one[unit] else 0.0 for one in seen]
+    known = all(one[unit] and one["cpu_s"] >= 0 for one in seen)
+    return [one["cpu_s"] / one[unit] * 1e6 if known else 0.0 for one in seen]
 
 
 def added(result, names, percentile):

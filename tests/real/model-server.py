@@ -26,7 +26,7 @@ def model_file() -> Path:
     return next(Path(package.origin).parent.glob("SmolLM2-135M-Instruct*.gguf"))
 
 
-def parameters(slots: int, threads: int) -> xllamacpp.CommonParams:
+def parameters(slots: int, threads: int, embeds: bool) -> xllamacpp.CommonParams:
     """What the server runs with; one thread, since spinning threads starve a small machine."""
     params = xllamacpp.CommonParams()
     params.model.path = str(model_file())
@@ -41,6 +41,10 @@ def parameters(slots: int, threads: int) -> xllamacpp.CommonParams:
     params.endpoint_metrics = True  # tells how many requests are being worked on
     params.endpoint_slots = True
     params.warmup = False
+    if embeds:
+        # one vector for a text, as OpenAI's embeddings are; such a server serves nothing else
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     return params
 
 
@@ -57,9 +61,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slots", type=int, default=4, help="requests worked on at a time")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--embeds", action="store_true", help="make vectors of texts")
     options = parser.parse_args()
 
-    server = xllamacpp.Server(parameters(options.slots, options.threads))
+    server = xllamacpp.Server(parameters(options.slots, options.threads, options.embeds))
     url = server.listening_address
     if not answers(url):
         print(f"the model server at {url} does not answer", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Starts and ends what the tests talk to: a model server, a simulated provider, the gateway.
+"""Starts and ends what the tests talk to: two model servers, a simulated provider, the gateway.
 
 Every process gets its own group and is ended with it, also when the tests are interrupted.
 """
@@ -84,7 +84,7 @@ class Program:
 
 
 class Stack:
-    """The three programs, and the addresses that the tests need."""
+    """The programs, and the addresses that the tests need."""
 
     def __init__(self, tollgate: str):
         atexit.register(kill_all)
@@ -94,7 +94,8 @@ class Stack:
 
         model = [sys.executable, str(HERE / "model-server.py")]
         self.model = Program("model", model, folder, {})
-        self.model_url = self.model.wait_for("loading the model", lambda: ready_line(self.model.log))
+        self.embedder = Program("embedder", [*model, "--embeds"], folder, {})
+        self.model_url = loaded(self.model)
 
         sim = f"127.0.0.1:{free_port()}"
         self.sim = Program("simulate", [tollgate, "simulate", "--listen", sim], folder, {})
@@ -106,6 +107,7 @@ class Stack:
         serve += ["--listen", listen, "--admin-listen", admin]
         env = {
             "MODEL_URL": self.model_url,
+            "EMBED_URL": loaded(self.embedder),
             "SIM_URL": f"http://{sim}",
             "CLIENT_KEY": CLIENT_KEY,
             "NARROW_KEY": NARROW_KEY,
@@ -120,6 +122,7 @@ class Stack:
         code = self.gateway.stop()
         self.sim.stop()
         self.model.stop()
+        self.embedder.stop()
         self._folder.cleanup()
         return code
 
@@ -136,6 +139,11 @@ class Stack:
         return sum(
             float(line.rsplit(" ", 1)[1]) for line in series if all(w in line for w in wanted)
         )
+
+
+def loaded(server: Program) -> str:
+    """The address of a model server, once it has its model."""
+    return server.wait_for("loading the model", lambda: ready_line(server.log))
 
 
 def kill_all() -> None:

@@ -10,6 +10,7 @@ headers are. `gateway.yaml` beside this file says which models and routes there 
 import argparse
 import asyncio
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ SMALL = "smollm2-135m"
 SMALL_BACKEND = "local/SmolLM2-135M-Instruct"
 NAMES = {SMALL, "dear", "broken-500", "broken-reset", "broken-alone", "broken-cut", "broken-end"}
 NAMES |= {"auto", "after-500", "after-reset"}
-NAMES |= {"embed", "moderate", "paint", "speak", "transcribe"}
+NAMES |= {"vectors-135m", "embed", "moderate", "paint", "speak", "transcribe"}
 
 # prices a token in whole 10^-12 dollars, worked out by hand from gateway.yaml
 PICO = 10**12
@@ -98,6 +99,12 @@ def pico(decimal: str) -> int:
     return int(whole) * PICO + int(fraction.ljust(12, "0"))
 
 
+def cosine(one: list[float], other: list[float]) -> float:
+    """How alike two vectors are: 1 for the same direction."""
+    length = lambda vector: math.sqrt(sum(x * x for x in vector))
+    return sum(x * y for x, y in zip(one, other, strict=True)) / (length(one) * length(other))
+
+
 class Case(unittest.TestCase):
     """What several groups assert."""
 
@@ -148,6 +155,30 @@ class Endpoints(Case):
         # two parts of 50 tokens
         self.assertEqual(packed.parse().usage.prompt_tokens, 100)
         self.assertEqual(pico(packed.headers["x-tollgate-cost-usd"]), 100 * 20_000)
+
+    def test_embeddings_of_the_real_model_are_the_same_alone_and_in_a_batch(self):
+        texts = ["a cat sleeps", "stocks fell on Tuesday", "a kitten naps"]
+        create = connect().embeddings.with_raw_response.create
+        # three texts are two calls: the backend takes two at once
+        batch = create(model="vectors-135m", input=texts)
+        vectors = [item.embedding for item in batch.parse().data]
+        self.assertEqual([item.index for item in batch.parse().data], [0, 1, 2])
+        tokens = 0
+        for text, vector in zip(texts, vectors, strict=True):
+            alone = create(model="vectors-135m", input=text, encoding_format="float").parse()
+            tokens += alone.usage.prompt_tokens
+            self.assertGreater(cosine(alone.data[0].embedding, vector), 0.999)
+        self.assertEqual(batch.parse().usage.prompt_tokens, tokens)
+        self.assertEqual(pico(batch.headers["x-tollgate-cost-usd"]), tokens * 20_000)
+        self.assertEqual(batch.headers["x-tollgate-backend"], "vectors/SmolLM2-135M-Instruct")
+        # who is about the same is nearer
+        cat, stocks, kitten = vectors
+        self.assertGreater(cosine(cat, kitten), cosine(cat, stocks))
+
+    def test_embeddings_of_the_real_model_take_token_numbers(self):
+        answer = connect().embeddings.create(model="vectors-135m", input=[[100, 200, 300]])
+        self.assertEqual(len(answer.data), 1)
+        self.assertGreater(answer.usage.prompt_tokens, 0)
 
     def test_a_moderation_is_free_where_it_is_stated_so(self):
         raw = connect().moderations.with_raw_response.create(model="moderate", input="hello")

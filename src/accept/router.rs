@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{error::GatewayError, state::App, understand::Endpoint};
 
-/// Every path for clients but those of [`endpoint`], of which it knows what else is wrong.
+/// Every path for clients but those of `endpoint()`, of which it knows what else is wrong.
 pub fn router(app: Arc<App>) -> Router {
     let mut paths = Router::new();
     for endpoint in Endpoint::ALL {

@@ -20,9 +20,10 @@ ARG CARGO_PROFILE_RELEASE_OPT_LEVEL
 COPY Cargo.toml Cargo.lock ./
 COPY LICENSE .carg[o] .cargo/
 COPY LICENSE vendo[r] vendor/
-RUN mkdir -p src benches/load \
- && for file in src/main.rs benches/decision.rs benches/load/main.rs; do \
-      echo 'fn main() {}' >"$file" || exit 1; \
+RUN mkdir -p src \
+ && for file in src/main.rs benches/decision.rs benches/bookkeeping.rs benches/load/main.rs \
+      benches/floor/main.rs benches/compare/load/main.rs; do \
+      mkdir -p "$(dirname "$file")" && echo 'fn main() {}' >"$file" || exit 1; \
     done \
  && touch src/lib.rs \
  && cargo build --release --locked --bin tollgate \

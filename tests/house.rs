@@ -14,6 +14,9 @@ mod errors;
 #[path = "house/floors.rs"]
 mod floors;
 #[cfg(test)]
+#[path = "house/image.rs"]
+mod image;
+#[cfg(test)]
 #[path = "house/metrics.rs"]
 mod metrics;
 #[cfg(test)]
@@ -109,6 +112,12 @@ mod house {
             .flat_map(|(path, text)| tidy::file_of_code(&format!("tests/{path}"), text))
             .collect();
         none(&wrong);
+    }
+
+    #[test]
+    fn the_image_has_a_stand_in_for_every_program() {
+        let (manifest, dockerfile) = (document("Cargo.toml"), document("Dockerfile"));
+        none(&image::without_stand_in(&manifest, &dockerfile));
     }
 
     #[test]

@@ -300,6 +300,8 @@ mod tests {
         assert_eq!(count(r"a\nb"), count("a\nb"));
         assert_eq!(count(r"\u4eba\u5de5"), count("人工"));
         assert!(count(r"\ud83d\ude00") <= 3);
+        // no JSON, and still read to its end
+        assert_eq!(count("\\é"), 2);
     }
 
     /// The same, character by character.

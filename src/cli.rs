@@ -94,6 +94,9 @@ enum Command {
         /// As the holder of this key
         #[arg(long, value_name = "ID")]
         key: Option<String>,
+        /// What the request is sent to, such as `embeddings` or `/v1/embeddings`
+        #[arg(long, value_name = "NAME", default_value = "chat_completions")]
+        endpoint: String,
         #[arg(long)]
         json: bool,
         /// The body of the request; `-` is standard input
@@ -221,9 +224,10 @@ impl Cli {
             Command::Explain {
                 config,
                 key,
+                endpoint,
                 json,
                 file,
-            } => explain::run(&config, key.as_deref(), json, &file, out),
+            } => explain::run(&config, (key.as_deref(), &endpoint), json, &file, out),
             Command::Models { config, json } => models::run(&config, json, out),
             Command::Report {
                 config,

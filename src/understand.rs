@@ -27,8 +27,11 @@ use crate::{
     },
 };
 
-use self::endpoint::{AsksStream, Written};
-pub use self::{endpoint::Endpoint, narrow::Narrow};
+use self::endpoint::AsksStream;
+pub use self::{
+    endpoint::{Endpoint, Written},
+    narrow::Narrow,
+};
 
 /// A request, understood.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use crate::{
     explaining,
     state::World,
     store::keys::Register,
-    understand::Endpoint,
+    understand::{Endpoint, Written},
 };
 
 /// How long a locked store is waited for.
@@ -29,11 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Explains what would be done with a request.
 pub(super) fn run(
     arg: &ConfigArg,
-    key: Option<&str>,
+    (key, endpoint): (Option<&str>, &str),
     json: bool,
     file: &Path,
     out: &mut dyn Write,
 ) -> Result<ExitCode, CliError> {
+    let endpoint = named(endpoint)?;
     let world = World::of(source::checked(arg)?.config, None);
     let principal = match key {
         None => Arc::new(Principal::anybody()),
@@ -44,7 +45,6 @@ pub(super) fn run(
     };
     let body =
         read(file).map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
-    let endpoint = Endpoint::ChatCompletions;
     let headers = HeaderMap::new();
     let text = explaining::explain(
         &world,
@@ -62,6 +62,27 @@ pub(super) fn run(
         write(&value, out)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The endpoint of that name, whose requests are JSON: a form can't be read without its header.
+fn named(text: &str) -> Result<Endpoint, CliError> {
+    let json = |endpoint: &Endpoint| endpoint.traits().request == Written::Json;
+    let Some(endpoint) = Endpoint::from_name(text) else {
+        let names = Endpoint::ALL.into_iter().filter(json);
+        let names: Vec<&str> = names.map(Endpoint::as_str).collect();
+        let names = names.join(", ");
+        let message = format!("--endpoint {text}: no such endpoint; there are {names}");
+        return Err(CliError::Usage(message));
+    };
+    if json(&endpoint) {
+        return Ok(endpoint);
+    }
+    let message = format!(
+        "--endpoint {text}: its requests are forms; send one, with its content-type, to \
+         POST /admin/v1/explain?endpoint={}",
+        endpoint.as_str(),
+    );
+    Err(CliError::Usage(message))
 }
 
 /// The holder of a key of the store.
@@ -100,14 +121,13 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     };
     let needs = &value["needs"];
     writeln!(out, "asked      {}", text(&value["model"]))?;
-    writeln!(
-        out,
-        "needs      {}",
-        match text(&needs["capabilities"]) {
-            none if none.is_empty() => "plain text".to_owned(),
-            some => some,
-        }
-    )?;
+    let words = [&needs["purpose"], &needs["capabilities"]].map(text);
+    let words: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|w| !w.is_empty())
+        .collect();
+    writeln!(out, "needs      {}", words.join(", "))?;
     writeln!(
         out,
         "prompt     about {} tokens",

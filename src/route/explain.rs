@@ -42,6 +42,8 @@ pub struct Explanation<'a> {
 /// What a request needs.
 #[derive(Debug, Serialize)]
 pub struct NeedsView {
+    /// What the model must be for.
+    pub purpose: &'static str,
     pub capabilities: Vec<&'static str>,
     pub prompt_tokens: u64,
     pub max_output_tokens: Option<u64>,
@@ -98,6 +100,7 @@ pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) 
         model: question.model,
         route: route.map(|route| &*route.name),
         needs: NeedsView {
+            purpose: question.needs.purpose.as_str(),
             capabilities: question
                 .needs
                 .caps

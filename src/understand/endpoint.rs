@@ -196,6 +196,16 @@ impl Endpoint {
         Self::Translations,
     ];
 
+    /// The endpoint of that name, or of that path with or without `/v1`.
+    #[must_use]
+    pub fn from_name(text: &str) -> Option<Self> {
+        let path = text.strip_prefix("/v1").unwrap_or(text);
+        Self::ALL.into_iter().find(|endpoint| {
+            let traits = endpoint.traits();
+            text == traits.name || path == traits.path
+        })
+    }
+
     /// What it is.
     #[must_use]
     pub fn traits(self) -> &'static Traits {
@@ -227,6 +237,28 @@ mod tests {
             assert_eq!(TABLE[index].0, endpoint);
             assert!(endpoint.traits().path.starts_with('/'), "{endpoint:?}");
             assert!(endpoint.traits().purpose.is_purpose(), "{endpoint:?}");
+            for name in [
+                endpoint.as_str().to_owned(),
+                endpoint.upstream_path().to_owned(),
+                format!("/v1{}", endpoint.upstream_path()),
+            ] {
+                assert_eq!(Endpoint::from_name(&name), Some(endpoint), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_text_is_an_endpoint() {
+        for other in [
+            "",
+            "/v1",
+            "/",
+            "/v1/v1/embeddings",
+            "Embeddings",
+            "/models",
+            "chat",
+        ] {
+            assert_eq!(Endpoint::from_name(other), None, "{other}");
         }
     }
 }

@@ -103,6 +103,14 @@ async fn explaining_needs_the_key_and_calls_nobody() {
         "{json}"
     );
     assert_eq!(json["refused"][0]["reason"], "context");
+    let embeds = "/admin/v1/explain?endpoint=embeddings";
+    let call = gateway.operator(Method::POST, embeds).key(ADMIN_KEY);
+    let body = json!({ "model": "m", "input": ["hello", "there"] });
+    let json = call.json(&body).send().await.json();
+    assert_eq!(json["needs"]["purpose"], "embeddings");
+    let call = gateway.operator(Method::POST, "/admin/v1/explain?endpoint=chat");
+    let refusal = call.key(ADMIN_KEY).json(&body).send().await.refusal();
+    assert_eq!(refusal, "400 invalid_request_error unknown_parameter null");
     for (body, status) in [("{", 400), (r#"{"model":"m"}"#, 400)] {
         let call = gateway.operator(Method::POST, "/admin/v1/explain");
         let reply = call.key(ADMIN_KEY).json(&body).send().await;
@@ -136,7 +144,8 @@ async fn the_eleventh_wrong_key_of_a_minute_is_refused_unread_and_the_right_one_
     for _ in 0..3 {
         let reply = call("tg-admin-guess").send().await;
         assert_eq!(reply.status, 429);
-        assert!(reply.header("retry-after").parse::<u64>().is_ok());
+        assert_eq!(reply.header("retry-after"), "60");
+        assert_eq!(reply.refusal(), "429 requests rate_limit_exceeded null");
     }
     assert_eq!(
         call(ADMIN_KEY).send().await.status,

@@ -125,6 +125,23 @@ async fn commands_print_what_would_run_and_call_nobody() {
     let as_team = run(&yaml, &["explain", "--json", "--key", "team-a", file]);
     let json: Value = serde_json::from_slice(&as_team.stdout).unwrap();
     assert!(json["error"].is_string(), "{json}");
+    std::fs::write(&request, r#"{"model":"m","input":"hello"}"#).unwrap();
+    let embeds = ["explain", "--json", "--endpoint", "/v1/embeddings", file];
+    let json: Value = serde_json::from_slice(&run(&yaml, &embeds).stdout).unwrap();
+    assert_eq!(json["needs"]["purpose"], "embeddings");
+    for (name, says) in [
+        (
+            "embedding",
+            "no such endpoint; there are chat_completions, ",
+        ),
+        ("audio_translations", "its requests are forms"),
+    ] {
+        let refused = run(&yaml, &["explain", "--endpoint", name, file]);
+        assert_eq!(refused.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(says), "{said}");
+    }
+    std::fs::write(&request, ask("m").to_string()).unwrap();
     let for_people = run(&yaml, &["explain", file]);
     assert!(String::from_utf8_lossy(&for_people.stdout).contains("cheapest of 2 capable"));
 

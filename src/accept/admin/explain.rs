@@ -21,19 +21,24 @@ use crate::{
     understand::Endpoint,
 };
 
-/// Whose key explains.
+/// Whose request it is, and what it is sent to.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Explain {
     key: Option<String>,
+    endpoint: Option<String>,
 }
 
 /// Explains what would be done with the request in the body, without calling anyone.
 pub(super) async fn explain(State(app): State<Shared>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     let query = Query::<Explain>::from_request_parts(&mut head, &app).await;
-    let Ok(Query(Explain { key })) = query else {
-        return Refusal::Query("`key` alone can be asked for").respond();
+    let Ok(Query(Explain { key, endpoint })) = query else {
+        return Refusal::Query("`key` and `endpoint` can be asked for").respond();
+    };
+    let endpoint = endpoint.as_deref().unwrap_or("chat_completions");
+    let Some(endpoint) = Endpoint::from_name(endpoint) else {
+        return Refusal::Query("`endpoint` is none that serves, such as `embeddings`").respond();
     };
     let world = app.world();
     let principal = match key {
@@ -52,7 +57,7 @@ pub(super) async fn explain(State(app): State<Shared>, request: Request) -> Resp
     match explaining::explain(
         &world,
         &principal,
-        Endpoint::ChatCompletions,
+        endpoint,
         body,
         &head.headers,
         Timestamp::now(),

@@ -12,14 +12,12 @@ use axum::{
     response::Response,
 };
 use governor::{DefaultKeyedRateLimiter, Quota};
-use http::{
-    HeaderMap, StatusCode,
-    header::{AUTHORIZATION, RETRY_AFTER},
-};
+use http::{HeaderMap, header::AUTHORIZATION};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::refusal::Refusal;
 use crate::{accept::respond, authenticate::AuthError, state::App};
 
 /// Wrong admin keys that one address may send in a minute.
@@ -74,10 +72,7 @@ pub(super) async fn only_operator(
         guard.wrong.retain_recent();
     }
     if address.is_some_and(|address| guard.wrong.check_key(&address).is_err()) {
-        let mut response = Response::new("too many wrong keys\n".into());
-        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        response.headers_mut().insert(RETRY_AFTER, 60.into());
-        return response;
+        return Refusal::TooManyGuesses.respond();
     }
     let error = if sent.is_some() {
         AuthError::Wrong

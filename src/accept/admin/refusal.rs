@@ -12,6 +12,9 @@ use crate::{
     store::{keys::KeysError, report::AskedError},
 };
 
+/// How long a guesser is told to wait, in milliseconds.
+const GUESSES_AGAIN_MS: u64 = 60_000;
+
 /// Why the operator gets no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -29,6 +32,8 @@ pub(super) enum Refusal {
     KeysUnreadable,
     #[error("no secret can be made now")]
     NoRandomness,
+    #[error("too many wrong admin keys from this address; the next one is looked at in a minute")]
+    TooManyGuesses,
     #[error("the query can't be understood: {0}")]
     Query(&'static str),
     #[error("there is no backend `{0}`; `GET /admin/v1/backends` lists them")]
@@ -80,81 +85,57 @@ impl Refusal {
     }
 
     fn public(&self) -> Public {
-        let (status, kind, code) = match self {
-            Self::Body(error) => return GatewayError::from(*error).public(),
-            Self::Form(_) => (
-                StatusCode::BAD_REQUEST,
-                "invalid_request_error",
-                "invalid_body",
-            ),
-            Self::KeyOfFile(_) => (StatusCode::CONFLICT, "invalid_request_error", "key_of_file"),
-            Self::TakenByFile(_) | Self::Key(KeysError::Taken(_)) => {
-                (StatusCode::CONFLICT, "invalid_request_error", "key_exists")
-            }
-            Self::Key(KeysError::Unknown(_)) => (
-                StatusCode::NOT_FOUND,
-                "invalid_request_error",
-                "key_not_found",
-            ),
-            Self::Key(KeysError::Revoked(_)) => {
-                (StatusCode::CONFLICT, "invalid_request_error", "key_revoked")
-            }
-            Self::Key(KeysError::Open(_) | KeysError::Sqlite(_) | KeysError::BrokeOff)
-            | Self::KeysUnreadable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "server_error",
-                "ledger_unavailable",
-            ),
-            Self::NoRandomness => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "server_error",
-                "internal_error",
-            ),
-            Self::Query(_) => (
-                StatusCode::BAD_REQUEST,
-                "invalid_request_error",
-                "unknown_parameter",
-            ),
-            Self::Asked(_) => (
-                StatusCode::BAD_REQUEST,
-                "invalid_request_error",
-                "invalid_query",
-            ),
-            Self::NoLedger => (StatusCode::NOT_FOUND, "invalid_request_error", "no_ledger"),
-            Self::Unreadable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "server_error",
-                "ledger_unavailable",
-            ),
-            Self::UnknownBackend(_) => (
-                StatusCode::NOT_FOUND,
-                "invalid_request_error",
-                "backend_not_found",
-            ),
-            Self::Reload(ReloadError::Nothing) => (
-                StatusCode::CONFLICT,
-                "invalid_request_error",
-                "nothing_to_reload",
-            ),
-            Self::Reload(ReloadError::Mistakes(_)) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_request_error",
-                "invalid_configuration",
-            ),
-            Self::Reload(ReloadError::BrokeOff) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "server_error",
-                "internal_error",
-            ),
-        };
+        if let Self::Body(error) = self {
+            return GatewayError::from(*error).public();
+        }
+        let (status, kind, code) = self.told();
         Public {
             status,
             kind: kind.into(),
             code: Some(code.into()),
             param: None,
             message: self.to_string(),
-            retry_after_ms: None,
+            retry_after_ms: matches!(self, Self::TooManyGuesses).then_some(GUESSES_AGAIN_MS),
             should_retry: None,
+        }
+    }
+
+    /// Status, type and code.
+    fn told(&self) -> (StatusCode, &'static str, &'static str) {
+        const ASKED: &str = "invalid_request_error";
+        const OURS: &str = "server_error";
+        match self {
+            Self::Body(_) | Self::Form(_) => (StatusCode::BAD_REQUEST, ASKED, "invalid_body"),
+            Self::KeyOfFile(_) => (StatusCode::CONFLICT, ASKED, "key_of_file"),
+            Self::TakenByFile(_) | Self::Key(KeysError::Taken(_)) => {
+                (StatusCode::CONFLICT, ASKED, "key_exists")
+            }
+            Self::Key(KeysError::Unknown(_)) => (StatusCode::NOT_FOUND, ASKED, "key_not_found"),
+            Self::Key(KeysError::Revoked(_)) => (StatusCode::CONFLICT, ASKED, "key_revoked"),
+            Self::Key(KeysError::Open(_) | KeysError::Sqlite(_) | KeysError::BrokeOff)
+            | Self::KeysUnreadable => (StatusCode::SERVICE_UNAVAILABLE, OURS, "ledger_unavailable"),
+            Self::NoRandomness => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error"),
+            Self::TooManyGuesses => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "requests",
+                "rate_limit_exceeded",
+            ),
+            Self::Query(_) => (StatusCode::BAD_REQUEST, ASKED, "unknown_parameter"),
+            Self::Asked(_) => (StatusCode::BAD_REQUEST, ASKED, "invalid_query"),
+            Self::NoLedger => (StatusCode::NOT_FOUND, ASKED, "no_ledger"),
+            Self::Unreadable => (StatusCode::SERVICE_UNAVAILABLE, OURS, "ledger_unavailable"),
+            Self::UnknownBackend(_) => (StatusCode::NOT_FOUND, ASKED, "backend_not_found"),
+            Self::Reload(ReloadError::Nothing) => {
+                (StatusCode::CONFLICT, ASKED, "nothing_to_reload")
+            }
+            Self::Reload(ReloadError::Mistakes(_)) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                ASKED,
+                "invalid_configuration",
+            ),
+            Self::Reload(ReloadError::BrokeOff) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error")
+            }
         }
     }
 }

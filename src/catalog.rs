@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::{Timestamp, civil::Date};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     caps::{Cap, Caps},
@@ -205,7 +205,7 @@ impl Card {
 }
 
 /// The condition of a card on thinking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
     Reasoning,
@@ -213,7 +213,7 @@ pub enum When {
 }
 
 /// What a card's rates are written in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Currency {
     #[default]
@@ -248,6 +248,33 @@ pub struct Rates {
     pub image_each: Option<Rate>,
     /// Per 1,000 pages.
     pub page_k: Option<Rate>,
+}
+
+impl Rates {
+    /// Every rate that there is, by the name that it has in files, those of tokens first.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, Rate)> {
+        [
+            ("input", self.input),
+            ("output", self.output),
+            ("cache_read", self.cache_read),
+            ("cache_write", self.cache_write),
+            ("cache_write_1h", self.cache_write_1h),
+            ("output_reasoning", self.output_reasoning),
+            ("input_audio", self.input_audio),
+            ("output_audio", self.output_audio),
+            ("cache_read_audio", self.cache_read_audio),
+            ("input_image", self.input_image),
+            ("output_image", self.output_image),
+            ("web_search_k", self.web_search_k),
+            ("request_k", self.request_k),
+            ("audio_hour", self.audio_hour),
+            ("char_m", self.char_m),
+            ("image_each", self.image_each),
+            ("page_k", self.page_k),
+        ]
+        .into_iter()
+        .filter_map(|(name, rate)| Some((name, rate?)))
+    }
 }
 
 /// Hardware and its speed; speeds are those of the whole deployment, all GPUs together, at its

@@ -1,11 +1,14 @@
 //! What can be asked for: the list behind `/v1/models` and `tollgate models`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
     authenticate::Principal,
-    catalog,
+    caps::{Cap, Caps},
+    catalog::{self, Currency},
     config::{Backend, Config, Price},
     money::Rate,
     route::{
@@ -13,6 +16,9 @@ use crate::{
         names::{Names, Target},
     },
 };
+
+/// The rates that every price shows, whether there is one or not.
+const SHOWN: [&str; 3] = ["input", "output", "cache_read"];
 
 /// The list, in OpenAI's shape with more members.
 #[derive(Debug, Serialize)]
@@ -35,6 +41,9 @@ pub struct Entry {
     pub max_output_tokens: Option<u64>,
     /// What at least one of its backends can do.
     pub capabilities: Vec<&'static str>,
+    /// What at least one of its backends is for: `chat`, `embeddings`, …; a backend of which
+    /// nothing is known is taken to be for chat.
+    pub serves: Vec<&'static str>,
     /// Where it may run, in the order written.
     pub backends: Vec<BackendEntry>,
 }
@@ -47,19 +56,28 @@ pub struct BackendEntry {
     pub max_output_tokens: Option<u64>,
     /// `null`: not declared.
     pub capabilities: Option<Vec<&'static str>>,
+    /// What it is for; `null`: not declared.
+    pub serves: Option<Vec<&'static str>>,
     pub pricing: Pricing,
     /// The default chance of an acceptable answer; `null`: not known.
     pub quality: Option<String>,
 }
 
-/// What a backend's tokens cost now, in US dollars per 1,000,000.
+/// What a backend costs now, in the standard tier and for a short prompt: as the card says it, by
+/// the names of the catalogue, per 1,000,000 tokens unless the name says otherwise.
 #[derive(Debug, Serialize)]
 pub struct Pricing {
     /// `card`, `free`, `self_hosted` or `unpriced`.
     pub kind: &'static str,
+    /// `USD` or `CNY`, where there is a card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
     pub input: Option<Rate>,
     pub output: Option<Rate>,
     pub cache_read: Option<Rate>,
+    /// The others that the card has.
+    #[serde(flatten)]
+    pub others: BTreeMap<&'static str, Rate>,
 }
 
 /// What this caller may ask for, by name. Pinned names, `provider/model`, are a way to say which
@@ -161,10 +179,11 @@ fn entry(
         return None;
     }
     let largest = |of: fn(&Backend) -> Option<u64>| backends.iter().filter_map(|b| of(b)).max();
-    let caps = backends
+    let caps = backends.iter().filter_map(|b| b.caps).flat_map(Caps::iter);
+    let serves = backends
         .iter()
-        .filter_map(|b| b.caps)
-        .flat_map(crate::caps::Caps::iter);
+        .map(|b| b.serves.unwrap_or(Caps::default().purposes()))
+        .flat_map(Caps::iter);
     Some(Entry {
         id: name.to_owned(),
         object: "model",
@@ -173,11 +192,8 @@ fn entry(
         kind,
         context_length: largest(|b| b.context),
         max_output_tokens: largest(|b| b.max_output),
-        capabilities: caps
-            .collect::<crate::caps::Caps>()
-            .iter()
-            .map(crate::caps::Cap::as_str)
-            .collect(),
+        capabilities: spelled(caps.collect()),
+        serves: spelled(serves.collect()),
         backends: backends
             .iter()
             .map(|backend| backend_entry(config, backend, at))
@@ -190,28 +206,32 @@ fn backend_entry(config: &Config, backend: &Backend, at: Timestamp) -> BackendEn
         id: backend.name.to_string(),
         context_length: backend.context,
         max_output_tokens: backend.max_output,
-        capabilities: backend
-            .caps
-            .map(|caps| caps.iter().map(crate::caps::Cap::as_str).collect()),
+        capabilities: backend.caps.map(spelled),
+        serves: backend.serves.map(spelled),
         pricing: pricing(config, backend, at),
         quality: backend.quality.default.map(crate::route::explain::chance),
     }
 }
 
+fn spelled(caps: Caps) -> Vec<&'static str> {
+    caps.iter().map(Cap::as_str).collect()
+}
+
 fn pricing(config: &Config, backend: &Backend, at: Timestamp) -> Pricing {
     let none = |kind| Pricing {
         kind,
+        currency: None,
         input: None,
         output: None,
         cache_read: None,
+        others: BTreeMap::new(),
     };
     match &backend.price {
         Price::Unpriced => none("unpriced"),
         Price::Free => Pricing {
-            kind: "free",
             input: Some(Rate::ZERO),
             output: Some(Rate::ZERO),
-            cache_read: None,
+            ..none("free")
         },
         Price::SelfHosted(_) => none("self_hosted"),
         Price::Cards(cards) => {
@@ -227,9 +247,15 @@ fn pricing(config: &Config, backend: &Backend, at: Timestamp) -> Pricing {
                 None => none("unpriced"),
                 Some(card) => Pricing {
                     kind: "card",
+                    currency: Some(card.currency),
                     input: card.rates.input,
                     output: card.rates.output,
                     cache_read: card.rates.cache_read,
+                    others: card
+                        .rates
+                        .named()
+                        .filter(|(name, _)| !SHOWN.contains(name))
+                        .collect(),
                 },
             }
         }

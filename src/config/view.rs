@@ -183,6 +183,7 @@ fn view_server(server: &Server) -> Value {
     let Server {
         listen,
         max_body,
+        max_connections,
         max_buffered_answer,
         connect_timeout,
         first_byte_timeout,
@@ -199,6 +200,7 @@ fn view_server(server: &Server) -> Value {
     json!({
         "listen": listen.to_string(),
         "max_body": max_body,
+        "max_connections": max_connections,
         "max_buffered_answer": max_buffered_answer,
         "connect_timeout": time(*connect_timeout),
         "first_byte_timeout": first_byte_timeout.map(time),
@@ -348,15 +350,20 @@ fn view_price(price: &Price) -> Value {
 
 /// The rates that people look for; which card applies when is the catalogue's to say.
 fn view_card(card: &Card) -> Value {
-    json!({
+    let mut view = json!({
         "tier": *card.tier,
-        "input": card.rates.input,
-        "output": card.rates.output,
-        "cache_read": card.rates.cache_read,
-        "cache_write": card.rates.cache_write,
+        "currency": card.currency,
         "over": card.over,
+        "window": card.window.as_ref().map(|window| &*window.id),
+        "when": card.when,
+        "from": card.from,
+        "until": card.until,
         "source": *card.source,
-    })
+    });
+    for (name, rate) in card.rates.named() {
+        view[name] = json!(rate);
+    }
+    view
 }
 
 fn view_quality(quality: &Quality) -> Value {

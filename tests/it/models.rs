@@ -37,7 +37,10 @@ async fn an_entry_tells_context_capabilities_and_price() {
     assert_eq!(backends[0]["pricing"]["input"], "1");
     assert_eq!(backends[1]["pricing"]["output"], "200");
     assert_eq!(backends[0]["pricing"]["kind"], "card");
+    assert_eq!(backends[0]["pricing"]["currency"], "USD");
     assert_eq!(backends[0]["quality"], "0.75");
+    // what it is for, where nothing is declared, is chat
+    assert_eq!(entry["serves"], json!(["chat"]));
     for (name, kind) in [("n", "alias"), ("auto", "route"), ("a/x", "backend")] {
         let entry = gateway
             .get(&format!("/v1/models/{name}"))
@@ -46,6 +49,34 @@ async fn an_entry_tells_context_capabilities_and_price() {
             .json();
         assert_eq!((&entry["id"], &entry["kind"]), (&json!(name), &json!(kind)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_tells_what_a_model_is_for_and_every_rate_of_its_card() {
+    let sim = simulator().await;
+    let gateway = Setup::new(&sim)
+        .model("m", &["a/z"])
+        .also_model("{ name: voice, caps: [speech], backends: [{ provider: a, model: x, price: { char_m: '15' } }] }")
+        .also_model("{ name: pictures, caps: [images], backends: [{ provider: a, model: y, price: { image_each: '0.04' } }] }")
+        .start()
+        .await;
+    let entry = async |name: &str| {
+        gateway
+            .get(&format!("/v1/models/{name}"))
+            .send()
+            .await
+            .json()
+    };
+    let voice = entry("voice").await;
+    assert_eq!(voice["serves"], json!(["speech"]));
+    let price = json!({
+        "kind": "card", "currency": "USD", "char_m": "15",
+        "input": null, "output": null, "cache_read": null,
+    });
+    assert_eq!(voice["backends"][0]["pricing"], price);
+    let pictures = entry("pictures").await;
+    assert_eq!(pictures["backends"][0]["serves"], json!(["images"]));
+    assert_eq!(pictures["backends"][0]["pricing"]["image_each"], "0.04");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -114,6 +114,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Bytes of a request body.
     pub max_body: u64,
+    /// Connections that are open at once at a listener, from the start of the program.
+    pub max_connections: u32,
     /// Bytes of a JSON answer that is held until its end.
     pub max_buffered_answer: u64,
     pub connect_timeout: Duration,
@@ -462,6 +464,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4100)),
             max_body: 32 << 20,
+            max_connections: 10_000,
             max_buffered_answer: 1 << 20,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: None,

@@ -36,10 +36,17 @@ const MOST_LOGGED: usize = 20;
 pub enum ReloadError {
     #[error("tollgate was started without a configuration file: there is nothing to read again")]
     Nothing,
-    #[error("the configuration has {} mistakes; the one before stays in effect", .0.as_slice().len())]
+    #[error("the configuration has {}; the one before stays in effect", counted(.0))]
     Mistakes(Mistakes),
     #[error("reading the configuration broke off; the one before stays in effect")]
     BrokeOff,
+}
+
+fn counted(mistakes: &Mistakes) -> String {
+    match mistakes.as_slice().len() {
+        1 => "a mistake".to_owned(),
+        many => format!("{many} mistakes"),
+    }
 }
 
 /// Reads the configuration again, whether or not it changed.
@@ -115,6 +122,10 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
         config.admin.key.clone_from(&old.config.admin.key);
     }
     let changed = view::changes(&old.config, &config);
+    if config.server.max_connections != old.config.server.max_connections {
+        config.server.max_connections = old.config.server.max_connections;
+        needs_restart.push("server.max_connections");
+    }
     if config.store != old.config.store {
         // rows of requests under way are on their way to the one that is open
         config.store = old.config.store.clone();

@@ -27,8 +27,6 @@ mod http1;
 mod http2;
 mod streams;
 
-/// Connections that are open at once at one listener; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 10_000;
 /// Headers of a request.
 const MAX_HEADERS: usize = 100;
 /// Bytes of all headers of a request together.
@@ -96,7 +94,8 @@ impl Door {
             end: CancellationToken::new(),
         };
         let connections = TaskTracker::new();
-        let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let most = app.world().config.server.max_connections;
+        let free = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX)));
         loop {
             let accepted = tokio::select! {
                 () = close.cancelled() => break,

@@ -66,6 +66,10 @@ pub struct Server {
     /// The largest request body.
     #[schemars(extend("default" = "32MiB"))]
     pub max_body: Option<ByteSize>,
+    /// Connections that are open at once at this address, and at the operator's; more wait in the
+    /// system's queue.
+    #[schemars(extend("default" = 10_000))]
+    pub max_connections: Option<NonZeroU32>,
     /// JSON answers up to this size are held till their end, so that the cost header is exact.
     #[schemars(extend("default" = "1MiB"))]
     pub max_buffered_answer: Option<ByteSize>,

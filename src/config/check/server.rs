@@ -3,7 +3,7 @@
 //! Given the written sections, it fills in defaults and finds combinations that cannot work or
 //! would serve strangers unasked.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use super::Findings;
 use crate::{
@@ -27,6 +27,9 @@ pub(super) fn server(raw: raw::Server, findings: &mut Findings<'_>) -> Server {
     let server = Server {
         listen: raw.listen.map_or(default.listen, |address| address.0),
         max_body: raw.max_body.map_or(default.max_body, |size| size.0),
+        max_connections: raw
+            .max_connections
+            .map_or(default.max_connections, NonZeroU32::get),
         max_buffered_answer: raw
             .max_buffered_answer
             .map_or(default.max_buffered_answer, |size| size.0),

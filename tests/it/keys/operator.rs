@@ -81,7 +81,19 @@ async fn the_list_has_the_keys_of_the_file_and_then_those_of_the_store_in_pages(
 }
 
 /// A request, its body, status and code of the refusal, and a word of its message.
-const REFUSED: [(&str, &str, &str, &str); 19] = [
+const REFUSED: [(&str, &str, &str, &str); 21] = [
+    (
+        "POST ",
+        r#"{"expires":"2020-01-01T00:00:00Z"}"#,
+        "400 invalid_body",
+        "revoke a key to end it now",
+    ),
+    (
+        "PATCH /a",
+        r#"{"expires":"2020-01-01T00:00:00Z"}"#,
+        "400 invalid_body",
+        "expires: 2020-01-01",
+    ),
     ("POST ", r#"{"id":"a"}"#, "409 key_exists", "taken"),
     ("POST ", r#"{"id":"of-file"}"#, "409 key_exists", "file"),
     ("POST ", r#"{"modles":[]}"#, "400 invalid_body", "`modles`"),

@@ -123,3 +123,22 @@ async fn an_offer_of_h2c_is_declined_and_the_request_answered() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_connections_are_open_at_once_than_allowed_and_the_next_one_waits() {
+    let sim = simulator().await;
+    let setup = Setup::new(&sim).model("m", &["a/x+out=1"]);
+    let gateway = setup.server("max_connections: 1").start().await;
+    let ask = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut first = TcpStream::connect(gateway.client).await.unwrap();
+    first.write_all(ask).await.unwrap();
+    assert!(first.read(&mut [0; 256]).await.unwrap() > 0);
+    let mut second = TcpStream::connect(gateway.client).await.unwrap();
+    second.write_all(ask).await.unwrap();
+    let mut answer = [0; 256];
+    let early = tokio::time::timeout(Duration::from_millis(300), second.read(&mut answer));
+    assert!(early.await.is_err(), "it was served beside the first one");
+    drop(first);
+    assert!(second.read(&mut answer).await.unwrap() > 0);
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+}

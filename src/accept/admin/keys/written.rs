@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
 use crate::{
@@ -90,13 +91,25 @@ impl TryFrom<Change> for Patch {
             tpm: limits.map(|limits| limits.tpm),
             max_concurrent: limits.map(|limits| limits.max_concurrent),
             budget: change.budget.map(|budget| budget.map(Into::into)),
-            expires: change.expires.map(|expires| expires.map(|moment| moment.0)),
+            expires: change.expires.map(later).transpose()?,
             tags: match change.tags {
                 None => None,
                 Some(None) => Some(None),
                 Some(Some(list)) => Some(tags(&list)?),
             },
         })
+    }
+}
+
+/// A moment that is still to come: a key that is over when it is made is a mistake, and one that is
+/// to end now is revoked.
+fn later(expires: Option<raw::Moment>) -> Result<Option<Timestamp>, Refusal> {
+    let moment = expires.map(|moment| moment.0);
+    match moment.filter(|moment| *moment <= Timestamp::now()) {
+        None => Ok(moment),
+        Some(past) => Err(Refusal::Form(format!(
+            "expires: {past} is over; revoke a key to end it now"
+        ))),
     }
 }
 

@@ -46,6 +46,9 @@ const PER_TOKEN: [f64; 9] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5
 /// How a key of several can stand: it takes its turns, it is over its limit, it does not work.
 pub const KEY_STATES: [&str; 3] = ["up", "cooling", "down"];
 
+const DROPPED_HELP: &str =
+    "Times that something was counted under `other` as its family has too many series.";
+
 /// One series of a gauge.
 pub type Gauge = IntGauge;
 
@@ -85,6 +88,12 @@ pub struct Metrics {
     pub estimated: Family<IntCounterVec>,
     /// backend
     pub inconsistent: Family<IntCounterVec>,
+    /// backend, reason
+    pub price_doubts: Family<IntCounterVec>,
+    /// backend; in pico-dollars, shown in dollars
+    pub charged: Family<IntCounterVec>,
+    /// backend; in pico-dollars, shown in dollars
+    pub charged_listed: Family<IntCounterVec>,
     /// backend, result
     pub attempts: Family<IntCounterVec>,
     /// backend, kind
@@ -152,19 +161,14 @@ impl Metrics {
     pub fn new(commit: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("tollgate".into()), None)?;
         let most = Most::new(AtomicUsize::new(Series::default().max_series));
-        let series_dropped = IntCounter::new(
-            "metrics_series_dropped_total",
-            "Times that something was counted under `other` as its family has too many series.",
-        )?;
+        let series_dropped = IntCounter::new("metrics_series_dropped_total", DROPPED_HELP)?;
         registry.register(Box::new(series_dropped.clone()))?;
         let to = Families {
             registry: &registry,
             most: &most,
             dropped: &series_dropped,
         };
-        to.gauge("build_info", "Always 1.", &["version", "commit"])?
-            .with_label_values(&[env!("CARGO_PKG_VERSION"), commit])
-            .set(1);
+        to.build_info(commit)?;
         Ok(Self {
             requests: to.counter(
                 "requests_total",
@@ -203,6 +207,9 @@ impl Metrics {
             unpriced: to.counter("unpriced_requests_total", "Calls that no price applies to.", &["backend"])?,
             estimated: to.counter("estimated_usage_total", "Calls whose usage had to be estimated.", &["backend"])?,
             inconsistent: to.counter("usage_inconsistent_total", "Usage reports that contradict themselves.", &["backend"])?,
+            price_doubts: to.counter("price_doubts_total", "Prices that are not known, or that something is odd about.", &["backend", "reason"])?,
+            charged: to.money("charged_usd_total", "What providers that say so charged for calls.", &["backend"])?,
+            charged_listed: to.money("charged_list_usd_total", "What the price cards say of the same calls.", &["backend"])?,
             attempts: to.counter("attempts_total", "Calls to backends.", &["backend", "result"])?,
             retries: to.counter("retries_total", "Repeated calls: of the same backend, or of the next.", &["backend", "kind"])?,
             decisions: to.counter("route_decisions_total", "Which model was put first, and by what.", &["route", "model", "reason"])?,
@@ -308,6 +315,14 @@ struct Families<'a> {
 }
 
 impl Families<'_> {
+    /// What runs.
+    fn build_info(&self, commit: &str) -> Result<(), prometheus::Error> {
+        let info = self.gauge("build_info", "Always 1.", &["version", "commit"])?;
+        let version = env!("CARGO_PKG_VERSION");
+        info.with_label_values(&[version, commit]).set(1);
+        Ok(())
+    }
+
     fn counter(
         &self,
         name: &str,

@@ -32,6 +32,7 @@ mod metrics;
 mod models;
 mod narrow;
 mod operate;
+mod price;
 mod program;
 mod stream;
 mod support;

@@ -110,6 +110,13 @@ pub enum Barred {
     Unaffordable(NoMoney),
 }
 
+/// What an answer says of how it was served, as JSON texts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Served<'a> {
+    pub tier: Option<&'a str>,
+    pub model: Option<&'a str>,
+}
+
 /// Who keeps account of a request while it is called. Every method only takes note.
 pub trait Watch: Send {
     /// Takes the limits of the model and the provider, and the caller's money, for one attempt.
@@ -134,7 +141,7 @@ pub trait Watch: Send {
     /// A whole answer has so many items: images, vectors, results.
     fn items(&mut self, number: u64);
     /// Usage has come; the price of it, as a JSON value for the client.
-    fn usage(&mut self, raw: &str, service_tier: Option<&str>) -> String;
+    fn usage(&mut self, raw: &str, served: Served<'_>) -> String;
     /// The answer is complete.
     fn complete(&mut self);
 }

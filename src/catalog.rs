@@ -23,6 +23,7 @@ pub mod check;
 mod embed;
 mod file;
 pub mod meter;
+pub mod overlay;
 pub mod pick;
 pub mod price;
 pub mod time;
@@ -339,7 +340,9 @@ pub enum CatalogError {
 /// All providers, each parsed when it is first asked for.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    shared: Shared,
+    exchange: Cow<'static, str>,
+    schedules: Cow<'static, str>,
+    shared: Arc<Shared>,
     entries: Vec<Entry>,
 }
 
@@ -356,8 +359,8 @@ impl Catalog {
     /// # Errors
     /// Those of the two shared files; those of a provider come when it is asked for.
     pub fn from_texts(
-        exchange: &str,
-        schedules: &str,
+        exchange: impl Into<Cow<'static, str>>,
+        schedules: impl Into<Cow<'static, str>>,
         providers: impl IntoIterator<Item = (Cow<'static, str>, Cow<'static, str>)>,
     ) -> Result<Self, CatalogError> {
         let entry = |(name, text)| Entry {
@@ -365,11 +368,15 @@ impl Catalog {
             text,
             provider: OnceLock::new(),
         };
+        let (exchange, schedules) = (exchange.into(), schedules.into());
+        let shared = Shared {
+            exchange: file::exchange(&exchange)?,
+            windows: file::windows(&schedules)?,
+        };
         Ok(Self {
-            shared: Shared {
-                exchange: file::exchange(exchange)?,
-                windows: file::windows(schedules)?,
-            },
+            exchange,
+            schedules,
+            shared: Arc::new(shared),
             entries: providers.into_iter().map(entry).collect(),
         })
     }
@@ -399,7 +406,7 @@ impl Catalog {
 
     /// Exchange rates and windows.
     #[must_use]
-    pub fn shared(&self) -> &Shared {
+    pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 }

@@ -120,6 +120,9 @@ enum Command {
         /// The catalogue of this folder, in place of the one that is built in
         #[arg(long, value_name = "DIR")]
         catalog: Option<PathBuf>,
+        /// With the files under `catalog` of this configuration over it
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// Lines with `provider`, `model`, `usage` (or `stream_events`) and `completed_at`, and
         /// maybe `adapter` and `service_tier`; `-` is standard input
         #[arg(default_value = "-")]
@@ -240,7 +243,11 @@ impl Cli {
             } => explain::run(&config, (key.as_deref(), &endpoint), json, &file, out),
             Command::Models { config, json } => models::run(&config, json, out),
             Command::Prices(args) => prices::run(&args, out),
-            Command::Price { catalog, file } => price::run(catalog.as_deref(), &file, out),
+            Command::Price {
+                catalog,
+                config,
+                file,
+            } => price::run((catalog.as_deref(), config.as_deref()), &file, out),
             Command::Report {
                 config,
                 since,

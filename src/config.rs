@@ -5,6 +5,8 @@
 //! meaning. Nothing here reads a clock; only `load` does I/O.
 
 use std::{
+    collections::HashMap,
+    fmt,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64},
     path::PathBuf,
@@ -18,7 +20,7 @@ use secrecy::SecretString;
 
 use crate::{
     caps::Caps,
-    catalog::{Adapter, Boundary, Card, Protocol, SelfHosted},
+    catalog::{self, Adapter, Boundary, Card, Protocol, SelfHosted, Shared},
     certificates::{Authorities, Identity},
     money::Usd,
 };
@@ -55,6 +57,8 @@ pub struct Config {
     pub admin: Admin,
     /// Where spend is recorded.
     pub store: Store,
+    /// Exchange rates and hours that price cards refer to.
+    pub prices: Arc<Shared>,
     /// Who may call.
     pub auth: Auth,
     /// Accounts and addresses.
@@ -202,6 +206,8 @@ pub struct Provider {
     pub adapter: Adapter,
     /// How context tiers of its cards are compared.
     pub boundary: Boundary,
+    /// What the catalogue knows of it, for answers that name another model than was asked.
+    pub listed: Listed,
     /// Which of `max_tokens` and `max_completion_tokens` it takes.
     pub output_limit_field: OutputLimitField,
     pub limits: Limits,
@@ -209,6 +215,36 @@ pub struct Provider {
     pub proxy: Option<Proxy>,
     /// `None`: only the public authorities are trusted.
     pub ca_file: Option<CaFile>,
+}
+
+/// The price cards of every model that a provider has in the catalogue, by its id.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Listed(HashMap<Arc<str>, Arc<[Card]>>);
+
+impl Listed {
+    /// Of a provider of the catalogue.
+    #[must_use]
+    pub fn of(provider: &catalog::Provider) -> Self {
+        let models = provider.models.iter();
+        Self(
+            models
+                .map(|model| (Arc::clone(&model.id), Arc::clone(&model.cards)))
+                .collect(),
+        )
+    }
+
+    /// The cards of the model with exactly that id.
+    #[must_use]
+    pub fn cards(&self, model: &str) -> Option<&Arc<[Card]>> {
+        self.0.get(model)
+    }
+}
+
+/// All cards of a provider are pages of figures.
+impl fmt::Debug for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} models", self.0.len())
+    }
 }
 
 /// `proxy:` of a provider.

@@ -242,7 +242,7 @@ fn pricing(config: &Config, backend: &Backend, at: Timestamp) -> Pricing {
             let boundary = boundary.unwrap_or(catalog::Boundary::Over);
             let asked = cost::asked_at(at, cost::STANDARD, false);
             let usage = crate::usage::Usage::default();
-            let shared = catalog::builtin().shared();
+            let shared = &config.prices;
             match catalog::price::cost(cards, &asked, &usage, boundary, shared).card {
                 None => none("unpriced"),
                 Some(card) => Pricing {

@@ -6,10 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
 use tollgate::{
-    catalog::Provider,
+    catalog::{
+        self, CatalogError, Provider, Shared,
+        overlay::{File, Overlaid},
+    },
     config::{Catalog, Checked, Mistakes, load},
 };
 
@@ -28,6 +31,14 @@ impl Catalog for Small {
 
     fn names(&self) -> Vec<&str> {
         self.0.iter().map(|provider| &*provider.id).collect()
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::default()
+    }
+
+    fn overlaid(&self, files: &[File]) -> Result<Overlaid, (usize, CatalogError)> {
+        catalog::builtin().overlaid(files)
     }
 }
 
@@ -76,7 +87,7 @@ mod examples {
         let files = files("config");
         assert!(files.len() >= 3);
         for (name, text) in files {
-            let catalog = tollgate::catalog::builtin();
+            let catalog = catalog::builtin();
             let checked = load::from_str(&name, &text, &env, catalog);
             let checked = checked.unwrap_or_else(|mistakes| panic!("{mistakes}"));
             assert_eq!(warnings(&checked), "", "{name}");
@@ -89,7 +100,7 @@ mod examples {
 
     #[test]
     fn every_provider_of_the_catalogue_can_be_configured_or_says_why_not() {
-        let catalog = tollgate::catalog::builtin();
+        let catalog = catalog::builtin();
         for name in catalog.names() {
             let text = format!("providers: {{ {name}: {{ api_key: x }} }}");
             match load::from_str(name, &text, &env, catalog) {
@@ -105,7 +116,7 @@ mod examples {
 
     #[test]
     fn all_providers_at_once_make_models_of_unique_names() {
-        let catalog = tollgate::catalog::builtin();
+        let catalog = catalog::builtin();
         let usable = |name: &&str| {
             let text = format!("providers: {{ {name}: {{ api_key: x }} }}");
             load::from_str(name, &text, &env, catalog).is_ok()

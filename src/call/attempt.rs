@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Answer, Delivery, Head, Job, Watch,
+    Answer, Delivery, Head, Job, Served, Watch,
     client::{Received, SendError},
     failure::{Class, Failure, Phase},
     large::Large,
@@ -240,7 +240,11 @@ fn check(job: &Job, bytes: &[u8], watch: &mut dyn Watch) -> Result<(), Failure> 
         watch.first_event();
         watch.output(answer.choices.output_bytes);
         if let Some(usage) = answer.usage.filter(|usage| *usage != "null") {
-            watch.usage(usage, answer.service_tier);
+            let served = Served {
+                tier: answer.service_tier,
+                model: answer.model,
+            };
+            watch.usage(usage, served);
         }
         return Ok(());
     }
@@ -263,7 +267,7 @@ fn check(job: &Job, bytes: &[u8], watch: &mut dyn Watch) -> Result<(), Failure> 
     };
     watch.items(found.items);
     if let Some(usage) = found.usage {
-        watch.usage(&usage, None);
+        watch.usage(&usage, Served::default());
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use http_body::Body;
 use tokio::time::{Instant, Sleep};
 
 use super::{
-    Watch,
+    Served, Watch,
     client::Received,
     failure::{Class, Failure, Phase},
     upstream::Busy,
@@ -105,7 +105,7 @@ impl Large {
                 Poll::Ready(None) => {
                     self.ended = true;
                     if let Some(usage) = self.used() {
-                        watch.usage(usage, None);
+                        watch.usage(usage, Served::default());
                     }
                     return Poll::Ready(None);
                 }

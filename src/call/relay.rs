@@ -24,7 +24,7 @@ use self::{
     timer::{Due, Timer},
 };
 use super::{
-    Watch,
+    Served, Watch,
     client::Received,
     failure::{Class, Failure, Phase},
     upstream::Busy,
@@ -300,7 +300,13 @@ impl Relay {
         self.finished |= chunk.choices.finished;
         watch.output(chunk.choices.output_bytes);
         let cost = match chunk.usage {
-            Some(usage) if usage != "null" => Some(watch.usage(usage, chunk.service_tier)),
+            Some(usage) if usage != "null" => {
+                let served = Served {
+                    tier: chunk.service_tier,
+                    model: chunk.model,
+                };
+                Some(watch.usage(usage, served))
+            }
             _ => None,
         };
         let wants_usage = self.events == Events::Chunks { wants_usage: true };
@@ -322,7 +328,7 @@ impl Relay {
         self.finished |= u128::from(event.ends);
         watch.output(event.output_bytes);
         if let Some(usage) = event.usage {
-            watch.usage(usage, None);
+            watch.usage(usage, Served::default());
         }
         Ok(Verdict::Pass)
     }

@@ -43,26 +43,33 @@ struct Span {
 #[must_use]
 pub fn check(catalog: &Catalog, now: Timestamp) -> Vec<Finding> {
     let mut found = shared(catalog, now);
-    for name in catalog.names() {
-        match catalog.provider(name) {
-            None => {}
-            Some(Err(error)) => found.push(unreadable(name, error, catalog)),
-            Some(Ok(provider)) => {
-                let places = Places::of(catalog.text(name).unwrap_or_default());
-                for (at, model) in provider.models.iter().enumerate() {
-                    let of = Of {
-                        catalog,
-                        provider,
-                        model,
-                        places: places.model(at),
-                        now,
-                    };
-                    found.extend(of.findings());
-                }
-            }
+    found.extend(
+        catalog
+            .names()
+            .flat_map(|name| of_provider(catalog, name, now)),
+    );
+    found
+}
+
+/// What is found in one provider's file.
+#[must_use]
+pub fn of_provider(catalog: &Catalog, name: &str, now: Timestamp) -> Vec<Finding> {
+    match catalog.provider(name) {
+        None => Vec::new(),
+        Some(Err(error)) => vec![unreadable(name, error, catalog)],
+        Some(Ok(provider)) => {
+            let places = Places::of(catalog.text(name).unwrap_or_default());
+            let models = provider.models.iter().enumerate();
+            let of = |(at, model)| Of {
+                catalog,
+                provider,
+                model,
+                places: places.model(at),
+                now,
+            };
+            models.flat_map(|model| of(model).findings()).collect()
         }
     }
-    found
 }
 
 /// A file that is refused.

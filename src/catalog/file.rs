@@ -331,14 +331,14 @@ fn arcs(texts: Vec<String>) -> Vec<Arc<str>> {
     texts.into_iter().map(Arc::from).collect()
 }
 
-fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, CatalogError> {
+pub(super) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, CatalogError> {
     toml::from_str(text).map_err(|error| CatalogError::Syntax {
         file: file.to_owned(),
         source: Box::new(error),
     })
 }
 
-fn refusal(file: &str, place: &str, what: String) -> CatalogError {
+pub(super) fn refusal(file: &str, place: &str, what: String) -> CatalogError {
     CatalogError::Meaning {
         file: file.to_owned(),
         place: place.to_owned(),

@@ -3,10 +3,28 @@
 use std::{borrow::Cow, fs, io, path::Path};
 
 use super::CliError;
-use crate::catalog::Catalog;
+use crate::{
+    catalog::{self, Catalog},
+    config::load::{self, ProcessEnvironment},
+};
 
 /// Bytes of one file; the largest of the built-in ones has 90 kB.
 const MOST: u64 = 16 << 20;
+
+/// The catalogue of a folder, or the one that is built in, with the files of a configuration over
+/// it; `None`: the one that is built in.
+pub(super) fn asked(
+    folder: Option<&Path>,
+    config: Option<&Path>,
+) -> Result<Option<Catalog>, CliError> {
+    let own = folder.map(read).transpose()?;
+    let Some(config) = config else {
+        return Ok(own);
+    };
+    let under = own.as_ref().unwrap_or_else(|| catalog::builtin());
+    let over = load::catalogue(config, &ProcessEnvironment, under).map_err(CliError::Config)?;
+    Ok(over.or(own))
+}
 
 /// The catalogue of a folder: `_fx.toml`, `_schedules.toml`, and a file for each provider.
 pub(super) fn read(folder: &Path) -> Result<Catalog, CliError> {
@@ -27,7 +45,7 @@ pub(super) fn read(folder: &Path) -> Result<Catalog, CliError> {
         return Err(CliError::Usage(format!("{}: {message}", folder.display())));
     }
     providers.sort();
-    Catalog::from_texts(&exchange?, &schedules?, providers)
+    Catalog::from_texts(exchange?, schedules?, providers)
         .map_err(|error| CliError::Usage(format!("{}: {error}", folder.display())))
 }
 

@@ -19,11 +19,11 @@ use crate::catalog;
 
 /// Prices every line of a file, or of standard input.
 pub(super) fn run(
-    folder: Option<&Path>,
+    (folder, config): (Option<&Path>, Option<&Path>),
     file: &Path,
     out: &mut dyn Write,
 ) -> Result<ExitCode, CliError> {
-    let own = folder.map(catalogue::read).transpose()?;
+    let own = catalogue::asked(folder, config)?;
     let catalog = own.as_ref().unwrap_or_else(|| catalog::builtin());
     let refused = |error: io::Error| CliError::Usage(format!("{}: {error}", file.display()));
     let mut lines = if file == Path::new("-") {

@@ -30,6 +30,9 @@ pub(super) struct PricesArgs {
     /// The catalogue of this folder, in place of the one that is built in
     #[arg(long, value_name = "DIR")]
     catalog: Option<PathBuf>,
+    /// With the files under `catalog` of this configuration over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[arg(long)]
     json: bool,
 }
@@ -44,7 +47,7 @@ struct Row<'a> {
 
 /// Lists cards.
 pub(super) fn run(args: &PricesArgs, out: &mut dyn Write) -> Result<ExitCode, CliError> {
-    let own = args.catalog.as_deref().map(catalogue::read).transpose()?;
+    let own = catalogue::asked(args.catalog.as_deref(), args.config.as_deref())?;
     let catalog = own.as_ref().unwrap_or_else(|| catalog::builtin());
     let rows = rows(args, catalog)?;
     if rows.is_empty() {

@@ -5,12 +5,15 @@
 //! A mistake never stops the search for more; a section that is wrong is checked on with a
 //! stand-in that is thrown away in the end.
 
-use std::path::Path as FilePath;
+use std::{path::Path as FilePath, sync::Arc};
 
 use jiff::tz::TimeZone;
 
 use crate::{
-    catalog,
+    catalog::{
+        self, CatalogError, Shared,
+        overlay::{File, Overlaid},
+    },
     config::{
         Config,
         load::{self, Environment, Source},
@@ -21,6 +24,7 @@ use crate::{
 };
 
 mod backends;
+mod catalogue;
 mod keys;
 mod models;
 mod names;
@@ -37,6 +41,15 @@ pub trait Catalog {
 
     /// The ids of all providers.
     fn names(&self) -> Vec<&str>;
+
+    /// What price cards refer to.
+    fn shared(&self) -> Arc<Shared>;
+
+    /// The same with files over it.
+    ///
+    /// # Errors
+    /// Which file makes no sense, and why.
+    fn overlaid(&self, files: &[File]) -> Result<Overlaid, (usize, CatalogError)>;
 }
 
 /// A configuration that can run, and what may still be unintended.
@@ -57,12 +70,9 @@ pub(super) fn check(
     env: &dyn Environment,
     offer_all: bool,
 ) -> Result<Checked, Mistakes> {
-    let mut findings = Findings {
-        source,
-        env,
-        mistakes: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut findings = Findings::of(source, env);
+    let own = catalogue::over(raw.catalog.unwrap_or_default(), catalog, &mut findings);
+    let catalog = own.as_ref().map_or(catalog, |own| own as &dyn Catalog);
     let limits = server::limits(raw.limits);
     let time_zone = raw.time_zone.map_or(TimeZone::UTC, |zone| zone.0);
     let server = server::server(raw.server.unwrap_or_default(), &mut findings);
@@ -105,6 +115,7 @@ pub(super) fn check(
         server,
         admin,
         store,
+        prices: catalog.shared(),
         auth,
         providers,
         backends,
@@ -123,12 +134,41 @@ pub(super) fn check(
     })
 }
 
+/// The catalogue that a configuration runs on; `None`: the one that was given.
+///
+/// # Errors
+/// Every mistake in the files of `catalog`.
+pub(super) fn catalogue(
+    raw: Raw,
+    source: &Source,
+    catalog: &dyn Catalog,
+    env: &dyn Environment,
+) -> Result<Option<catalog::Catalog>, Mistakes> {
+    let mut findings = Findings::of(source, env);
+    let own = catalogue::over(raw.catalog.unwrap_or_default(), catalog, &mut findings);
+    if findings.mistakes.is_empty() {
+        return Ok(own);
+    }
+    Err(Mistakes::in_file(&source.file, findings.mistakes))
+}
+
 /// What was found so far.
 struct Findings<'a> {
     source: &'a Source,
     env: &'a dyn Environment,
     mistakes: Vec<Mistake>,
     warnings: Vec<Note>,
+}
+
+impl<'a> Findings<'a> {
+    fn of(source: &'a Source, env: &'a dyn Environment) -> Self {
+        Self {
+            source,
+            env,
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 impl Findings<'_> {
@@ -181,5 +221,13 @@ impl Catalog for catalog::Catalog {
 
     fn names(&self) -> Vec<&str> {
         Self::names(self).collect()
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(Self::shared(self))
+    }
+
+    fn overlaid(&self, files: &[File]) -> Result<Overlaid, (usize, CatalogError)> {
+        Self::overlaid(self, files)
     }
 }

@@ -17,6 +17,8 @@ use serde::Deserialize;
 mod defaults;
 mod seen;
 
+use crate::catalog;
+
 pub use self::seen::{Reading, Seen, watched};
 pub use super::vars::Environment;
 use super::{
@@ -85,6 +87,19 @@ pub fn from_path_with(
     let (source, mut raw) = read(path, env)?;
     overrides.apply(&mut raw);
     check::check(raw, &source, catalog, env, overrides.offer_all)
+}
+
+/// The catalogue that a file's configuration runs on; `None`: the one that was given.
+///
+/// # Errors
+/// Every mistake of the first stage that found any, or in the files that the file names.
+pub fn catalogue(
+    path: &FilePath,
+    env: &dyn Environment,
+    catalog: &dyn Catalog,
+) -> Result<Option<catalog::Catalog>, Mistakes> {
+    let (source, raw) = read(path, env)?;
+    check::catalogue(raw, &source, catalog, env)
 }
 
 /// Checks a text; `name` stands for the file in messages.

@@ -31,6 +31,8 @@ pub struct Raw {
     pub admin: Option<Admin>,
     /// Where spend is recorded.
     pub store: Option<Store>,
+    /// Files of your own over the price catalogue that is built in, later ones over earlier ones.
+    pub catalog: Option<Vec<FilePath>>,
     /// How clients prove who they are.
     pub auth: Option<Auth>,
     /// Accounts and addresses by name. A name from the catalogue needs only its `api_key`.

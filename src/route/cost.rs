@@ -103,18 +103,26 @@ pub fn priced<'a>(
             let cost = catalog::price::cost_self_hosted(hosted, prompt, output);
             stated(cost, "self_hosted")
         }
-        Price::Cards(cards) => {
-            let provider = config.providers.get(backend.provider);
-            let boundary = provider.map_or(Boundary::Over, |p| p.boundary);
-            let shared = catalog::builtin().shared();
-            let priced = catalog::price::cost(cards, asked, usage, boundary, shared);
-            Priced {
-                cost: priced.cost,
-                card: priced.card.map(|card| &*card.source),
-                stated: priced.card.is_some_and(|card| *card.source == *STATED),
-                doubts: priced.flags,
-            }
-        }
+        Price::Cards(cards) => on(config, (backend.provider, cards), usage, asked),
+    }
+}
+
+/// The list price of a usage on cards of a provider, by its index.
+#[must_use]
+pub fn on<'a>(
+    config: &Config,
+    (provider, cards): (usize, &'a [Card]),
+    usage: &Usage,
+    asked: &Asked<'_>,
+) -> Priced<'a> {
+    let provider = config.providers.get(provider);
+    let boundary = provider.map_or(Boundary::Over, |provider| provider.boundary);
+    let priced = catalog::price::cost(cards, asked, usage, boundary, &config.prices);
+    Priced {
+        cost: priced.cost,
+        card: priced.card.map(|card| &*card.source),
+        stated: priced.card.is_some_and(|card| *card.source == *STATED),
+        doubts: priced.flags,
     }
 }
 

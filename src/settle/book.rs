@@ -395,6 +395,7 @@ impl Account {
             at: Timestamp::now(),
             reasoning: self.reasoning,
             tier: self.tier,
+            swapped: None,
         }
     }
 }

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::ledger::{Basis, MOST_RAW};
 use crate::{
-    catalog::price::Flags,
-    config::{Backend, Config},
+    catalog::{Card, price::Flags},
+    config::{Backend, Config, Price, STATED},
     money::Usd,
     route::cost,
     usage::Usage,
@@ -49,6 +49,8 @@ pub(super) struct Asked<'a> {
     pub(super) reasoning: bool,
     /// The service tier that was asked for, if any.
     pub(super) tier: Option<&'static str>,
+    /// The cards of the model that the answer names, where that is another one than was asked.
+    pub(super) swapped: Option<&'a [Card]>,
 }
 
 /// A price, and the tier that it is of.
@@ -144,6 +146,25 @@ impl Figures {
 }
 
 impl<'a> Asked<'a> {
+    /// The same, where an answer names the model that served: providers move aliases, and some
+    /// serve another model than they were asked for. By its exact id, and never against a price
+    /// that the operator has written.
+    pub(super) fn served_by(self, model: Option<&str>) -> Self {
+        let named = model.map(|model| model.trim_matches('"'));
+        let other = named.filter(|named| **named != *self.backend.upstream_model);
+        let by_catalogue = match &self.backend.price {
+            Price::Unpriced => true,
+            Price::Cards(cards) => cards.iter().all(|card| *card.source != *STATED),
+            Price::Free | Price::SelfHosted(_) => false,
+        };
+        let provider = self.config.providers.get(self.backend.provider);
+        let listed = |named| provider?.listed.cards(named).map(|cards| &**cards);
+        Self {
+            swapped: other.filter(|_| by_catalogue).and_then(listed),
+            ..self
+        }
+    }
+
     /// The price in the tier that served. Where nobody says which that was, it is the standard one
     /// or the one that was asked for, whichever is dearer: some providers take a tier and never
     /// mention it, others ignore it. A model that thought is priced as one that did, asked or not.
@@ -151,7 +172,10 @@ impl<'a> Asked<'a> {
         let reasoning = self.reasoning || usage.reasoning > 0;
         let of = |tier| {
             let asked = cost::asked_at(self.at, tier, reasoning);
-            let priced = cost::priced(self.config, self.backend, usage, &asked);
+            let priced = match self.swapped {
+                Some(cards) => cost::on(self.config, (self.backend.provider, cards), usage, &asked),
+                None => cost::priced(self.config, self.backend, usage, &asked),
+            };
             Told { priced, tier }
         };
         let told = of(served.unwrap_or(cost::STANDARD));

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{account::Account, book::Ended, figures::Figures};
 use crate::{
     call::{
-        self, Allowance, Barred, Watch,
+        self, Allowance, Barred, Served, Watch,
         failure::{Class, Failure},
     },
     caps::Cap,
@@ -133,7 +133,7 @@ impl Watch for Account {
         }
     }
 
-    fn usage(&mut self, raw: &str, service_tier: Option<&str>) -> String {
+    fn usage(&mut self, raw: &str, served: Served<'_>) -> String {
         let config: &Config = &self.means.config;
         let found = self
             .backend()
@@ -150,23 +150,21 @@ impl Watch for Account {
             // xAI sends an empty one after the real one
             return call::as_json(figures.cost);
         }
-        let served = service_tier
-            .map(|tier| tier.trim_matches('"'))
-            .and_then(usage::tier);
-        let served = reading.service_tier.or(served);
+        let tier = served.tier.map(|tier| tier.trim_matches('"'));
+        let tier = reading.service_tier.or(tier.and_then(usage::tier));
         let mut estimated = false;
         if !self.purpose.writes_text() {
             let metered = self.metered(backend, Some(&reading.usage));
             (reading.usage, estimated) = (metered.usage, metered.estimated);
         }
-        let asked = self.asks_price(backend);
+        let asked = self.asks_price(backend).served_by(served.model);
         // a charge is what counts, whatever the tokens say
         let charged = reading.reported_cost.is_some();
         let mended = self.mended(&reading.usage).filter(|_| !charged);
         let figures = match mended {
             Some(usage) => Figures::doubtful(&asked, usage, raw),
             None if estimated => Figures::estimated(&asked, reading.usage),
-            None => Figures::reported(&asked, &reading, served, raw),
+            None => Figures::reported(&asked, &reading, tier, raw),
         };
         let cost = figures.cost;
         self.figures = Some(figures);

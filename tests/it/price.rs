@@ -267,3 +267,46 @@ fn a_catalogue_is_checked_with_file_line_model_and_card() {
     assert_eq!((code, &report["ok"]), (Some(2), &json!(false)));
     assert_eq!(report["errors"][0]["line"], lines);
 }
+
+#[test]
+fn files_of_the_configuration_lie_over_the_catalogue() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prices, config) = (folder.path().join("own.toml"), folder.path().join("t.yaml"));
+    let own = |more: &str| {
+        let text = format!(
+            "schema = \"tollgate.catalog/1\"\n[provider]\nid = \"openai\"\n[[model]]\n\
+             id = \"gpt-5.4\"\n[[model.card]]\ntier = \"standard\"\nsource = \"contract\"\n\
+             basis = \"contract\"\nrates = {{ input = \"2\", output = \"8\" }}\n{more}"
+        );
+        std::fs::write(&prices, text).unwrap();
+    };
+    let list = format!(
+        "catalog: ['{}']\nproviders: {{ openai: {{ api_key: x }} }}\n",
+        prices.display()
+    );
+    std::fs::write(&config, list).unwrap();
+    let config = config.to_str().unwrap();
+    own("");
+    let (code, out, err) = run(&["prices", "--model", "gpt-5.4", "--config", config]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(
+        out.lines().count() == 2 && out.contains("contract"),
+        "{out}"
+    );
+    let line = r#"{"provider":"openai","model":"gpt-5.4","usage":{"prompt_tokens":1000000,"total_tokens":1000000},"completed_at":"2026-11-25T12:00:00Z"}"#;
+    let output = price(&["--config", config], line);
+    assert_eq!(answers(&output)[0]["cost_usd"], "2");
+    // two cards for the same calls are refused with the file that is to blame
+    own(
+        "[[model.card]]\ntier = \"standard\"\nsource = \"x\"\nbasis = \"x\"\nrates = { input = \"1\", output = \"1\" }\n",
+    );
+    let (code, _, err) = run(&["check", "--config", config]);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(
+        err.contains("t.yaml:1:") && err.contains("gpt-5.4 card 2: fits the same calls"),
+        "{err}"
+    );
+    std::fs::write(&prices, "schema = 1").unwrap();
+    let (code, _, err) = run(&["prices", "--config", config]);
+    assert!(code == Some(2) && err.contains("schema: must be"), "{err}");
+}

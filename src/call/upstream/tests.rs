@@ -1,12 +1,13 @@
 use super::*;
 use crate::{
     catalog::{Adapter, Boundary, Protocol},
-    config::{Limits, OutputLimitField, Price, Quality},
+    config::{Limits, Listed, OutputLimitField, Price, Quality},
     understand,
 };
 
 fn provider(urls: &[&'static str]) -> Provider {
     Provider {
+        listed: Listed::default(),
         name: "p".into(),
         protocol: Protocol::OpenAi,
         base_urls: urls.iter().map(|url| Uri::from_static(url)).collect(),

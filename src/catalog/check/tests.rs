@@ -62,7 +62,7 @@ fn catalog(fx: &str, schedules: &str, cards: &[&str]) -> Catalog {
         text.push('\n');
     }
     let providers = [(Cow::from("p"), Cow::from(text))];
-    Catalog::from_texts(fx, schedules, providers).unwrap()
+    Catalog::from_texts(fx.to_owned(), schedules.to_owned(), providers).unwrap()
 }
 
 fn found(cards: &[&str]) -> Vec<Finding> {

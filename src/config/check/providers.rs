@@ -16,7 +16,7 @@ use crate::{
     catalog::{self, Adapter, Boundary, Protocol},
     certificates::Authorities,
     config::{
-        CaFile, OutputLimitField, Provider, SelfHosted,
+        CaFile, Listed, OutputLimitField, Provider, SelfHosted,
         mistake::{Path, similar},
         pending, raw, text,
     },
@@ -173,6 +173,7 @@ fn provider(
         region: raw.region.map(|region| region.0.into()),
         adapter: same.map_or(Adapter::OpenAi, |catalog| catalog.adapter),
         boundary: same.map_or(Boundary::Over, |catalog| catalog.boundary),
+        listed: same.map(Listed::of).unwrap_or_default(),
         limits: limits(raw.limits),
         proxy: raw.proxy.map(|proxy| proxy.0),
         ca_file: raw

@@ -22,6 +22,8 @@ pub struct Chunk<'a> {
     pub usage: Option<&'a str>,
     /// The tier that served, where it is told.
     pub service_tier: Option<&'a str>,
+    /// The model that is said to have served, as JSON text.
+    pub model: Option<&'a str>,
     /// State of the choices.
     pub choices: Choices,
 }
@@ -59,6 +61,8 @@ struct Wire<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     service_tier: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
     #[serde(borrow, default)]
     choices: Option<&'a RawValue>,
 }
@@ -110,6 +114,7 @@ fn parse(json: &[u8]) -> Option<Chunk<'_>> {
         error: wire.error.map(RawValue::get),
         usage: wire.usage.map(RawValue::get),
         service_tier: wire.service_tier.map(RawValue::get),
+        model: wire.model.map(RawValue::get),
         choices: wire
             .choices
             .map_or_else(Choices::default, |raw| choices(raw.get())),

@@ -155,3 +155,58 @@ async fn what_is_charged_counts_and_stands_beside_the_card_and_the_two_sums_are_
         assert_eq!(counted, inconsistent, "{charged} against {card}");
     }
 }
+
+/// The simulator's answers name `sim-` and the model: a model of that id in the operator's own
+/// catalogue is what served.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_that_the_answer_names_is_billed_by_its_exact_id_unless_the_operator_has_a_price()
+{
+    let sim = simulator_with(Options::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let prices = folder.path().join("own.toml");
+    let model = |id: &str, input: u32| {
+        format!(
+            "[[model]]\nid = \"{id}\"\nmodel_key = \"{id}\"\nmode = \"chat\"\n\
+             [[model.card]]\ntier = \"standard\"\nsource = \"{id}\"\nbasis = \"test\"\n\
+             rates = {{ input = \"{input}\", output = \"0\" }}\n"
+        )
+    };
+    let text = format!(
+        "schema = \"tollgate.catalog/1\"\n[provider]\nid = \"openai\"\n{}{}{}",
+        model("lite+prompt=100", 1),
+        model("sim-lite", 7),
+        model("plain+prompt=100", 3),
+    );
+    std::fs::write(&prices, text).unwrap();
+    let entry = |name: &str, upstream: &str, price: &str| {
+        format!(
+            "{{ name: {name}, backends: [{{ provider: openai, model: '{upstream}'{price} }}] }}"
+        )
+    };
+    let setup = Setup::new(&sim)
+        .provider("openai", &format!("base_url: 'http://{}/v1'", sim.addr()))
+        .also_model(&entry("swapped", "lite+prompt=100", ""))
+        .also_model(&entry("kept", "plain+prompt=100", ""))
+        .also_model(&entry(
+            "stated",
+            "lite+prompt=200",
+            ", price: { input: '2', output: '0' }",
+        ))
+        .also(&format!("catalog: ['{}']", prices.display()));
+    let kept = Kept::start(setup).await;
+    for (name, cost) in [
+        ("swapped", 100 * 7_000_000),
+        ("kept", 100 * 3_000_000),
+        ("stated", 200 * 2_000_000),
+    ] {
+        let reply = kept.gateway.ask(name).await;
+        assert_eq!(pico(reply.header("x-tollgate-cost-usd")), cost, "{name}");
+        let stream = kept.gateway.stream_with_usage(name).await;
+        let usage = stream.usages().pop().unwrap();
+        assert_eq!(
+            pico(usage["cost_usd"].as_str().unwrap()),
+            cost,
+            "{name}, streamed"
+        );
+    }
+}

@@ -39,6 +39,10 @@ pub(super) fn read(json: &str) -> Option<(Chunk<'_>, Range<usize>)> {
                 seen.first(3)?;
                 chunk.service_tier = not_null(scan.value(DEPTH)?);
             }
+            b"model" => {
+                seen.first(4)?;
+                chunk.model = not_null(scan.value(DEPTH)?);
+            }
             _ => scan.skip(DEPTH)?,
         }
         Some(())

@@ -21,6 +21,7 @@ pub struct Series {
     choices: Choices,
     usage: Option<Place>,
     service_tier: Option<Place>,
+    model: Option<Place>,
 }
 
 /// Where a value stands.
@@ -66,6 +67,7 @@ impl Series {
             error: None,
             usage: said(&self.usage)?,
             service_tier: said(&self.service_tier)?,
+            model: said(&self.model)?,
             choices,
         })
     }
@@ -85,6 +87,7 @@ impl Series {
         };
         self.usage = chunk.usage.and_then(place);
         self.service_tier = chunk.service_tier.and_then(place);
+        self.model = chunk.model.and_then(place);
         self.choices = chunk.choices;
         let own = self.choices.output_bytes.checked_sub(text.len() as u64);
         self.choices.output_bytes = own.unwrap_or(0);

@@ -1,0 +1,61 @@
+//! `catalog`: the operator's own files over the catalogue that is built in.
+
+use super::{Catalog, Findings};
+use crate::{
+    catalog::{
+        self, check,
+        overlay::{File, Overlaid},
+    },
+    config::{mistake::Path, raw},
+};
+
+/// The catalogue with these files over it; `None` where there are none, or one has a mistake.
+pub(super) fn over(
+    files: Vec<raw::FilePath>,
+    catalog: &dyn Catalog,
+    findings: &mut Findings<'_>,
+) -> Option<catalog::Catalog> {
+    let path = Path::root().key("catalog");
+    let count = files.len();
+    let mut read = Vec::new();
+    for (index, raw::FilePath(file)) in files.into_iter().enumerate() {
+        let text = findings.file(&path.index(index), &file);
+        let name = file.display().to_string();
+        read.extend(text.map(|text| File { name, text }));
+    }
+    if read.is_empty() || read.len() < count {
+        return None;
+    }
+    match catalog.overlaid(&read) {
+        Ok(over) => {
+            let wrong = wrong(&over, findings);
+            wrong
+                .iter()
+                .for_each(|what| findings.mistake(&path, what.as_str()));
+            wrong.is_empty().then_some(over.catalog)
+        }
+        Err((at, error)) => {
+            findings.mistake(&path.index(at), error.to_string());
+            None
+        }
+    }
+}
+
+/// Mistakes in what the files say: cards that contradict each other, or leave calls unpriced.
+fn wrong(over: &Overlaid, findings: &Findings<'_>) -> Vec<String> {
+    let now = findings.env.now();
+    let mut wrong = Vec::new();
+    for (provider, models) in &over.touched {
+        let found = check::of_provider(&over.catalog, provider, now).into_iter();
+        let own =
+            |model: &Option<String>| model.as_ref().is_some_and(|model| models.contains(model));
+        for found in found.filter(|found| found.mistake && own(&found.model)) {
+            let model = found.model.unwrap_or_default();
+            let card = found
+                .card
+                .map_or_else(String::new, |card| format!(" card {card}"));
+            wrong.push(format!("{provider}: {model}{card}: {}", found.what));
+        }
+    }
+    wrong
+}

@@ -21,6 +21,7 @@ use self::time::Window;
 
 mod embed;
 mod file;
+pub mod hosted;
 pub mod meter;
 mod pick;
 pub mod price;

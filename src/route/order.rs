@@ -46,11 +46,14 @@ pub(super) fn sort(
     }
 }
 
-/// Priced before unpriced, then by expected cost: an unknown price is never ranked as a number.
-fn cheapest(candidate: &Candidate) -> (bool, Usd) {
+/// Priced before unpriced, then by what the request adds: an unknown price is never ranked as a
+/// number. Among those of one's own that add equally little, the one that costs less.
+fn cheapest(candidate: &Candidate) -> (bool, Usd, Usd) {
+    let expected = candidate.expected.unwrap_or_default();
     (
         candidate.expected.is_none(),
-        candidate.expected.unwrap_or_default(),
+        candidate.marginal.unwrap_or(expected),
+        expected,
     )
 }
 

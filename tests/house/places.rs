@@ -202,7 +202,7 @@ pub(crate) const PURE: [&str; 20] = [
     "src/usage.rs",
     "src/catalog/",
     "src/config/",
-    "src/learn.rs",
+    "src/learn/",
     "src/tokens.rs",
     "src/wire/",
     "src/authenticate.rs",

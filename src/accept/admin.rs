@@ -160,8 +160,8 @@ fn show_keys(app: &App) {
     }
 }
 
-/// What one's own hardware is, and what one more call would add. Nothing is shown of the latter as
-/// long as it is not known.
+/// What one's own hardware is, and what one more call is taken to add: all of its cost as long as
+/// nothing is known.
 fn show_hosted(app: &App) {
     let world = app.world();
     for (provider, hardware, pace) in world.hosted() {
@@ -169,13 +169,9 @@ fn show_hosted(app: &App) {
         if let Some(gauge) = app.metrics.gpus.room(&labels) {
             gauge.set(hardware.gpus.into());
         }
-        match pace.share(hardware) {
-            None => app.metrics.marginal_share.remove(&labels),
-            Some(share) => {
-                if let Some(gauge) = app.metrics.marginal_share.room(&labels) {
-                    gauge.set(f64::from(share.parts()) / f64::from(WHOLE.parts()));
-                }
-            }
+        if let Some(gauge) = app.metrics.marginal_share.room(&labels) {
+            let share = pace.share(hardware).unwrap_or(WHOLE);
+            gauge.set(f64::from(share.parts()) / f64::from(WHOLE.parts()));
         }
     }
 }

@@ -174,6 +174,16 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
         }
         table.write(out)?;
     }
+    for row in &rows("self_hosted") {
+        let [provider, gpus, hour] = ["provider", "gpus", "gpu_hour_usd"].map(|it| text(&row[it]));
+        let speeds = &row["configured"];
+        let [prefill, decode] = ["prefill_tps", "decode_tps"].map(|it| text(&speeds[it]));
+        writeln!(
+            out,
+            "\nhardware   {provider}: {gpus} GPUs for {hour} $ an hour each, {prefill} prompt and \
+             {decode} output tokens a second"
+        )?;
+    }
     if let Some(baseline) = value["baseline"].as_object() {
         let cost = text(baseline.get("expected_cost_usd").unwrap_or(&Value::Null));
         writeln!(

@@ -300,7 +300,7 @@ impl Metrics {
         }
     }
 
-    /// Hardware of one's own left the configuration, or nothing is known of it any more.
+    /// Hardware of one's own left the configuration: what it is is not to be shown any more.
     pub fn forget_hosted(&self, provider: &str) {
         self.gpus.remove(&[provider]);
         self.marginal_share.remove(&[provider]);

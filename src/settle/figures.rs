@@ -71,23 +71,23 @@ impl Figures {
             .zip(priced.cost)
             .is_some_and(|(a, b)| differs_by_a_percent(a, b));
         let inconsistent = differs || !reading.flags.is_empty();
-        let basis = match (said, priced.cost) {
-            (Some(_), _) => Basis::Reported,
-            (None, Some(_)) => Basis::Exact,
-            (None, None) => Basis::Unpriced,
-        };
+        let (cost, basis) = Basis::of(said, priced.cost);
         Self {
             at: asked.at,
             usage: reading.usage,
             tier,
             card: priced.card.map(Arc::from),
-            cost: said.or(priced.cost),
+            cost,
             basis,
             listed: priced.cost,
             reported: reading.reported_cost,
             estimated: false,
             inconsistent,
-            doubts: priced.doubts,
+            // what is charged counts, whatever the card leaves open
+            doubts: match said {
+                Some(_) => Flags::default(),
+                None => priced.doubts,
+            },
             raw: inconsistent.then(|| beginning(raw).into()),
         }
     }

@@ -109,35 +109,7 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 
 /// The explanation for people.
 fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "-".to_owned(),
-        Value::Array(list) => list
-            .iter()
-            .filter_map(Value::as_str)
-            .collect::<Vec<_>>()
-            .join(", "),
-        other => other.to_string(),
-    };
-    let needs = &value["needs"];
-    writeln!(out, "asked      {}", text(&value["model"]))?;
-    let words = [&needs["purpose"], &needs["capabilities"]].map(text);
-    let words: Vec<&str> = words
-        .iter()
-        .map(String::as_str)
-        .filter(|w| !w.is_empty())
-        .collect();
-    writeln!(out, "needs      {}", words.join(", "))?;
-    writeln!(
-        out,
-        "prompt     about {} tokens",
-        text(&needs["prompt_tokens"])
-    )?;
-    writeln!(out, "domain     {}", text(&needs["domain"]))?;
-    writeln!(out, "decision   {}", text(&value["decision"]))?;
-    if let Some(error) = value["error"].as_str() {
-        writeln!(out, "refused    {error}")?;
-    }
+    head(value, out)?;
     let rows = |name: &str| value[name].as_array().cloned().unwrap_or_default();
     if !rows("candidates").is_empty() {
         let mut table = Table::new(&[
@@ -175,14 +147,7 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
         table.write(out)?;
     }
     for row in &rows("self_hosted") {
-        let [provider, gpus, hour] = ["provider", "gpus", "gpu_hour_usd"].map(|it| text(&row[it]));
-        let speeds = &row["configured"];
-        let [prefill, decode] = ["prefill_tps", "decode_tps"].map(|it| text(&speeds[it]));
-        writeln!(
-            out,
-            "\nhardware   {provider}: {gpus} GPUs for {hour} $ an hour each, {prefill} prompt and \
-             {decode} output tokens a second"
-        )?;
+        hardware(row, out)?;
     }
     if let Some(baseline) = value["baseline"].as_object() {
         let cost = text(baseline.get("expected_cost_usd").unwrap_or(&Value::Null));
@@ -193,4 +158,54 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// What was asked, and what was decided.
+fn head(value: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let needs = &value["needs"];
+    writeln!(out, "asked      {}", text(&value["model"]))?;
+    let words = [&needs["purpose"], &needs["capabilities"]].map(text);
+    let words: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|w| !w.is_empty())
+        .collect();
+    writeln!(out, "needs      {}", words.join(", "))?;
+    writeln!(
+        out,
+        "prompt     about {} tokens",
+        text(&needs["prompt_tokens"])
+    )?;
+    writeln!(out, "domain     {}", text(&needs["domain"]))?;
+    writeln!(out, "decision   {}", text(&value["decision"]))?;
+    if let Some(error) = value["error"].as_str() {
+        writeln!(out, "refused    {error}")?;
+    }
+    Ok(())
+}
+
+/// What the hardware of a provider costs, and the speeds that its cost is reckoned with. What is
+/// learned of it only a running gateway knows.
+fn hardware(row: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let [provider, gpus, hour] = ["provider", "gpus", "gpu_hour_usd"].map(|it| text(&row[it]));
+    let speeds = &row["configured"];
+    let [prefill, decode] = ["prefill_tps", "decode_tps"].map(|it| text(&speeds[it]));
+    writeln!(
+        out,
+        "\nhardware   {provider}: GPUs {gpus}, each {hour} $ an hour; {prefill} prompt and {decode} \
+         output tokens a second"
+    )
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        Value::Array(list) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(", "),
+        other => other.to_string(),
+    }
 }

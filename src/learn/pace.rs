@@ -91,16 +91,22 @@ impl Pace {
         self.under_way.load(Relaxed)
     }
 
-    /// What part of its cost one more call adds now; `None`: too little was seen of this load, or
-    /// of half of it.
+    /// What part of its cost one more call adds now; `None`: too little was seen of this load.
     ///
     /// On an idle deployment it delays nobody: nothing. Otherwise it is by how much calls take
     /// longer now than they took at half the load: where they take as long, there still is room and
     /// it adds nothing; where they take twice as long, the deployment delivers no more than at half
-    /// the load, and what one more call takes is missing to the others.
+    /// the load, and what one more call takes is missing to the others. A load that is new counts
+    /// like half of it, or else it would never be tried where others are cheap.
     #[must_use]
     pub fn share(&self, hardware: &SelfHosted) -> Option<Share> {
         let place = place(self.under_way().saturating_add(1));
+        let half = || self.share_at(place.checked_sub(1)?, hardware);
+        self.share_at(place, hardware).or_else(half)
+    }
+
+    /// The same at one of the loads that are told apart, if it and half of it are known.
+    fn share_at(&self, place: usize, hardware: &SelfHosted) -> Option<Share> {
         let now = self.loads.get(place)?.stretch(hardware)?;
         let Some(half) = place.checked_sub(1).and_then(|half| self.loads.get(half)) else {
             return Some(Share::of(0));

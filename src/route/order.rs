@@ -62,3 +62,40 @@ fn cheapest(candidate: &Candidate) -> (bool, Usd, Usd) {
 fn strongest(candidate: &Candidate) -> (Reverse<Option<u16>>, Reverse<Option<Usd>>) {
     (Reverse(candidate.quality), Reverse(candidate.expected))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::health::Standing;
+
+    fn candidate(expected: Option<i64>, marginal: Option<i64>) -> Candidate {
+        Candidate {
+            model: 0,
+            backend: 0,
+            prompt_tokens: 0,
+            output_tokens: 0,
+            worst_output: 0,
+            expected: expected.map(Usd::from_pico),
+            marginal: marginal.map(Usd::from_pico),
+            quality: None,
+            first_token_us: None,
+            standing: Standing::Up,
+            full_ms: None,
+        }
+    }
+
+    #[test]
+    fn own_hardware_is_compared_by_what_the_request_adds() {
+        let sorted = [
+            candidate(Some(40), Some(0)),
+            candidate(Some(90), Some(0)),
+            candidate(Some(10), None),
+            candidate(Some(20), Some(20)),
+            candidate(None, None),
+        ];
+        let mut keys: Vec<_> = sorted.iter().map(cheapest).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, sorted.iter().map(cheapest).collect::<Vec<_>>());
+        assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

@@ -203,11 +203,7 @@ impl Metrics {
                 &["endpoint"],
                 &OVERHEAD,
             )?,
-            per_token: to.histogram(
-                ("time_per_output_token_seconds", "Between two tokens of a stream, on average."),
-                &["backend"],
-                &PER_TOKEN,
-            )?,
+            per_token: to.histogram(("time_per_output_token_seconds", "Between two tokens of a stream, on average."), &["backend"], &PER_TOKEN)?,
             tokens: to.counter("tokens_total", "Tokens used, in disjoint types.", &["backend", "key", "type"])?,
             cost: to.money(
                 "cost_usd_total",

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::{catalog::SelfHosted, money::div_half_even};
 
@@ -46,7 +46,8 @@ impl Statement {
     /// Keeps what differs from what was stated before. A clock that went back changes nothing of
     /// the order.
     pub(super) fn write(&self, db: &mut Connection) -> rusqlite::Result<()> {
-        let change = db.transaction()?;
+        // the lock at once, so that waiting for it is all that can go wrong between two processes
+        let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut known: BTreeMap<String, Figures> = {
             let mut names = change.prepare("SELECT DISTINCT provider FROM rents")?;
             let names = names.query_map([], |row| Ok((row.get(0)?, NONE)))?;

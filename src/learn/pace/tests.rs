@@ -40,12 +40,17 @@ fn what_was_seen_too_rarely_teaches_nothing() {
 }
 
 #[test]
-fn an_idle_deployment_asks_nothing_and_a_load_that_was_never_seen_the_whole() {
+fn an_idle_deployment_asks_nothing_and_twice_the_load_that_is_known_is_tried() {
     let pace: Arc<Pace> = Arc::default();
     calls(&pace, 8, 1, 2_000);
+    // with me there are 1, 3, 4 and 601
     assert_eq!(share_beside(&pace, 0), Some(0));
-    assert_eq!(share_beside(&pace, 1), None);
+    assert_eq!(share_beside(&pace, 2), Some(0));
+    assert_eq!(share_beside(&pace, 3), None);
     assert_eq!(share_beside(&pace, 600), None);
+    calls(&pace, 8, 2, 3_000);
+    assert_eq!(share_beside(&pace, 2), share_beside(&pace, 6));
+    assert_eq!(share_beside(&pace, 7), None);
 }
 
 #[test]

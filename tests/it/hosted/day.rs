@@ -4,7 +4,10 @@
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use tollgate::settle::ledger::Row;
+use tollgate::{
+    settle::ledger::Row,
+    store::{self, Question, report},
+};
 
 use super::{DAY_MS, HOUR_MS, MIDNIGHT, SelfHosted, hardware, keep, paid, row, spend, used};
 
@@ -194,6 +197,26 @@ async fn parts_of_a_time_add_up_to_the_whole() {
         pico += super::sum(amounts).pico();
     }
     assert_eq!(tollgate::money::Total::from_pico(pico).to_string(), BILL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_idle_hardware_are_pages_as_others_are() {
+    let kept = two_days(traffic()).await;
+    let whole = spend(&kept.path, "provider,day", MIDNIGHT..END, END);
+    let mut pages = Vec::new();
+    for skip in 0..6 {
+        let question = Question {
+            by: report::dimensions("provider,day").unwrap(),
+            paid_ms: Some(END),
+            skip,
+            most: Some(1),
+            ..Question::default()
+        };
+        let page = store::spend(&kept.path, &question).unwrap();
+        assert_eq!(page.more, skip < 5);
+        pages.extend(page.lines);
+    }
+    assert_eq!(pages, whole);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -146,8 +146,8 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
         }
         table.write(out)?;
     }
-    for row in &rows("self_hosted") {
-        hardware(row, out)?;
+    if !rows("self_hosted").is_empty() {
+        hardware(&rows("self_hosted"), out)?;
     }
     if let Some(baseline) = value["baseline"].as_object() {
         let cost = text(baseline.get("expected_cost_usd").unwrap_or(&Value::Null));
@@ -184,17 +184,28 @@ fn head(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What the hardware of a provider costs, and the speeds that its cost is reckoned with. What is
-/// learned of it only a running gateway knows.
-fn hardware(row: &Value, out: &mut dyn Write) -> io::Result<()> {
-    let [provider, gpus, hour] = ["provider", "gpus", "gpu_hour_usd"].map(|it| text(&row[it]));
-    let speeds = &row["configured"];
-    let [prefill, decode] = ["prefill_tps", "decode_tps"].map(|it| text(&speeds[it]));
-    writeln!(
-        out,
-        "\nhardware   {provider}: GPUs {gpus}, each {hour} $ an hour; {prefill} prompt and {decode} \
-         output tokens a second"
-    )
+/// What own hardware costs, and the speeds that its cost is reckoned with. What is learned of it only
+/// a running gateway knows.
+fn hardware(rows: &[Value], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new(&[
+        "\nHARDWARE",
+        "GPUS",
+        "GPU $/H",
+        "PREFILL TOK/S",
+        "DECODE TOK/S",
+    ]);
+    for row in rows {
+        let speeds = &row["configured"];
+        let cells = [
+            &row["provider"],
+            &row["gpus"],
+            &row["gpu_hour_usd"],
+            &speeds["prefill_tps"],
+            &speeds["decode_tps"],
+        ];
+        table.row(cells.map(text).to_vec());
+    }
+    table.write(out)
 }
 
 fn text(value: &Value) -> String {

@@ -133,7 +133,8 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<BTreeMap<String, Rented>
         let (gpu_hour, gpus): (i64, i64) = (line.get(2)?, line.get(3)?);
         let hourly = i128::from(gpu_hour) * i128::from(gpus);
         let of = rented.entry(line.get(0)?).or_default();
-        of.0.push((line.get(1)?, hourly));
+        // a hand may have written it
+        of.0.push((line.get::<_, i64>(1)?.max(0), hourly));
     }
     Ok(rented)
 }

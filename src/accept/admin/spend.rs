@@ -95,7 +95,8 @@ fn question(asked: &Asked, now: Timestamp) -> Result<Question, AskedError> {
         since_ms: moment(&asked.since)?,
         until_ms: Some(until),
         skip,
-        paid_ms: Some(paid),
+        // who writes a cursor by hand can't look ahead
+        paid_ms: Some(paid.min(now.as_millisecond())),
         most: Some(MOST_LINES),
     })
 }

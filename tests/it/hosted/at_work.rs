@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use crate::support::{
     Gateway, Setup, eventually,
     gateway::{ADMIN_KEY, ask},
-    pico, simulator,
+    pico,
+    program::command,
+    simulator,
 };
 
 /// 8 GPUs; a call of 12 and 25 tokens keeps them busy for 0.011 s: 0.088 GPU-seconds.
@@ -146,4 +148,17 @@ async fn what_has_been_paid_so_far_today_belongs_to_the_calls_of_today() {
         (&own["idle_usd"], &theirs["amortised_usd"]),
         (&Value::Null, &Value::Null)
     );
+    // the report has the columns as well
+    let file = pool.folder.path().join("tollgate.yaml");
+    let yaml = format!("store: {{ ledger: 'sqlite:{}' }}", path.display());
+    std::fs::write(&file, yaml).unwrap();
+    let mut report = command();
+    report.arg("report").arg("--config").arg(file);
+    let output = report.args(["--by", "provider"]).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    let head = table.lines().next().unwrap();
+    assert!(head.ends_with("AMORTISED $  IDLE $"), "{table}");
+    let theirs = table.lines().find(|line| line.starts_with("host")).unwrap();
+    let cells: Vec<&str> = theirs.split_whitespace().collect();
+    assert!(cells.ends_with(&["-", "-"]), "{table}");
 }

@@ -209,6 +209,7 @@ fn row() -> Row {
         list_cost: Some(Usd::from_pico(147_840_000)),
         reported_cost: None,
         baseline_cost: None,
+        gpu_ns: None,
         raw_usage: None,
         latency_ms: 812,
         first_token_ms: None,

@@ -22,6 +22,7 @@ use self::time::Window;
 pub mod check;
 mod embed;
 mod file;
+pub mod hosted;
 pub mod meter;
 pub mod overlay;
 pub mod pick;

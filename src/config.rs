@@ -211,6 +211,8 @@ pub struct Provider {
     /// Which of `max_tokens` and `max_completion_tokens` it takes.
     pub output_limit_field: OutputLimitField,
     pub limits: Limits,
+    /// What its hardware costs, where it is one's own: all its models and addresses share it.
+    pub self_hosted: Option<SelfHosted>,
     /// `None`: it is called directly.
     pub proxy: Option<Proxy>,
     /// `None`: only the public authorities are trusted.

@@ -3,13 +3,26 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::{
     authenticate::Principal,
-    route::{self, Question, explain},
-    state::World,
+    route::{
+        self, Candidate, Plan, Question,
+        explain::{self, Explanation},
+    },
+    state::{World, hosted},
     understand::{self, AskError, Endpoint},
 };
+
+/// A decision, and what it was taken on.
+#[derive(Debug, Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    explanation: Explanation<'a>,
+    /// Hardware of one's own that candidates run on.
+    self_hosted: Vec<hosted::View<'a>>,
+}
 
 /// The decision on one request, as JSON.
 ///
@@ -38,5 +51,21 @@ pub fn explain(
     let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
     let outcome = route::plan(&question, &facts);
     let explanation = explain::explain(&question, &outcome);
-    Ok(serde_json::to_string_pretty(&explanation).unwrap_or_default())
+    let explained = Explained {
+        self_hosted: of_candidates(world, outcome.as_ref().ok()),
+        explanation,
+    };
+    Ok(serde_json::to_string_pretty(&explained).unwrap_or_default())
+}
+
+/// The hardware that candidates run on.
+fn of_candidates<'a>(world: &'a World, plan: Option<&Plan>) -> Vec<hosted::View<'a>> {
+    let runs_on = |candidate: &Candidate, name: &str| {
+        let backend = world.config.backends.get(candidate.backend);
+        let provider = backend.and_then(|backend| world.config.providers.get(backend.provider));
+        provider.is_some_and(|provider| *provider.name == *name)
+    };
+    let candidates = plan.map_or(&[][..], |plan| &plan.candidates);
+    let is_asked = |view: &hosted::View<'_>| candidates.iter().any(|c| runs_on(c, view.provider));
+    world.hosted_views().filter(is_asked).collect()
 }

@@ -4,6 +4,8 @@
 //! Two requests that learn at once may lose one of the two observations. That is fine for an
 //! average, and a lock on the way of every request would not be.
 
+pub mod pace;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Output tokens expected of a backend that has not answered yet: a few paragraphs.

@@ -150,7 +150,16 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
         .filter(|provider| !has_pool(&provider.name))
         .map(|provider| Arc::clone(&provider.name))
         .collect();
+    let gone_hosts: Vec<Arc<str>> = old
+        .hosted()
+        .filter(|(name, _, _)| !new.hosted().any(|(kept, _, _)| kept == *name))
+        .map(|(name, _, _)| name.into())
+        .collect();
     app.replace(new);
+    app.state_rents(Timestamp::now());
+    gone_hosts
+        .iter()
+        .for_each(|name| app.metrics.forget_hosted(name));
     old.holders.retain(|key| !gone_keys.contains(key));
     let unnamed = old.config.keys.iter().map(|key| &key.id);
     unnamed

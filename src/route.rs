@@ -24,6 +24,7 @@ use self::{
 use crate::{
     authenticate::Principal,
     caps::Cap,
+    catalog::hosted::Share,
     config::{Config, Domain, Objective},
     money::Usd,
     understand::{Narrow, Needs},
@@ -60,6 +61,9 @@ pub struct Facts {
     pub first_token_us: Option<u64>,
     /// Milliseconds until a limit of its model or provider has room; `None`: it has.
     pub full_ms: Option<u64>,
+    /// What part of its cost a call adds on hardware of one's own at the present load; `None`: not
+    /// known, or it is none.
+    pub share: Option<Share>,
 }
 
 /// Whom to ask, in order.
@@ -87,6 +91,9 @@ pub struct Candidate {
     pub worst_output: u64,
     /// `None`: unpriced.
     pub expected: Option<Usd>,
+    /// What of it the request adds at the present load, on hardware of one's own, which is paid for
+    /// anyway; as much as `expected` where that is not known. `None`: it is none.
+    pub marginal: Option<Usd>,
     /// The chance of an acceptable answer, in 1/10,000; `None`: not known.
     pub quality: Option<u16>,
     /// Microseconds to the first token; `None`: never called.

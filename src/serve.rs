@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -115,6 +116,7 @@ impl Gateway {
         let world = World::of(config, None);
         let app = App::new(world, metrics, origin, seen);
         let app = Arc::new(app.with_store(store));
+        app.state_rents(Timestamp::now());
         let close = CancellationToken::new();
         let doors = TaskTracker::new();
         let of_clients: fn(&Config) -> Option<&Tls> = |config| config.server.tls.as_ref();

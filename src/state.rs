@@ -2,6 +2,7 @@
 //! outlives them.
 
 mod callers;
+pub mod hosted;
 pub mod loads;
 
 use std::{
@@ -105,6 +106,7 @@ impl World {
             upstreams: upstreams(&config, before),
             live,
             lengths,
+            paces: hosted::paces(&config, before),
             budget: Means::budget(&config),
             epoch: before.map_or_else(Instant::now, |world| world.means.epoch),
             config: Arc::clone(&config),
@@ -131,6 +133,8 @@ impl World {
             _ => Live::default().facts(&Lengths::default(), now_ms, estimate),
         };
         facts.full_ms = self.full_ms(model, backend, now_ms, estimate);
+        let hosted = self.means.hosted(backend);
+        facts.share = hosted.and_then(|(hardware, pace)| pace.share(hardware));
         facts
     }
 

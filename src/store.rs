@@ -4,11 +4,14 @@
 //! request ever waits for a disk. While the database can't be written they wait in a bounded file
 //! beside it; what fits nowhere is counted and said. `docs/ledger.md` has what is promised.
 
+mod amortised;
 pub mod keys;
 mod read;
 mod record;
+mod rents;
 pub mod report;
 mod schema;
+mod share;
 mod spent;
 mod spill;
 mod writer;
@@ -29,9 +32,11 @@ use tokio::sync::oneshot;
 
 pub use self::{
     read::{Dimension, Line, Page, Question, ReadError, spend, spent},
+    rents::Rent,
     schema::OpenError,
 };
 use self::{
+    rents::Statement,
     spill::Spill,
     writer::{Asked, Message, Writer},
 };
@@ -122,6 +127,15 @@ impl Store {
         let (answer, spent) = oneshot::channel();
         self.send(Message::Spent(Asked { asks, answer })).await;
         spent.await.map_err(|_| ReadError::Closed)
+    }
+
+    /// From that moment on, in milliseconds since 1970, this is what costs by the hour, and nothing
+    /// else. Never waits; it is written as soon as the database can be.
+    pub fn rent(&self, from_ms: i64, rents: Vec<Rent>) {
+        let statement = Statement { from_ms, rents };
+        if self.rows.try_send(Message::Rents(statement)).is_err() {
+            tracing::error!("the ledger is not told what hardware costs: its queue is full");
+        }
     }
 
     /// Waits until there is room in the queue. A message to a thread that has ended is dropped.

@@ -29,6 +29,7 @@ use super::{
     router::wrong_method,
 };
 use crate::{
+    catalog::hosted::WHOLE,
     error::GatewayError,
     route::{breaker, health::Standing},
     settle::metrics::KEY_STATES,
@@ -87,6 +88,7 @@ async fn metrics(State(app): State<Shared>) -> Response {
     show_standings(&app);
     show_budgets(&app);
     show_keys(&app);
+    show_hosted(&app);
     let mut response = respond::json(StatusCode::OK, app.metrics.text());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -154,6 +156,22 @@ fn show_keys(app: &App) {
             if let Some(gauge) = app.metrics.provider_keys.room(&labels) {
                 gauge.set(number);
             }
+        }
+    }
+}
+
+/// What one's own hardware is, and what one more call is taken to add: all of its cost as long as
+/// nothing is known.
+fn show_hosted(app: &App) {
+    let world = app.world();
+    for (provider, hardware, pace) in world.hosted() {
+        let labels = [provider];
+        if let Some(gauge) = app.metrics.gpus.room(&labels) {
+            gauge.set(hardware.gpus.into());
+        }
+        if let Some(gauge) = app.metrics.marginal_share.room(&labels) {
+            let share = pace.share(hardware).unwrap_or(WHOLE);
+            gauge.set(f64::from(share.parts()) / f64::from(WHOLE.parts()));
         }
     }
 }

@@ -16,8 +16,9 @@ use super::{
     upstream::Upstream,
 };
 use crate::{
+    catalog::SelfHosted,
     config::{Config, Provider},
-    learn::Lengths,
+    learn::{Lengths, pace::Pace},
     route::{
         health::{Change, Pass, Verdict},
         live::Live,
@@ -39,6 +40,8 @@ pub struct Means {
     pub live: Vec<Arc<Live>>,
     /// In the order of `config.models`.
     pub lengths: Vec<Arc<Lengths>>,
+    /// In the order of `config.providers`; `None`: none of one's own.
+    pub paces: Vec<Option<Arc<Pace>>>,
     /// Keeps retries from multiplying the load of a failing backend.
     pub budget: TpsBudget,
     /// Where the clock of `live` begins.
@@ -50,6 +53,16 @@ impl Means {
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The hardware that a backend runs on, and how fast it is known to be; `None`: none of one's
+    /// own.
+    #[must_use]
+    pub fn hosted(&self, backend: usize) -> Option<(&SelfHosted, &Arc<Pace>)> {
+        let provider = self.config.backends.get(backend)?.provider;
+        let pace = self.paces.get(provider)?.as_ref()?;
+        let hardware = self.config.providers.get(provider)?.self_hosted.as_ref()?;
+        Some((hardware, pace))
     }
 
     /// A call has ended: what that says of its backend's health.

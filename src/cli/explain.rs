@@ -109,35 +109,7 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 
 /// The explanation for people.
 fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "-".to_owned(),
-        Value::Array(list) => list
-            .iter()
-            .filter_map(Value::as_str)
-            .collect::<Vec<_>>()
-            .join(", "),
-        other => other.to_string(),
-    };
-    let needs = &value["needs"];
-    writeln!(out, "asked      {}", text(&value["model"]))?;
-    let words = [&needs["purpose"], &needs["capabilities"]].map(text);
-    let words: Vec<&str> = words
-        .iter()
-        .map(String::as_str)
-        .filter(|w| !w.is_empty())
-        .collect();
-    writeln!(out, "needs      {}", words.join(", "))?;
-    writeln!(
-        out,
-        "prompt     about {} tokens",
-        text(&needs["prompt_tokens"])
-    )?;
-    writeln!(out, "domain     {}", text(&needs["domain"]))?;
-    writeln!(out, "decision   {}", text(&value["decision"]))?;
-    if let Some(error) = value["error"].as_str() {
-        writeln!(out, "refused    {error}")?;
-    }
+    head(value, out)?;
     let rows = |name: &str| value[name].as_array().cloned().unwrap_or_default();
     if !rows("candidates").is_empty() {
         let mut table = Table::new(&[
@@ -174,6 +146,9 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
         }
         table.write(out)?;
     }
+    if !rows("self_hosted").is_empty() {
+        hardware(&rows("self_hosted"), out)?;
+    }
     if let Some(baseline) = value["baseline"].as_object() {
         let cost = text(baseline.get("expected_cost_usd").unwrap_or(&Value::Null));
         writeln!(
@@ -183,4 +158,65 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// What was asked, and what was decided.
+fn head(value: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let needs = &value["needs"];
+    writeln!(out, "asked      {}", text(&value["model"]))?;
+    let words = [&needs["purpose"], &needs["capabilities"]].map(text);
+    let words: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|w| !w.is_empty())
+        .collect();
+    writeln!(out, "needs      {}", words.join(", "))?;
+    writeln!(
+        out,
+        "prompt     about {} tokens",
+        text(&needs["prompt_tokens"])
+    )?;
+    writeln!(out, "domain     {}", text(&needs["domain"]))?;
+    writeln!(out, "decision   {}", text(&value["decision"]))?;
+    if let Some(error) = value["error"].as_str() {
+        writeln!(out, "refused    {error}")?;
+    }
+    Ok(())
+}
+
+/// What own hardware costs, and the speeds that its cost is reckoned with. What is learned of it only
+/// a running gateway knows.
+fn hardware(rows: &[Value], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new(&[
+        "\nHARDWARE",
+        "GPUS",
+        "GPU $/H",
+        "PREFILL TOK/S",
+        "DECODE TOK/S",
+    ]);
+    for row in rows {
+        let speeds = &row["configured"];
+        let cells = [
+            &row["provider"],
+            &row["gpus"],
+            &row["gpu_hour_usd"],
+            &speeds["prefill_tps"],
+            &speeds["decode_tps"],
+        ];
+        table.row(cells.map(text).to_vec());
+    }
+    table.write(out)
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        Value::Array(list) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(", "),
+        other => other.to_string(),
+    }
 }

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// What follows where the ledger knows of hardware of one's own.
+const HOSTED: [&str; 2] = ["AMORTISED $", "IDLE $"];
+
 /// How the report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
@@ -71,17 +74,25 @@ fn table(by: &[Dimension], lines: &[Line], out: &mut dyn Write) -> io::Result<()
         "REQUESTS", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "COST USD", "UNPRICED", "SAVED $",
     ];
     let head: Vec<&str> = names.iter().map(String::as_str).chain(sums).collect();
+    // most have no hardware of their own
+    let hosted = lines
+        .iter()
+        .any(|l| l.amortised.is_some() || l.idle.is_some());
+    let head: Vec<&str> = head
+        .into_iter()
+        .chain(HOSTED.into_iter().filter(|_| hosted))
+        .collect();
     let mut table = Table::new(&head);
     for line in lines {
         let values = line.by.iter().map(|value| shown(value.as_deref()));
-        table.row(values.chain(cells(line)).collect());
+        table.row(values.chain(cells(line, hosted)).collect());
     }
     if lines.len() > 1 && !by.is_empty() {
         let mut row = vec![String::new(); by.len()];
         if let Some(first) = row.first_mut() {
             "total".clone_into(first);
         }
-        row.extend(cells(&total(lines)));
+        row.extend(cells(&total(lines), hosted));
         table.row(row);
     }
     table.write(out)
@@ -90,14 +101,10 @@ fn table(by: &[Dimension], lines: &[Line], out: &mut dyn Write) -> io::Result<()
 /// All lines together. A request that was tried at several backends counts in the line of each,
 /// and so more than once here.
 fn total(lines: &[Line]) -> Line {
-    let mut sum = Line {
-        by: Vec::new(),
-        requests: 0,
-        attempts: 0,
-        tokens: [0; 7],
-        cost: Total::default(),
-        unpriced: 0,
-        saved: Total::default(),
+    let mut sum = Line::default();
+    let both = |a: Option<Total>, b: Option<Total>| match (a, b) {
+        (Some(a), Some(b)) => Some(Total::from_pico(a.pico() + b.pico())),
+        (one, None) | (None, one) => one,
     };
     for line in lines {
         sum.requests += line.requests;
@@ -108,11 +115,13 @@ fn total(lines: &[Line]) -> Line {
         sum.cost = Total::from_pico(sum.cost.pico() + line.cost.pico());
         sum.unpriced += line.unpriced;
         sum.saved = Total::from_pico(sum.saved.pico() + line.saved.pico());
+        sum.amortised = both(sum.amortised, line.amortised);
+        sum.idle = both(sum.idle, line.idle);
     }
     sum
 }
 
-fn cells(line: &Line) -> Vec<String> {
+fn cells(line: &Line, hosted: bool) -> Vec<String> {
     let [
         input,
         cached,
@@ -122,7 +131,7 @@ fn cells(line: &Line) -> Vec<String> {
         audio_in,
         audio_out,
     ] = line.tokens;
-    vec![
+    let mut cells = vec![
         line.requests.to_string(),
         line.attempts.to_string(),
         (input + written + audio_in).to_string(),
@@ -131,7 +140,12 @@ fn cells(line: &Line) -> Vec<String> {
         line.cost.to_string(),
         line.unpriced.to_string(),
         line.saved.to_string(),
-    ]
+    ];
+    if hosted {
+        let amount = |it: Option<Total>| it.map_or_else(|| "-".to_owned(), |it| it.to_string());
+        cells.extend([line.amortised, line.idle].map(amount));
+    }
+    cells
 }
 
 /// A value for a terminal: a client may have written it.

@@ -252,6 +252,7 @@ fn view_provider(provider: &Provider) -> Value {
         listed: _,
         output_limit_field,
         limits,
+        self_hosted,
         proxy,
         ca_file,
     } = provider;
@@ -278,8 +279,24 @@ fn view_provider(provider: &Provider) -> Value {
             OutputLimitField::MaxCompletionTokens => "max_completion_tokens",
         },
         "limits": view_limits(*limits),
+        "self_hosted": self_hosted.map(view_hosted),
         "proxy": proxy.as_ref().map(view_proxy),
         "ca_file": ca_file.as_ref().map(|file| &file.path),
+    })
+}
+
+fn view_hosted(hosted: SelfHosted) -> Value {
+    let SelfHosted {
+        gpu_hour,
+        gpus,
+        prefill_tps,
+        decode_tps,
+    } = hosted;
+    json!({
+        "gpu_hour": gpu_hour,
+        "gpus": gpus,
+        "prefill_tps": prefill_tps,
+        "decode_tps": decode_tps,
     })
 }
 
@@ -331,18 +348,11 @@ fn view_price(price: &Price) -> Value {
     match price {
         Price::Unpriced => json!({ "kind": "unpriced" }),
         Price::Free => json!({ "kind": "free" }),
-        Price::SelfHosted(SelfHosted {
-            gpu_hour,
-            gpus,
-            prefill_tps,
-            decode_tps,
-        }) => json!({
-            "kind": "self_hosted",
-            "gpu_hour": gpu_hour,
-            "gpus": gpus,
-            "prefill_tps": prefill_tps,
-            "decode_tps": decode_tps,
-        }),
+        Price::SelfHosted(hosted) => {
+            let mut view = view_hosted(*hosted);
+            view["kind"] = "self_hosted".into();
+            view
+        }
         Price::Cards(cards) => json!({
             "kind": "cards",
             "cards": cards.iter().map(view_card).collect::<Vec<_>>(),

@@ -8,7 +8,9 @@ use super::Question;
 use crate::{
     caps::Cap,
     catalog::{
-        self, Boundary, Card, Rates, meter,
+        self, Boundary, Card, Rates,
+        hosted::{Share, WHOLE},
+        meter,
         price::{Asked, Flags},
     },
     config::{Backend, Config, Price, STATED},
@@ -40,6 +42,15 @@ pub(super) fn expected(
         reasoning: question.needs.caps.has(Cap::Reasoning),
     };
     of(question.config, backend, &usage, &asked)
+}
+
+/// What of an expected cost a request adds on hardware of one's own; `None`: it is none. Of what
+/// the operator has priced by tokens, nothing is known but that.
+pub(super) fn marginal(price: &Price, expected: Option<Usd>, share: Option<Share>) -> Option<Usd> {
+    match price {
+        Price::SelfHosted(_) => Some(share.unwrap_or(WHOLE).take(expected?)),
+        Price::Unpriced | Price::Free | Price::Cards(_) => None,
+    }
 }
 
 /// The price of a usage, and whose it is.

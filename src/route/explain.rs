@@ -61,6 +61,9 @@ pub struct CandidateView<'a> {
     pub expected_output_tokens: u64,
     /// `null`: unpriced.
     pub expected_cost_usd: Option<Usd>,
+    /// On hardware of one's own: what of it the request adds at the present load, by which it is
+    /// compared with others.
+    pub marginal_cost_usd: Option<Usd>,
     pub quality: Option<String>,
 }
 
@@ -273,6 +276,7 @@ fn candidate<'a>(config: &'a Config, candidate: &Candidate) -> CandidateView<'a>
         expected_prompt_tokens: candidate.prompt_tokens,
         expected_output_tokens: candidate.output_tokens,
         expected_cost_usd: candidate.expected,
+        marginal_cost_usd: candidate.marginal,
         quality: candidate.quality.map(chance),
     }
 }

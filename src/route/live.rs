@@ -28,6 +28,7 @@ impl Live {
             output_tokens: lengths.output_tokens(),
             first_token_us: self.learned.first_token_us(),
             full_ms: None,
+            share: None,
         }
     }
 

@@ -46,11 +46,14 @@ pub(super) fn sort(
     }
 }
 
-/// Priced before unpriced, then by expected cost: an unknown price is never ranked as a number.
-fn cheapest(candidate: &Candidate) -> (bool, Usd) {
+/// Priced before unpriced, then by what the request adds: an unknown price is never ranked as a
+/// number. Among those of one's own that add equally little, the one that costs less.
+fn cheapest(candidate: &Candidate) -> (bool, Usd, Usd) {
+    let expected = candidate.expected.unwrap_or_default();
     (
         candidate.expected.is_none(),
-        candidate.expected.unwrap_or_default(),
+        candidate.marginal.unwrap_or(expected),
+        expected,
     )
 }
 
@@ -58,4 +61,41 @@ fn cheapest(candidate: &Candidate) -> (bool, Usd) {
 /// is all that is left to go by.
 fn strongest(candidate: &Candidate) -> (Reverse<Option<u16>>, Reverse<Option<Usd>>) {
     (Reverse(candidate.quality), Reverse(candidate.expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::health::Standing;
+
+    fn candidate(expected: Option<i64>, marginal: Option<i64>) -> Candidate {
+        Candidate {
+            model: 0,
+            backend: 0,
+            prompt_tokens: 0,
+            output_tokens: 0,
+            worst_output: 0,
+            expected: expected.map(Usd::from_pico),
+            marginal: marginal.map(Usd::from_pico),
+            quality: None,
+            first_token_us: None,
+            standing: Standing::Up,
+            full_ms: None,
+        }
+    }
+
+    #[test]
+    fn own_hardware_is_compared_by_what_the_request_adds() {
+        let sorted = [
+            candidate(Some(40), Some(0)),
+            candidate(Some(90), Some(0)),
+            candidate(Some(10), None),
+            candidate(Some(20), Some(20)),
+            candidate(None, None),
+        ];
+        let mut keys: Vec<_> = sorted.iter().map(cheapest).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, sorted.iter().map(cheapest).collect::<Vec<_>>());
+        assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
+    }
 }

@@ -83,6 +83,7 @@ pub(super) fn fit(
         output_tokens,
         worst_output: worst_output(question, backend, facts.prompt_tokens),
         expected,
+        marginal: cost::marginal(&backend.price, expected, facts.share),
         quality: backend.quality.at(question.domain),
         first_token_us: facts.first_token_us,
         standing: facts.standing,

@@ -107,6 +107,7 @@ impl<'a> Case<'a> {
             output_tokens: 300,
             first_token_us: Some(1_000 - backend as u64),
             full_ms: None,
+            share: None,
         })
     }
 

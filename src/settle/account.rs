@@ -21,6 +21,7 @@ use crate::{
     call::{Allowance, Barred, Means, failure::Failure},
     caps::Cap,
     config::{Backend, Tags},
+    learn::pace::Seat,
     money::Usd,
     route::{Candidate, Plan, Refused, names::Target},
     understand::{Ask, Endpoint},
@@ -85,6 +86,8 @@ pub struct Account {
     pub(super) began_ms: u64,
     /// Where `serving` is counted as in flight.
     pub(super) inflight: Option<Gauge>,
+    /// Its place on hardware of one's own.
+    pub(super) seat: Option<Seat>,
     /// When the call under way began.
     pub(super) began: Option<Instant>,
     pub(super) waited: Duration,
@@ -144,6 +147,7 @@ impl Account {
             serving: None,
             began_ms: 0,
             inflight: None,
+            seat: None,
             began: None,
             waited: Duration::ZERO,
             waiting_since: None,
@@ -485,6 +489,11 @@ fn worst_tokens(candidate: &Candidate) -> u64 {
     candidate
         .prompt_tokens
         .saturating_add(candidate.worst_output)
+}
+
+/// Whole microseconds.
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Whole milliseconds.

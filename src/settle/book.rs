@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     Outcome, UNKNOWN,
-    account::{Account, millis},
+    account::{Account, micros, millis},
     figures::{Asked, Figures},
     ledger::Row,
 };
@@ -21,6 +21,7 @@ use crate::{
         meter::{self, Metered},
     },
     config::{Backend, Price},
+    learn::pace::Done,
     money::Usd,
     route::{Candidate, cost},
     usage::Usage,
@@ -95,8 +96,10 @@ impl Account {
             metrics.price_doubts.with_label_values(&[name, doubt]).inc();
         }
         self.count_charged(name, &figures);
+        let gpu_ns = self.count_busy(backend, &figures.usage);
         if let Some(ledger) = &self.opening.ledger {
-            ledger.record(self.row((&candidate, backend), &figures, baseline, ended));
+            let money = (baseline, gpu_ns);
+            ledger.record(self.row((&candidate, backend), &figures, money, ended));
         }
         let usage = &figures.usage;
         let used = usage.prompt_total().saturating_add(usage.output_total());
@@ -111,6 +114,21 @@ impl Account {
         }
         self.used_tokens = self.used_tokens.saturating_add(used);
         self.figures = Some(figures);
+        self.seat = None;
+    }
+
+    /// Counts how long a call kept hardware of one's own busy, in nanoseconds of a GPU; `None`: it
+    /// ran elsewhere.
+    fn count_busy(&self, backend: &Backend, usage: &Usage) -> Option<u64> {
+        let provider = self.means.config.providers.get(backend.provider)?;
+        let hardware = provider.self_hosted.as_ref()?;
+        let busy = hardware.busy_gpu_ns(usage.prompt_total(), usage.output_total())?;
+        let labels = [&*provider.name];
+        self.metrics
+            .gpu_busy
+            .with_label_values(&labels)
+            .inc_by(busy);
+        Some(busy)
     }
 
     /// What the route's baseline would have cost for what came of the call under way.
@@ -261,7 +279,7 @@ impl Account {
         &self,
         (candidate, backend): (&Candidate, &Backend),
         figures: &Figures,
-        baseline_cost: Option<Usd>,
+        (baseline_cost, gpu_ns): (Option<Usd>, Option<u64>),
         ended: Ended,
     ) -> Row {
         let model = self.means.config.models.get(candidate.model);
@@ -285,6 +303,7 @@ impl Account {
             list_cost: figures.listed,
             reported_cost: figures.reported,
             baseline_cost,
+            gpu_ns,
             raw_usage: figures.raw.clone(),
             latency_ms: millis(began.elapsed()),
             first_token_ms: self
@@ -313,6 +332,30 @@ impl Account {
         if let Some(lengths) = self.means.lengths.get(candidate.model) {
             lengths.observe(usage.output_total() / self.choices.max(1));
         }
+        self.learn_pace(candidate.backend, usage);
+    }
+
+    /// What an answer that came to its end teaches of one's own hardware.
+    fn learn_pace(&self, backend: usize, usage: &Usage) {
+        let (Some(seat), Some((hardware, _)), Some(began), Some(first), true) = (
+            &self.seat,
+            self.means.hosted(backend),
+            self.began,
+            self.first_event,
+            self.complete,
+        ) else {
+            return;
+        };
+        let cached = usage.cache_read.saturating_add(usage.cache_read_audio);
+        let done = Done {
+            prompt: usage.prompt_total().saturating_sub(cached),
+            output: usage.output_total(),
+            first_us: self
+                .stream
+                .then(|| micros(first.saturating_duration_since(began))),
+            whole_us: micros(began.elapsed()),
+        };
+        seat.learn(&done, hardware);
     }
 
     pub(super) fn count(&self, status: u16, outcome: Outcome) {

@@ -52,6 +52,9 @@ pub struct Row {
     /// What the route's baseline would have cost for the same usage, and nothing where nothing came
     /// of the call. `None`: there is no baseline, or one of the two prices is not known.
     pub baseline_cost: Option<Usd>,
+    /// How long it kept hardware of one's own busy at the configured speeds, in nanoseconds of a
+    /// GPU: its weight in the bill of the day. `None`: it ran elsewhere.
+    pub gpu_ns: Option<u64>,
     /// The usage as it came, where it contradicts itself; at most [`MOST_RAW`] bytes.
     pub raw_usage: Option<Box<str>>,
     /// From the beginning of the call to its end.

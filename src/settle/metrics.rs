@@ -46,6 +46,9 @@ const PER_TOKEN: [f64; 9] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5
 /// How a key of several can stand: it takes its turns, it is over its limit, it does not work.
 pub const KEY_STATES: [&str; 3] = ["up", "cooling", "down"];
 
+/// Of a second.
+const NANOSECONDS: f64 = 1e9;
+
 const DROPPED_HELP: &str =
     "Times that something was counted under `other` as its family has too many series.";
 
@@ -90,6 +93,12 @@ pub struct Metrics {
     pub inconsistent: Family<IntCounterVec>,
     /// backend, reason
     pub price_doubts: Family<IntCounterVec>,
+    /// provider; in nanoseconds, shown in seconds
+    pub gpu_busy: Family<IntCounterVec>,
+    /// provider
+    pub gpus: Family<IntGaugeVec>,
+    /// provider
+    pub marginal_share: Family<GaugeVec>,
     /// backend; in pico-dollars, shown in dollars
     pub charged: Family<IntCounterVec>,
     /// backend; in pico-dollars, shown in dollars
@@ -129,23 +138,26 @@ pub struct Metrics {
     pub series_dropped: IntCounter,
 }
 
-/// A counter of pico-dollars that is shown in dollars: the sum is exact, and a float is made of it
-/// only here.
-struct Dollars(Family<IntCounterVec>);
+/// A counter of small units, such as pico-dollars, that is shown in large ones: the sum is exact,
+/// and a float is made of it only here.
+struct Scaled {
+    family: Family<IntCounterVec>,
+    /// Small units of a large one.
+    unit: f64,
+}
 
-impl Collector for Dollars {
+impl Collector for Scaled {
     fn desc(&self) -> Vec<&Desc> {
-        self.0.desc()
+        self.family.desc()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let mut families = self.0.collect();
+        let mut families = self.family.collect();
         for family in &mut families {
             for metric in family.mut_metric() {
-                #[expect(clippy::cast_precision_loss, reason = "10^12 is exact in a double")]
-                let dollars = metric.get_counter().get_value() / PICO_PER_USD as f64;
+                let shown = metric.get_counter().get_value() / self.unit;
                 let mut counter = proto::Counter::default();
-                counter.set_value(dollars);
+                counter.set_value(shown);
                 metric.set_counter(counter);
             }
         }
@@ -191,11 +203,7 @@ impl Metrics {
                 &["endpoint"],
                 &OVERHEAD,
             )?,
-            per_token: to.histogram(
-                ("time_per_output_token_seconds", "Between two tokens of a stream, on average."),
-                &["backend"],
-                &PER_TOKEN,
-            )?,
+            per_token: to.histogram(("time_per_output_token_seconds", "Between two tokens of a stream, on average."), &["backend"], &PER_TOKEN)?,
             tokens: to.counter("tokens_total", "Tokens used, in disjoint types.", &["backend", "key", "type"])?,
             cost: to.money(
                 "cost_usd_total",
@@ -208,6 +216,9 @@ impl Metrics {
             estimated: to.counter("estimated_usage_total", "Calls whose usage had to be estimated.", &["backend"])?,
             inconsistent: to.counter("usage_inconsistent_total", "Usage reports that contradict themselves.", &["backend"])?,
             price_doubts: to.counter("price_doubts_total", "Prices that are not known, or that something is odd about.", &["backend", "reason"])?,
+            gpu_busy: to.scaled(("self_hosted_busy_gpu_seconds_total", "GPU-seconds that calls kept own hardware busy, at the configured speeds."), &["provider"], NANOSECONDS)?,
+            gpus: to.gauge("self_hosted_gpus", "GPUs that are paid for by the hour.", &["provider"])?,
+            marginal_share: to.ratio("self_hosted_marginal_share_ratio", "What part of its cost one more call adds at the present load.")?,
             charged: to.money("charged_usd_total", "What providers that say so charged for calls.", &["backend"])?,
             charged_listed: to.money("charged_list_usd_total", "What the price cards say of the same calls.", &["backend"])?,
             attempts: to.counter("attempts_total", "Calls to backends.", &["backend", "result"])?,
@@ -285,6 +296,12 @@ impl Metrics {
         }
     }
 
+    /// Hardware of one's own left the configuration: what it is is not to be shown any more.
+    pub fn forget_hosted(&self, provider: &str) {
+        self.gpus.remove(&[provider]);
+        self.marginal_share.remove(&[provider]);
+    }
+
     /// A provider has no longer several keys.
     pub fn forget_keys(&self, provider: &str) {
         for state in KEY_STATES {
@@ -339,9 +356,29 @@ impl Families<'_> {
         help: &str,
         labels: &[&str],
     ) -> Result<Family<IntCounterVec>, prometheus::Error> {
+        #[expect(clippy::cast_precision_loss, reason = "10^12 is exact in a double")]
+        let unit = PICO_PER_USD as f64;
+        self.scaled((name, help), labels, unit)
+    }
+
+    fn scaled(
+        &self,
+        (name, help): (&str, &str),
+        labels: &[&str],
+        unit: f64,
+    ) -> Result<Family<IntCounterVec>, prometheus::Error> {
         let family = self.bounded(IntCounterVec::new(Opts::new(name, help), labels)?, 1)?;
-        self.registry.register(Box::new(Dollars(family.clone())))?;
+        let shown = Scaled {
+            family: family.clone(),
+            unit,
+        };
+        self.registry.register(Box::new(shown))?;
         Ok(family)
+    }
+
+    /// A part of a provider's whole.
+    fn ratio(&self, name: &str, help: &str) -> Result<Family<GaugeVec>, prometheus::Error> {
+        self.registered(GaugeVec::new(Opts::new(name, help), &["provider"])?, 1)
     }
 
     fn plain(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {

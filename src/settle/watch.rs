@@ -2,7 +2,11 @@
 
 use tokio::time::Instant;
 
-use super::{account::Account, book::Ended, figures::Figures};
+use super::{
+    account::{Account, micros},
+    book::Ended,
+    figures::Figures,
+};
 use crate::{
     call::{
         self, Allowance, Barred, Served, Watch,
@@ -54,6 +58,8 @@ impl Watch for Account {
         let inflight = inflight.with_label_values(&[self.backend_name()]);
         inflight.inc();
         self.inflight = Some(inflight);
+        let hosted = self.means.hosted(candidate.backend);
+        self.seat = hosted.map(|(_, pace)| pace.join());
         self.wait();
     }
 
@@ -118,8 +124,7 @@ impl Watch for Account {
                 .observe(waited.as_secs_f64());
         }
         if let Some(live) = self.serving.and_then(|c| self.means.live.get(c.backend)) {
-            live.learned
-                .observe_first_token(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+            live.learned.observe_first_token(micros(waited));
         }
     }
 

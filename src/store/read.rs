@@ -6,9 +6,13 @@
 
 use std::{borrow::Cow, path::Path};
 
+use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
-use super::schema::{self, OpenError};
+use super::{
+    amortised,
+    schema::{self, OpenError},
+};
 use crate::money::Total;
 
 /// Types of tokens, as in the metric.
@@ -61,10 +65,12 @@ pub struct Question {
     pub skip: u64,
     /// The most lines that are wanted; `None`: all.
     pub most: Option<u64>,
+    /// Until when hardware has been paid for, in milliseconds since 1970; `None`: until now.
+    pub paid_ms: Option<i64>,
 }
 
 /// The sums of one group of rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Line {
     /// The values of the dimensions.
     pub by: Vec<Option<String>>,
@@ -77,6 +83,11 @@ pub struct Line {
     pub unpriced: u64,
     /// What was saved against the baselines of routes; less than nothing where calls cost more.
     pub saved: Total,
+    /// What its calls on one's own hardware really cost: their shares of what was paid for the days
+    /// they ran in. `None`: there are none, or nobody said what the hardware costs.
+    pub amortised: Option<Total>,
+    /// What was paid for days in which one's own hardware did nothing. `None`: nothing.
+    pub idle: Option<Total>,
 }
 
 /// Lines, and whether there are more.
@@ -113,7 +124,7 @@ impl Dimension {
     }
 
     /// The SQL of its value; `?` stands for the name of a tag.
-    fn sql(&self) -> &'static str {
+    pub(super) fn sql(&self) -> &'static str {
         match self {
             Self::Key => "key",
             Self::Model => "model",
@@ -133,7 +144,10 @@ impl Dimension {
 /// If there is no ledger at that path, or it can't be read.
 pub fn spend(path: &Path, question: &Question) -> Result<Page, ReadError> {
     let db = schema::open_to_read(path)?;
-    Ok(add_up(&db, question)?)
+    // rows that come meanwhile belong to all of it or to nothing
+    let db = db.unchecked_transaction()?;
+    let now_ms = Timestamp::now().as_millisecond();
+    Ok(page(&db, question, question.paid_ms.unwrap_or(now_ms))?)
 }
 
 /// What a key spent since a moment, in milliseconds since 1970: from the beginning of the quarter
@@ -160,32 +174,32 @@ fn total(millions: i64, rest: i64) -> Total {
     Total::from_pico(i128::from(millions) * i128::from(MILLION) + i128::from(rest))
 }
 
-fn add_up(db: &Connection, question: &Question) -> rusqlite::Result<Page> {
+/// The lines that are wanted of all.
+fn page(db: &Connection, question: &Question, now_ms: i64) -> rusqlite::Result<Page> {
+    let mut lines = add_up(db, question)?;
+    amortised::add(db, question, now_ms, &mut lines)?;
+    let held = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    lines.drain(..held(question.skip).min(lines.len()));
+    let wanted = question.most.map_or(usize::MAX, held);
+    let more = lines.len() > wanted;
+    lines.truncate(wanted);
+    Ok(Page { lines, more })
+}
+
+fn add_up(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Line>> {
     let since = question.since_ms.unwrap_or(i64::MIN);
     let until = question.until_ms.unwrap_or(i64::MAX);
-    // one more than wanted tells whether there are more
-    let most = question
-        .most
-        .map_or(-1, |most| signed(most).saturating_add(1));
-    let skip = signed(question.skip);
     let mut parameters: Vec<&dyn ToSql> = Vec::new();
     for dimension in &question.by {
         if let Dimension::Tag(name) = dimension {
             parameters.push(name);
         }
     }
-    parameters.extend([&since as &dyn ToSql, &until, &most, &skip]);
+    parameters.extend([&since as &dyn ToSql, &until]);
     let mut statement = db.prepare(&sql(&question.by))?;
     let width = question.by.len();
     let lines = statement.query_map(params_from_iter(parameters), |row| line(row, width))?;
-    let mut lines: Vec<Line> = lines.collect::<rusqlite::Result<_>>()?;
-    let wanted = question
-        .most
-        .and_then(|most| usize::try_from(most).ok())
-        .unwrap_or(usize::MAX);
-    let more = lines.len() > wanted;
-    lines.truncate(wanted);
-    Ok(Page { lines, more })
+    lines.collect()
 }
 
 fn sql(by: &[Dimension]) -> String {
@@ -210,7 +224,7 @@ fn sql(by: &[Dimension]) -> String {
     let order: Vec<String> = [first].into_iter().chain(places).collect();
     format!(
         "SELECT {} FROM attempts WHERE completed_ms >= ? AND completed_ms < ? \
-         {group}ORDER BY {} LIMIT ? OFFSET ?",
+         {group}ORDER BY {}",
         columns.join(", "),
         order.join(", ")
     )
@@ -232,9 +246,6 @@ fn line(row: &Row<'_>, width: usize) -> rusqlite::Result<Line> {
         cost: total(row.get(width + 9)?, row.get(width + 10)?),
         unpriced: count(11)?,
         saved: total(row.get(width + 12)?, row.get(width + 13)?),
+        ..Line::default()
     })
-}
-
-fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

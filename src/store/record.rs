@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 use crate::{money::Usd, settle::ledger::Row, usage::Usage};
 
 /// Every column of `attempts`.
-pub(super) const COLUMNS: [&str; 39] = [
+pub(super) const COLUMNS: [&str; 40] = [
     "request_id",
     "attempt",
     "completed_ms",
@@ -49,6 +49,7 @@ pub(super) const COLUMNS: [&str; 39] = [
     "list_cost",
     "reported_cost",
     "baseline_cost",
+    "gpu_ns",
     "raw_usage",
     "latency_ms",
     "first_token_ms",
@@ -212,6 +213,7 @@ impl From<Row> for Record {
             money(row.list_cost),
             money(row.reported_cost),
             money(row.baseline_cost),
+            row.gpu_ns.map_or(Cell::Null, whole),
             row.raw_usage
                 .map_or(Cell::Null, |raw| Cell::Text(raw.into())),
             whole(row.latency_ms),
@@ -283,6 +285,7 @@ pub(super) mod tests {
             list_cost: Some(Usd::from_pico(219_999_999)),
             reported_cost: None,
             baseline_cost: Some(Usd::from_pico(2_000_000_000)),
+            gpu_ns: None,
             raw_usage: None,
             latency_ms: 1_234,
             first_token_ms: Some(99),

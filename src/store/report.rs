@@ -12,6 +12,14 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::read::{Dimension, Line, TOKEN_TYPES};
 use crate::config::tags;
 
+/// What stands behind the tokens of a line in CSV.
+const MONEY: [&str; 5] = [
+    "cost_usd",
+    "unpriced_attempts",
+    "saved_usd",
+    "amortised_usd",
+    "idle_usd",
+];
 /// Dimensions of one question.
 const MOST_DIMENSIONS: usize = 8;
 
@@ -142,6 +150,8 @@ impl Serialize for Named<'_> {
         map.serialize_entry("cost_usd", &self.line.cost)?;
         map.serialize_entry("unpriced_attempts", &self.line.unpriced)?;
         map.serialize_entry("saved_usd", &self.line.saved)?;
+        map.serialize_entry("amortised_usd", &self.line.amortised)?;
+        map.serialize_entry("idle_usd", &self.line.idle)?;
         map.end()
     }
 }
@@ -153,7 +163,7 @@ pub fn csv(by: &[Dimension], lines: &[Line]) -> String {
     let names = by.iter().map(Dimension::name);
     let names = names.chain(["requests", "attempts"].map(Cow::from));
     let names = names.chain(TOKEN_TYPES.map(Cow::from));
-    let names = names.chain(["cost_usd", "unpriced_attempts", "saved_usd"].map(Cow::from));
+    let names = names.chain(MONEY.map(Cow::from));
     let cells: Vec<String> = names.map(|name| cell(&name)).collect();
     let mut text = cells.join(",") + "\r\n";
     for line in lines {
@@ -164,7 +174,15 @@ pub fn csv(by: &[Dimension], lines: &[Line]) -> String {
         for tokens in line.tokens {
             let _ = write!(text, "{tokens},");
         }
-        let _ = write!(text, "{},{},{}\r\n", line.cost, line.unpriced, line.saved);
+        let _ = write!(text, "{},{},{}", line.cost, line.unpriced, line.saved);
+        for amount in [line.amortised, line.idle] {
+            let _ = write!(
+                text,
+                ",{}",
+                amount.map_or_else(String::new, |it| it.to_string())
+            );
+        }
+        text.push_str("\r\n");
     }
     text
 }
@@ -197,6 +215,8 @@ mod tests {
             cost: Total::from_pico(1_500_000_000_001),
             unpriced: 1,
             saved: Total::from_pico(-3),
+            amortised: Some(Total::from_pico(2_000_000_000_000)),
+            idle: None,
         }
     }
 
@@ -253,7 +273,7 @@ mod tests {
         let lines = [line(&[Some("a"), None])];
         assert_eq!(
             Answer::of(&by, &lines, None).to_json(),
-            r#"{"rows":[{"key":"a","tag:team":null,"requests":2,"attempts":3,"tokens":{"input":10,"cache_read":0,"cache_write":0,"output":5,"reasoning":0,"audio_in":0,"audio_out":0},"cost_usd":"1.500000000001","unpriced_attempts":1,"saved_usd":"-0.000000000003"}],"next":null}"#
+            r#"{"rows":[{"key":"a","tag:team":null,"requests":2,"attempts":3,"tokens":{"input":10,"cache_read":0,"cache_write":0,"output":5,"reasoning":0,"audio_in":0,"audio_out":0},"cost_usd":"1.500000000001","unpriced_attempts":1,"saved_usd":"-0.000000000003","amortised_usd":"2","idle_usd":null}],"next":null}"#
         );
     }
 
@@ -263,7 +283,7 @@ mod tests {
         let odd = ["=1+1", "a,b", "say \"x\"", "@x", "-1", "a\nb", "plain"];
         let lines: Vec<Line> = odd.iter().map(|text| line(&[Some(text)])).collect();
         let text = csv(&by, &lines);
-        let rest = ",2,3,10,0,0,5,0,0,0,1.500000000001,1,-0.000000000003\r\n";
+        let rest = ",2,3,10,0,0,5,0,0,0,1.500000000001,1,-0.000000000003,2,\r\n";
         let expected = [
             "'=1+1",
             "\"a,b\"",
@@ -274,7 +294,8 @@ mod tests {
             "plain",
         ];
         let mut whole = "tag:a,requests,attempts,input,cache_read,cache_write,output,reasoning,\
-                         audio_in,audio_out,cost_usd,unpriced_attempts,saved_usd\r\n"
+                         audio_in,audio_out,cost_usd,unpriced_attempts,saved_usd,\
+                         amortised_usd,idle_usd\r\n"
             .to_owned();
         for cell in expected {
             whole.push_str(cell);

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// The changes, in the order in which they were made; a database knows how many it has seen.
-const CHANGES: [&str; 4] = [
+const CHANGES: [&str; 5] = [
     "
     CREATE TABLE cards (
         id INTEGER PRIMARY KEY,
@@ -108,6 +108,19 @@ const CHANGES: [&str; 4] = [
     // the writer adds up a batch at once, where the trigger wrote once more for each row
     "
     DROP TRIGGER attempts_are_spent;
+",
+    // one's own hardware: how long a call kept it busy, and what it costs from when on
+    "
+    ALTER TABLE attempts ADD COLUMN gpu_ns INTEGER;
+    CREATE TABLE rents (
+        provider TEXT NOT NULL,
+        from_ms INTEGER NOT NULL,
+        gpu_hour INTEGER NOT NULL,
+        gpus INTEGER NOT NULL,
+        prefill_tps INTEGER NOT NULL,
+        decode_tps INTEGER NOT NULL,
+        PRIMARY KEY (provider, from_ms)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 /// How many changes this program knows.

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use super::{
     Board, OpenError, read,
     record::{INSERT, Record},
+    rents::Statement,
     schema,
     spent::Sums,
     spill::Spill,
@@ -45,6 +46,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) enum Message {
     Row(Box<Row>),
+    /// Keep what hardware costs.
+    Rents(Statement),
     /// Say what was spent, once no row waits.
     Spent(Asked),
     /// Write everything, say so, and end.
@@ -62,6 +65,7 @@ pub(super) struct Asked {
 #[derive(Debug, Default)]
 struct Came {
     batch: Vec<Record>,
+    rents: Vec<Statement>,
     asked: Vec<Asked>,
     stop: Option<oneshot::Sender<()>>,
 }
@@ -75,6 +79,8 @@ pub(super) struct Writer {
     again: Instant,
     spill: Spill,
     board: Arc<Board>,
+    /// What hardware costs, as far as it is not kept yet.
+    rents: Vec<Statement>,
     /// Questions without an answer yet.
     asked: Vec<Asked>,
     /// Does another process hold rows that belong to the answers? It is said once.
@@ -116,6 +122,7 @@ impl Writer {
             again: Instant::now(),
             spill,
             board,
+            rents: Vec::new(),
             asked: Vec::new(),
             out_of_reach: false,
         }
@@ -151,7 +158,9 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return self.finish(rows),
             }
             self.asked.append(&mut came.asked);
+            self.rents.append(&mut came.rents);
             self.tend();
+            self.write_rents();
             self.write(&came.batch);
             self.write_waiting();
             self.answer();
@@ -260,6 +269,16 @@ impl Writer {
                 Some(error) => format!("the spill file can't be written: {error}"),
             };
             self.board.lost(lost, &why);
+        }
+    }
+
+    /// Keeps what hardware costs, in the order in which it was stated.
+    fn write_rents(&mut self) {
+        while let (Some(database), Some(statement)) = (&mut self.database, self.rents.first()) {
+            match statement.write(&mut database.connection) {
+                Ok(()) => drop(self.rents.remove(0)),
+                Err(error) => self.failed(&error),
+            }
         }
     }
 
@@ -419,6 +438,7 @@ fn gather(first: Message, rows: &Receiver<Message>, came: &mut Came) {
     loop {
         match next {
             Some(Message::Row(row)) => came.batch.push(Record::from(*row)),
+            Some(Message::Rents(statement)) => came.rents.push(statement),
             Some(Message::Spent(asked)) => return came.asked.push(asked),
             Some(Message::Stop(done)) => return came.stop = Some(done),
             None => {

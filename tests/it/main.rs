@@ -23,6 +23,7 @@ mod drain;
 mod endpoints;
 mod errors;
 mod failures;
+mod hosted;
 mod hostile;
 mod keys;
 mod large;

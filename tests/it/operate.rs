@@ -3,6 +3,7 @@
 mod breaker;
 mod endpoints;
 pub(crate) mod files;
+mod hardware;
 mod reload;
 mod signals;
 

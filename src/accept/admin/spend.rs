@@ -86,8 +86,8 @@ fn question(asked: &Asked, now: Timestamp) -> Result<Question, AskedError> {
             .transpose()
     };
     let until = moment(&asked.until)?.unwrap_or(now.as_millisecond().saturating_add(1));
-    let (until, skip) = match &asked.after {
-        None => (until, 0),
+    let (until, skip, paid) = match &asked.after {
+        None => (until, 0, now.as_millisecond()),
         Some(after) => cursor(after).ok_or_else(|| AskedError::Cursor(after.clone()))?,
     };
     Ok(Question {
@@ -95,21 +95,24 @@ fn question(asked: &Asked, now: Timestamp) -> Result<Question, AskedError> {
         since_ms: moment(&asked.since)?,
         until_ms: Some(until),
         skip,
+        // who writes a cursor by hand can't look ahead
+        paid_ms: Some(paid.min(now.as_millisecond())),
         most: Some(MOST_LINES),
     })
 }
 
-fn cursor(text: &str) -> Option<(i64, u64)> {
-    let (until, skip) = text.split_once('.')?;
-    Some((until.parse().ok()?, skip.parse().ok()?))
+fn cursor(text: &str) -> Option<(i64, u64, i64)> {
+    let (until, rest) = text.split_once('.')?;
+    let (skip, paid) = rest.split_once('.')?;
+    Some((until.parse().ok()?, skip.parse().ok()?, paid.parse().ok()?))
 }
 
 fn show(format: Format, question: &Question, page: &Page) -> Response {
     let (by, lines) = (&question.by, &page.lines);
     let until = question.until_ms.unwrap_or(i64::MAX);
-    let next = page
-        .more
-        .then(|| format!("{until}.{}", question.skip.saturating_add(MOST_LINES)));
+    let paid = question.paid_ms.unwrap_or(until);
+    let skip = question.skip.saturating_add(MOST_LINES);
+    let next = page.more.then(|| format!("{until}.{skip}.{paid}"));
     match format {
         Format::Json => {
             let answer = Answer::of(by, lines, next);

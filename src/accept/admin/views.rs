@@ -68,6 +68,7 @@ pub(super) async fn backends(State(app): State<Shared>) -> Response {
     respond::as_json(&json!({
         "backends": all.collect::<Vec<_>>(),
         "api_keys": api_keys(&world),
+        "self_hosted": world.hosted_views().collect::<Vec<_>>(),
     }))
 }
 

@@ -20,6 +20,7 @@ fn provider(urls: &[&'static str]) -> Provider {
         adapter: Adapter::OpenAi,
         boundary: Boundary::Over,
         output_limit_field: OutputLimitField::AsSent,
+        self_hosted: None,
         limits: Limits::default(),
         proxy: None,
         ca_file: None,

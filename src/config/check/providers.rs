@@ -104,12 +104,7 @@ pub(super) fn check<'c>(
     for (name, raw) in raw {
         let path = Path::root().key("providers").key(&name);
         let known = catalog.provider(&name);
-        let self_hosted = raw.self_hosted.map(|hosted| SelfHosted {
-            gpu_hour: hosted.gpu_hour.0,
-            gpus: hosted.gpus,
-            prefill_tps: hosted.prefill_tps,
-            decode_tps: hosted.decode_tps,
-        });
+        let self_hosted = raw.self_hosted.map(hosted);
         facts.push(Facts {
             catalog: known,
             self_hosted,
@@ -175,6 +170,7 @@ fn provider(
         boundary: same.map_or(Boundary::Over, |catalog| catalog.boundary),
         listed: same.map(Listed::of).unwrap_or_default(),
         limits: limits(raw.limits),
+        self_hosted: raw.self_hosted.map(hosted),
         proxy: raw.proxy.map(|proxy| proxy.0),
         ca_file: raw
             .ca_file
@@ -187,6 +183,15 @@ fn provider(
                 output_limit(&catalog.id)
             }),
         },
+    }
+}
+
+fn hosted(raw: raw::SelfHosted) -> SelfHosted {
+    SelfHosted {
+        gpu_hour: raw.gpu_hour.0,
+        gpus: raw.gpus,
+        prefill_tps: raw.prefill_tps,
+        decode_tps: raw.decode_tps,
     }
 }
 

@@ -431,3 +431,31 @@ proptest! {
         prop_assert_eq!(bench.metrics.ledger_lost.get(), 0);
     }
 }
+
+#[test]
+fn what_hardware_costs_is_kept_once_the_database_can_be_written_again() {
+    let mut bench = Bench::new();
+    let other = Connection::open(bench.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let hardware = crate::catalog::SelfHosted {
+        gpu_hour: crate::money::Usd::from_pico(5),
+        gpus: 2,
+        prefill_tps: 10,
+        decode_tps: 1,
+    };
+    let rent = crate::store::Rent {
+        provider: "gpu".into(),
+        hardware,
+    };
+    for (from_ms, rents) in [(100, vec![rent]), (200, Vec::new())] {
+        bench.writer.rents.push(Statement { from_ms, rents });
+    }
+    bench.writer.write_rents();
+    assert!(bench.writer.database.is_none());
+    other.execute_batch("ROLLBACK").unwrap();
+    bench.try_again();
+    bench.writer.write_rents();
+    let sql = "SELECT group_concat(concat_ws(' ', provider, from_ms, gpus), ', ') FROM rents";
+    let kept: String = other.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, "gpu 100 2, gpu 200 0");
+}

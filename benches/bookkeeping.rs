@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use tollgate::{
     admit::{holders::Holder, limits},
     authenticate::Principal,
-    call::Watch,
+    call::{Served, Watch},
     config::OnFailure,
     money::{Total, Usd},
     route::{self, Plan, Question},
@@ -113,7 +113,7 @@ fn account(c: &mut Criterion) {
             account.begin(first);
             account.first_event();
             account.output(900);
-            account.usage(USAGE, None);
+            account.usage(USAGE, Served::default());
             account.complete();
             account.head_leaves();
             account.close(200, Outcome::Ok, "");

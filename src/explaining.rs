@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     authenticate::Principal,
+    offer,
     route::{self, Question, explain},
     state::World,
     understand::{self, AskError, Endpoint},
@@ -24,6 +25,7 @@ pub fn explain(
     at: Timestamp,
 ) -> Result<String, AskError> {
     let ask = understand::read(endpoint, body, headers)?;
+    let target = world.names.find(&ask.model);
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -32,6 +34,8 @@ pub fn explain(
         needs: &ask.needs,
         domain: ask.domain,
         narrow: &ask.narrow,
+        budgeted: offer::is_budgeted(&world.config, principal, target),
+        tier: ask.tier,
         at,
     };
     let now_ms = world.means.now_ms();

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod backends;
+mod budgets;
 mod keys;
 mod models;
 mod names;
@@ -85,6 +86,8 @@ pub(super) fn check(
 
     let keys = keys::check(raw.keys.unwrap_or_default(), &models, &mut findings);
     keys::apart_from_admin(&keys, &admin, &mut findings);
+    let budgets = raw.budgets.unwrap_or_default();
+    let budgets = budgets::check(budgets, &routes, &keys, &mut findings);
     let auth = server::auth(
         &raw.auth.unwrap_or_default(),
         &server,
@@ -111,6 +114,7 @@ pub(super) fn check(
         models,
         routes,
         keys,
+        budgets,
         retries,
         breaker,
         limits,

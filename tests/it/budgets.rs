@@ -2,6 +2,7 @@
 
 mod at_work;
 mod kept;
+mod shared;
 
 use serde_json::Value;
 

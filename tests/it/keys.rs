@@ -11,7 +11,7 @@ use std::{
 use http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
-use tollgate::simulate::Handle;
+use tollgate::{admit::purse::Spender, simulate::Handle};
 
 use crate::support::{Gateway, Setup, eventually, program::run, simulator};
 
@@ -246,7 +246,7 @@ async fn keys_survive_a_restart_and_their_spend_is_theirs() {
     assert_eq!(again.ask_as(&revoked, "small").await.status, 401);
     let spent = async || {
         let path = bench.database();
-        let by_key = tollgate::store::spent(&path, "a", 0);
+        let by_key = tollgate::store::spent(&path, &Spender::Key("a".into()), 0);
         by_key.is_ok_and(|spent| spent.pico() > 0)
     };
     eventually("the ledger has it", spent).await;

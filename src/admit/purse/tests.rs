@@ -1,6 +1,9 @@
+mod together;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Period;
 
 const NOON: &str = "2026-11-25T12:00:00Z";
 
@@ -15,7 +18,19 @@ fn usd(text: &str) -> Usd {
 fn budget(amount: &str, per: Period) -> Budget {
     Budget {
         usd: usd(amount),
+        soft: None,
         per,
+    }
+}
+
+/// Holds of one purse alone.
+trait Alone {
+    fn hold(&self, amount: Usd, now: Timestamp) -> Result<Option<Hold>, NoMoney>;
+}
+
+impl Alone for Arc<Purse> {
+    fn hold(&self, amount: Usd, now: Timestamp) -> Result<Option<Hold>, NoMoney> {
+        Hold::of([self], amount, now)
     }
 }
 
@@ -133,7 +148,7 @@ fn nothing_is_held_before_it_is_known_what_was_spent() {
         Err(NoMoney::Unknown { .. })
     ));
     let since = purse.ask(at(NOON)).unwrap();
-    assert_eq!(since, at("2026-11-01T00:00:00Z"));
+    assert_eq!(since.since, at("2026-11-01T00:00:00Z"));
     purse.learn(since, Total::from_pico(950_000_000_000));
     assert!(purse.ask(at(NOON)).is_none());
     assert!(purse.hold(usd("0.1"), at(NOON)).is_err());
@@ -148,6 +163,19 @@ fn an_answer_about_another_window_is_left_out() {
     purse.set(Some(budget("1", Period::Month)), &TimeZone::UTC, at(NOON));
     purse.learn(yesterday, Total::from_pico(1));
     assert!(purse.is_unknown());
+}
+
+#[test]
+fn of_two_questions_the_last_one_counts() {
+    let purse = Arc::new(Purse::of("team-a".into()));
+    purse.set(Some(budget("1", Period::Day)), &TimeZone::UTC, at(NOON));
+    let first = purse.ask(at(NOON)).unwrap();
+    let last = purse.ask(at(NOON)).unwrap();
+    purse.learn(first, Total::from_pico(1));
+    assert!(purse.is_unknown());
+    purse.learn(last, Total::from_pico(2));
+    purse.learn(last, Total::from_pico(2));
+    assert_eq!(figures(&purse, NOON).0, "0.000000000002");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod at_work;
 mod kept;
 mod shared;
+mod shared_kept;
 
 use serde_json::Value;
 

@@ -128,7 +128,10 @@ async fn two_hundred_at_once_on_overlapping_budgets_spend_none_too_much_and_leav
     // what was held in vain is there for those who come
     while send(&gateway, NONE, &limited("m", 200)).await.status == 200 {}
     let (spent, held) = stands(&gateway).await["all"];
-    assert!((15_000_000_000..=16_000_000_000).contains(&spent), "{spent}");
+    assert!(
+        (15_000_000_000..=16_000_000_000).contains(&spent),
+        "{spent}"
+    );
     assert_eq!(held, 0);
 }
 
@@ -151,14 +154,23 @@ async fn a_refusal_names_the_budget_and_not_what_others_spent() {
     assert_eq!(refused.header("x-should-retry"), "false");
     let says = refused.error().message;
     assert!(says.starts_with("the budget `eng` of 0.0005 USD a month does not"));
-    assert!(says.contains("; it begins anew at ") && !says.contains("spent"), "{says}");
+    assert!(
+        says.contains("; it begins anew at ") && !says.contains("spent"),
+        "{says}"
+    );
     while send(&gateway, B, &limited("m", 100)).await.status == 200 {}
     let says = send(&gateway, B, &limited("m", 100)).await.error().message;
-    assert!(says.contains("`open`") && says.contains("USD are spent and 0 USD"), "{says}");
+    assert!(
+        says.contains("`open`") && says.contains("USD are spent and 0 USD"),
+        "{says}"
+    );
     // who is held to neither goes on
     assert_eq!(send(&gateway, NONE, &limited("m", 100)).await.status, 200);
     let metrics = gateway.metrics().await;
-    let over = metrics.count("key_requests_total", &[("key", "a2"), ("outcome", "over_budget")]);
+    let over = metrics.count(
+        "key_requests_total",
+        &[("key", "a2"), ("outcome", "over_budget")],
+    );
     assert_eq!(over, 1);
 }
 
@@ -202,14 +214,24 @@ async fn a_client_that_leaves_frees_what_was_held_of_every_budget() {
     open.frame().await.unwrap().unwrap();
     let held: Vec<_> = stands(&gateway).await.into_values().collect();
     assert_eq!(held.len(), 4, "each of a and of b, all, and the route");
-    let paid: Vec<_> = held.iter().filter(|(_, held)| *held > 2_000_000_000).collect();
-    assert!(paid.len() == 3 && paid.iter().all(|it| it.1 == paid[0].1), "{held:?}");
+    let paid: Vec<_> = held
+        .iter()
+        .filter(|(_, held)| *held > 2_000_000_000)
+        .collect();
+    assert!(
+        paid.len() == 3 && paid.iter().all(|it| it.1 == paid[0].1),
+        "{held:?}"
+    );
     drop(open);
     eventually("nothing is held", async || {
         stands(&gateway).await.values().all(|(_, held)| *held == 0)
     })
     .await;
-    let spent: Vec<_> = stands(&gateway).await.into_values().map(|it| it.0).collect();
+    let spent: Vec<_> = stands(&gateway)
+        .await
+        .into_values()
+        .map(|it| it.0)
+        .collect();
     assert_eq!(spent.iter().filter(|spent| **spent > 0).count(), 3);
 }
 
@@ -243,7 +265,10 @@ budgets:
         parts.sort_unstable();
         assert_eq!(parts.len(), 3, "{warning}");
         assert!(parts[0].starts_with("budget eng team=a over its soft limit, resets 20"));
-        assert!(parts[1].starts_with("budget shown 0% of 0.1 USD"), "{warning}");
+        assert!(
+            parts[1].starts_with("budget shown 0% of 0.1 USD"),
+            "{warning}"
+        );
         assert!(parts[2].starts_with("key soft 0% of 1 USD"), "{warning}");
     }
     let streamed = gateway.post(&stream_with_usage("m")).key(key).open().await;
@@ -252,14 +277,26 @@ budgets:
     let other = gateway.ask_as("sk-other-0123456789abc", "m").await;
     assert!(!other.headers.contains_key("x-tollgate-budget-warning"));
     let metrics = gateway.metrics().await;
-    assert_eq!(metrics.count("budget_soft_exceeded_total", &[("key", "soft")]), 1);
-    for labels in [[("budget", "eng"), ("value", "a")], [("budget", "shown"), ("value", "")]] {
-        assert_eq!(metrics.count("shared_budget_soft_exceeded_total", &labels), 1);
+    assert_eq!(
+        metrics.count("budget_soft_exceeded_total", &[("key", "soft")]),
+        1
+    );
+    for labels in [
+        [("budget", "eng"), ("value", "a")],
+        [("budget", "shown"), ("value", "")],
+    ] {
+        assert_eq!(
+            metrics.count("shared_budget_soft_exceeded_total", &labels),
+            1
+        );
         assert_eq!(metrics.sum("shared_budget_soft_usd", &labels), 0.0001);
         assert!(metrics.sum("shared_budget_spent_usd", &labels) > 0.0008);
         assert_eq!(metrics.sum("shared_budget_held_usd", &labels), 0.0);
     }
-    assert_eq!(metrics.sum("shared_budget_limit_usd", &[("budget", "shown")]), 0.1);
+    assert_eq!(
+        metrics.sum("shared_budget_limit_usd", &[("budget", "shown")]),
+        0.1
+    );
     assert_eq!(metrics.sum("budget_soft_usd", &[("key", "soft")]), 0.0001);
 }
 
@@ -286,7 +323,10 @@ budgets:
     let shown = gateway.get("/v1/key").key(A1).send().await.json();
     assert_eq!(shown["budget"], Value::Null);
     let budgets = shown["budgets"].as_array().unwrap();
-    let ids: Vec<_> = budgets.iter().map(|it| it["id"].as_str().unwrap()).collect();
+    let ids: Vec<_> = budgets
+        .iter()
+        .map(|it| it["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids, ["all", "each", "auto"]);
     assert_eq!(
         budgets[0],
@@ -310,7 +350,9 @@ async fn what_has_no_price_is_never_paid_from_a_budget() {
             "{ name: secret, context: 100000, max_output: 1000, caps: [streaming], \
              backends: [{ provider: a, model: secret }] }",
         )
-        .also("routes: [{ name: auto, candidates: [secret, m] }, { name: r, candidates: [secret] }]")
+        .also(
+            "routes: [{ name: auto, candidates: [secret, m] }, { name: r, candidates: [secret] }]",
+        )
         .also(KEYS)
         .also(
             "budgets: [{ id: b, tag: team=b, usd: '1', per: day }, \
@@ -327,7 +369,10 @@ async fn what_has_no_price_is_never_paid_from_a_budget() {
     assert_eq!(send(&gateway, A1, &ask("r")).await.status, 200);
     let auto = send(&gateway, A1, &ask("auto")).await;
     assert_eq!(auto.header("x-tollgate-model"), "m");
-    assert_eq!(auto.header("x-tollgate-decision"), "only one capable; 1 refused");
+    assert_eq!(
+        auto.header("x-tollgate-decision"),
+        "only one capable; 1 refused"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -342,5 +387,8 @@ async fn a_budget_of_everybody_holds_those_who_are_asked_for_no_key() {
     let refused = gateway.post(&limited("m", 100)).send().await;
     assert_eq!(refused.refusal(), BROKE);
     let (spent, held) = stands(&gateway).await["all"];
-    assert!(spent > 200_000_000 && spent <= 500_000_000 && held == 0, "{spent}");
+    assert!(
+        spent > 200_000_000 && spent <= 500_000_000 && held == 0,
+        "{spent}"
+    );
 }

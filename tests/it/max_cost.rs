@@ -89,7 +89,7 @@ async fn what_does_not_buy_sixteen_tokens_or_what_is_asked_for_is_refused() {
     assert_eq!(sim.account().requests, 0);
     assert_eq!(
         written(&send(&gateway, &limited(with("m", json!("0.001")), 100)).await),
-        39
+        43
     );
     let metrics = gateway.metrics().await;
     let refused = [("backend", "a/m"), ("reason", "max_cost")];

@@ -17,9 +17,12 @@ use crate::config::{Config, Scope, SharedBudget, Tags};
 /// Purses that are paid from together.
 pub type Purses = Arc<[Arc<Purse>]>;
 
-/// Every purse of a shared budget, by the budget's id and by what it counts.
+/// Purses by the ids of their budgets, and by what they count.
+type ById = BTreeMap<(Arc<str>, Spender), Arc<Purse>>;
+
+/// Every purse of a shared budget.
 #[derive(Debug, Default)]
-pub struct Pool(Mutex<BTreeMap<(Arc<str>, Spender), Arc<Purse>>>);
+pub struct Pool(Mutex<ById>);
 
 /// The shared budgets of one configuration.
 #[derive(Debug)]
@@ -183,7 +186,7 @@ impl Pool {
         self.lock().retain(|_, purse| Arc::strong_count(purse) > 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, Spender), Arc<Purse>>> {
+    fn lock(&self) -> MutexGuard<'_, ById> {
         // an entry is there or not: none is half made
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

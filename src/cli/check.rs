@@ -5,15 +5,20 @@ use std::{io::Write, process::ExitCode};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{CliError, ConfigArg, models, source};
-use crate::{authenticate::Principal, config::Mistakes, offer, route::names::Names};
+use super::{CliError, ConfigArg, budgets, models, source};
+use crate::{
+    authenticate::Principal,
+    config::{Mistakes, view},
+    offer,
+    route::names::Names,
+};
 
 /// Reads the configuration and says what is wrong with it, or what would run.
 pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     let checked = match source::checked(arg) {
         Ok(checked) => checked,
         Err(CliError::Config(mistakes)) if json => {
-            report(out, Some(&mistakes), &json!([]), &json!([]))?;
+            report(out, Some(&mistakes), &json!([]), (&json!([]), &json!({})))?;
             return Ok(ExitCode::from(2));
         }
         Err(error) => return Err(error),
@@ -27,7 +32,7 @@ pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<Ex
             out,
             None,
             &serde_json::to_value(warnings).unwrap_or_default(),
-            &models,
+            (&models, &view::budgets(config)),
         )?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -45,6 +50,7 @@ pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<Ex
         number(config.routes.len(), "route"),
     )?;
     models::table(&list, out)?;
+    budgets::table(config, out)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -52,7 +58,7 @@ fn report(
     out: &mut dyn Write,
     mistakes: Option<&Mistakes>,
     warnings: &serde_json::Value,
-    models: &serde_json::Value,
+    (models, budgets): (&serde_json::Value, &serde_json::Value),
 ) -> Result<(), CliError> {
     let errors = mistakes.map_or(json!([]), |m| {
         serde_json::to_value(m.as_slice()).unwrap_or_default()
@@ -62,6 +68,7 @@ fn report(
         "errors": errors,
         "warnings": warnings,
         "models": models,
+        "budgets": budgets,
     });
     writeln!(out, "{report:#}")?;
     Ok(())

@@ -90,6 +90,12 @@ pub fn routes(config: &Config) -> Value {
     by_name(&config.routes, |r| &r.name, |r| view_route(config, r))
 }
 
+/// The budgets that keys share, by their ids.
+#[must_use]
+pub fn budgets(config: &Config) -> Value {
+    by_name(&config.budgets, |b| &b.id, view_shared)
+}
+
 /// What differs, by path; secrets are compared and not shown.
 #[must_use]
 pub fn changes(old: &Config, new: &Config) -> Vec<Change> {

@@ -173,11 +173,7 @@ impl Metrics {
     pub fn new(commit: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("tollgate".into()), None)?;
         let most = Most::new(AtomicUsize::new(Series::default().max_series));
-        let series_dropped = IntCounter::new(
-            "metrics_series_dropped_total",
-            "Times that something was counted under `other` as its family has too many series.",
-        )?;
-        registry.register(Box::new(series_dropped.clone()))?;
+        let series_dropped = dropped(&registry)?;
         let to = Families {
             registry: &registry,
             most: &most,
@@ -214,11 +210,7 @@ impl Metrics {
                 &PER_TOKEN,
             )?,
             tokens: to.counter("tokens_total", "Tokens used, in disjoint types.", &["backend", "key", "type"])?,
-            cost: to.money(
-                "cost_usd_total",
-                "What calls cost, in US dollars; the sum of the rows of the ledger.",
-                &["backend", "key"],
-            )?,
+            cost: to.money("cost_usd_total", "What calls cost, in US dollars; the sum of the rows of the ledger.", &["backend", "key"])?,
             savings: to.money("savings_usd_total", "What calls cost less than the route's baseline would have.", &["route"])?,
             overspent: to.money("overspent_usd_total", "What calls cost more than the route's baseline would have.", &["route"])?,
             unpriced: to.counter("unpriced_requests_total", "Calls that no price applies to.", &["backend"])?,
@@ -302,6 +294,16 @@ impl Metrics {
             .encode_to_string(&self.registry.gather())
             .unwrap_or_default()
     }
+}
+
+/// Counts what finds no room in a family.
+fn dropped(registry: &Registry) -> Result<IntCounter, prometheus::Error> {
+    let dropped = IntCounter::new(
+        "metrics_series_dropped_total",
+        "Times that something was counted under `other` as its family has too many series.",
+    )?;
+    registry.register(Box::new(dropped.clone()))?;
+    Ok(dropped)
 }
 
 /// Makes and registers families.

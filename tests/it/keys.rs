@@ -208,8 +208,18 @@ async fn a_budget_of_a_stored_key_is_held() {
     let secret = bench.create(&[&["--id", "a"], &budget[..]].concat());
     let reply = bench.gateway.ask_as(&secret, "small").await;
     assert!(matches!(reply.status, 402 | 429), "{}", reply.text());
-    bench.keys(&["update", "a", "--budget", "5", "--per", "month"]);
+    let more = ["--budget", "5", "--soft", "0.000001", "--per", "month"];
+    bench.keys(&[&["update", "a"], &more[..]].concat());
     bench.becomes(&secret, "small", 200).await;
+    assert_eq!(
+        bench.keys(&["list"])["keys"][0]["budget"]["soft"],
+        "0.000001"
+    );
+    eventually("its soft limit is exceeded", async || {
+        let reply = bench.gateway.ask_as(&secret, "small").await;
+        reply.headers.contains_key("x-tollgate-budget-warning")
+    })
+    .await;
     eventually("the list says what was spent", async || {
         bench.keys(&["list"])["keys"][0]["budget"]["spent_usd"] != "0"
     })
@@ -315,6 +325,11 @@ async fn the_command_line_refuses_what_can_not_be_and_says_why() {
         ),
         (&["create", "--budget", "5"], "--budget: needs `--per`"),
         (&["create", "--per", "day"], "--per: needs `--budget`"),
+        (&["create", "--soft", "4"], "--soft: needs `--budget`"),
+        (
+            &["create", "--budget", "5", "--soft", "6", "--per", "day"],
+            "--soft: is more than `usd`: it would never be told before requests are refused",
+        ),
         (
             &["create", "--rpm", "0"],
             "--rpm: must be a whole number, at least 1, or `none`",

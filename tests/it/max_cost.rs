@@ -11,7 +11,7 @@ use crate::support::{
 
 const TOO_DEAR: &str = "400 invalid_request_error max_cost_exceeded max_cost";
 
-fn with(model: &str, max_cost: Value) -> Value {
+fn with(model: &str, max_cost: &Value) -> Value {
     let mut body = ask(model);
     body["tollgate"] = json!({ "max_cost": max_cost });
     body
@@ -49,7 +49,7 @@ async fn without_max_tokens_the_cap_that_the_money_buys_is_sent_and_the_cost_sta
     for (model, field) in [("m", "max_tokens"), ("n", "max_completion_tokens")] {
         // a tenth of a cent, at two dollars a million
         for money in [json!("0.001"), json!(0.001), json!(1e-3)] {
-            let reply = send(&gateway, &with(model, money)).await;
+            let reply = send(&gateway, &with(model, &money)).await;
             assert!((450..500).contains(&written(&reply)), "{}", written(&reply));
             assert_eq!(reply.json()["choices"][0]["finish_reason"], "length");
             assert!(pico(reply.header("x-tollgate-cost-usd")) <= 1_000_000_000);
@@ -63,7 +63,7 @@ async fn without_max_tokens_the_cap_that_the_money_buys_is_sent_and_the_cost_sta
         .header("x-tollgate-max-cost", "0.001");
     assert!((450..500).contains(&written(&header.send().await)));
     // more than the longest answer costs needs no cap
-    let reply = send(&gateway, &with("m", json!("100"))).await;
+    let reply = send(&gateway, &with("m", &json!("100"))).await;
     assert_eq!(written(&reply), 5_000);
     let sent: Value = serde_json::from_slice(sim.requests(1)[0].body.as_ref().unwrap()).unwrap();
     assert_eq!(sent["max_tokens"], Value::Null);
@@ -74,9 +74,9 @@ async fn what_does_not_buy_sixteen_tokens_or_what_is_asked_for_is_refused() {
     let sim = simulator().await;
     let gateway = Setup::new(&sim).model("m", &["a/m"]).start().await;
     for body in [
-        with("m", json!("0.00004")),
-        with("m", json!(0)),
-        limited(with("m", json!("0.001")), 1_000),
+        with("m", &json!("0.00004")),
+        with("m", &json!(0)),
+        limited(with("m", &json!("0.001")), 1_000),
     ] {
         let reply = send(&gateway, &body).await;
         assert_eq!(reply.refusal(), TOO_DEAR, "{body}");
@@ -88,7 +88,7 @@ async fn what_does_not_buy_sixteen_tokens_or_what_is_asked_for_is_refused() {
     }
     assert_eq!(sim.account().requests, 0);
     assert_eq!(
-        written(&send(&gateway, &limited(with("m", json!("0.001")), 100)).await),
+        written(&send(&gateway, &limited(with("m", &json!("0.001")), 100)).await),
         43
     );
     let metrics = gateway.metrics().await;
@@ -103,7 +103,7 @@ async fn header_and_body_must_agree_and_be_an_amount() {
     let sim = simulator().await;
     let gateway = Setup::new(&sim).model("m", &["a/m+out=5"]).start().await;
     let both = |header: &'static str, body: Value| {
-        let call = gateway.post(&limited(with("m", body), 5));
+        let call = gateway.post(&limited(with("m", &body), 5));
         call.header("x-tollgate-max-cost", header).send()
     };
     assert_eq!(both("0.10", json!(0.1)).await.status, 200);
@@ -118,7 +118,7 @@ async fn header_and_body_must_agree_and_be_an_amount() {
         json!(true),
         Value::Null,
     ] {
-        let reply = send(&gateway, &with("m", wrong)).await;
+        let reply = send(&gateway, &with("m", &wrong)).await;
         assert_eq!(
             reply.refusal(),
             "400 invalid_request_error invalid_type tollgate"
@@ -146,18 +146,18 @@ async fn whoever_may_cost_too_much_is_passed_over_and_what_has_no_price_is_never
         .also("routes: [{ name: auto, candidates: [secret, dear, cheap], objective: order }]")
         .start()
         .await;
-    let reply = send(&gateway, &with("auto", json!("0.001"))).await;
+    let reply = send(&gateway, &with("auto", &json!("0.001"))).await;
     assert_eq!(reply.header("x-tollgate-model"), "cheap");
     assert_eq!(
         reply.header("x-tollgate-decision"),
         "only one capable; 2 refused"
     );
-    let reply = send(&gateway, &with("secret", json!("1"))).await;
+    let reply = send(&gateway, &with("secret", &json!("1"))).await;
     assert_eq!(
         reply.refusal(),
         "403 invalid_request_error policy_excludes_all null"
     );
-    assert_eq!(send(&gateway, &with("gift", json!("0"))).await.status, 200);
+    assert_eq!(send(&gateway, &with("gift", &json!("0"))).await.status, 200);
     assert_eq!(sim.account().model("dear").requests, 0);
 }
 
@@ -175,7 +175,7 @@ async fn what_earlier_calls_cost_is_gone_for_later_ones() {
         .also("routes: [{ name: auto, candidates: [dear, last], objective: order }]")
         .start()
         .await;
-    let mut body = with("auto", json!("0.0004"));
+    let mut body = with("auto", &json!("0.0004"));
     body["messages"][0]["content"] = "word ".repeat(100).into();
     let reply = send(&gateway, &body).await;
     assert_eq!(reply.header("x-tollgate-attempts"), "2", "{}", reply.text());
@@ -220,8 +220,15 @@ async fn with_a_budget_the_smaller_of_both_counts() {
         ))
         .start()
         .await;
-    let asked =
-        async |money: &str| written(&gateway.post(&with("m", json!(money))).key(key).send().await);
+    let asked = async |money: &str| {
+        written(
+            &gateway
+                .post(&with("m", &json!(money)))
+                .key(key)
+                .send()
+                .await,
+        )
+    };
     // twice what is expected, as the budget covers it
     assert_eq!(asked("0.1").await, 600);
     let by_request = asked("0.0003").await;
@@ -323,7 +330,7 @@ async fn a_search_of_the_web_has_no_upper_bound() {
         .also_model(&model("included", ""))
         .start()
         .await;
-    let mut body = with("billed", json!("5"));
+    let mut body = with("billed", &json!("5"));
     body["web_search_options"] = json!({});
     let refused = send(&gateway, &body).await;
     assert_eq!(refused.refusal(), TOO_DEAR);
@@ -338,7 +345,7 @@ async fn explain_tells_the_decision_that_serving_takes() {
         .model("m", &["a/m+out=5000", "a/dear"])
         .start()
         .await;
-    let body = with("m", json!("0.001"));
+    let body = with("m", &json!("0.001"));
     let call = gateway.operator(Method::POST, "/admin/v1/explain");
     let told = call.json(&body).key(ADMIN_KEY).send().await.json();
     assert_eq!(told["needs"]["max_cost_usd"], "0.001");

@@ -10,7 +10,9 @@ use super::{BROKE, cost};
 use crate::support::{
     Gateway, Reply, Setup, Stream, eventually,
     gateway::{ADMIN_KEY, ask, stream_with_usage},
-    pico, simulator,
+    pico,
+    program::run,
+    simulator,
 };
 
 /// Keys of two teams, one without, and one of the first team that has its own budget.
@@ -373,6 +375,33 @@ async fn what_has_no_price_is_never_paid_from_a_budget() {
         auto.header("x-tollgate-decision"),
         "only one capable; 1 refused"
     );
+}
+
+#[test]
+fn check_lists_them() {
+    let yaml = format!(
+        "server: {{ listen: 127.0.0.1:0 }}\nadmin: {{ listen: 127.0.0.1:1 }}\n\
+         providers: {{ a: {{ base_url: http://127.0.0.1:9/v1 }} }}\n\
+         models: [{{ name: m, backends: [{{ provider: a, model: m, price: free }}] }}]\n\
+         routes: [{{ name: auto, candidates: [m] }}]\n{KEYS}\nbudgets:\n  \
+         - {{ id: all, usd: '10', soft: '8', per: month }}\n  \
+         - {{ id: teams, tag: team, usd: '2', per: day }}\n  \
+         - {{ id: auto, route: auto, usd: '3', per: week }}\n"
+    );
+    let output = run(&yaml, &["check"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "BUDGET  COUNTS                 USD  SOFT  PER",
+        "all     everything             10   8     month",
+        "teams   tag: team, each value  2    -     day",
+        "auto    route: auto            3    -     week",
+        "1 key has a budget of its own.",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    let output = run(&yaml, &["check", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["budgets"]["teams"]["tag"], "team");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,8 +64,8 @@ pub struct Purse {
 struct Inside {
     /// In whole pico-dollars; also of holds from before the budget was taken away or changed.
     held: i128,
-    /// Questions that were asked of it.
-    questions: u64,
+    /// How often its state began anew.
+    beginnings: u64,
     state: Option<State>,
 }
 
@@ -75,21 +75,13 @@ struct State {
     budget: Budget,
     zone: TimeZone,
     window: Window,
-    /// In whole pico-dollars, in this window.
+    /// In whole pico-dollars, in this window; until it is known what was spent before, only what
+    /// was settled since.
     spent: i128,
     /// Was it told in this window that the soft limit is exceeded?
     told: bool,
     /// Is it known what was spent before this process, or before there was a budget?
-    known: Known,
-}
-
-/// What is known of the money that was spent before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    No,
-    /// It is being asked for, by the question of that number.
-    Asked(u64),
-    Yes,
+    known: bool,
 }
 
 /// A question for what was spent before.
@@ -97,7 +89,9 @@ enum Known {
 pub struct Question {
     /// What was spent from then on is asked for.
     pub since: Timestamp,
-    number: u64,
+    /// What was settled before it was asked, in whole pico-dollars: it is in the answer too.
+    settled: i128,
+    beginning: u64,
 }
 
 /// How a budget stands.
@@ -152,7 +146,9 @@ impl Purse {
     /// From now on this budget holds. What was spent stays, unless the window is another one: then
     /// it has to be asked for anew.
     pub fn set(&self, budget: Option<Budget>, zone: &TimeZone, now: Timestamp) {
-        let state = &mut self.lock().state;
+        let Inside {
+            state, beginnings, ..
+        } = &mut *self.lock();
         let Some(budget) = budget else {
             *state = None;
             return;
@@ -164,46 +160,49 @@ impl Purse {
                 state.told &= state.is_over();
             }
             before => {
+                *beginnings += 1;
                 *before = Some(State {
                     budget,
                     zone: zone.clone(),
                     window: Window::at(budget.per, zone, now),
                     spent: 0,
                     told: false,
-                    known: Known::No,
+                    known: false,
                 });
             }
         }
     }
 
-    /// Since when it must be asked for what was spent, if it must. What is settled from here on is
-    /// counted here, and must not be in the answer.
+    /// What must be asked of the ledger, if anything must. What is settled from here on is counted
+    /// here, and must not be in the answer. Many may ask at once: each has a right answer.
     #[must_use]
     pub fn ask(&self, now: Timestamp) -> Option<Question> {
-        let mut inside = self.lock();
-        let number = inside.questions + 1;
-        let state = inside.state.as_mut()?;
+        let Inside {
+            state, beginnings, ..
+        } = &mut *self.lock();
+        let state = state.as_mut()?;
         state.roll(now);
-        if state.known == Known::Yes {
-            return None;
-        }
-        state.known = Known::Asked(number);
-        state.spent = 0;
-        let since = state.window.start;
-        inside.questions = number;
-        Some(Question { since, number })
+        (!state.known).then_some(Question {
+            since: state.window.start,
+            settled: state.spent,
+            beginning: *beginnings,
+        })
     }
 
-    /// So much was spent since then; an answer to another question than the last is left out. That
-    /// the soft limit is exceeded already is no news.
+    /// So much was spent since then; an answer about another window is left out. That the soft limit
+    /// is exceeded already is no news.
     pub fn learn(&self, question: Question, spent: Total) {
-        let mut inside = self.lock();
-        if let Some(state) = inside.state.as_mut()
-            && state.known == Known::Asked(question.number)
+        let Inside {
+            state, beginnings, ..
+        } = &mut *self.lock();
+        if let Some(state) = state
+            && !state.known
+            && *beginnings == question.beginning
             && state.window.start == question.since
         {
-            state.spent = state.spent.saturating_add(spent.pico());
-            state.known = Known::Yes;
+            let since_asked = state.spent.saturating_sub(question.settled);
+            state.spent = spent.pico().saturating_add(since_asked);
+            state.known = true;
             state.told = state.is_over();
         }
     }
@@ -221,10 +220,7 @@ impl Purse {
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         let inside = self.lock();
-        inside
-            .state
-            .as_ref()
-            .is_some_and(|state| state.known != Known::Yes)
+        inside.state.as_ref().is_some_and(|state| !state.known)
     }
 
     fn is_shown(&self) -> bool {
@@ -241,7 +237,7 @@ impl Purse {
         state.roll(now);
         state.spent = state.spent.saturating_add(spent.pico().into());
         let is_news = state.is_over() && !std::mem::replace(&mut state.told, true);
-        (is_news && state.known == Known::Yes).then(|| Exceeded {
+        (is_news && state.known).then(|| Exceeded {
             whose: self.whose.clone(),
             standing: state.standing(*all, self.is_shown()),
         })
@@ -266,7 +262,7 @@ impl State {
             self.window = Window::at(self.budget.per, &self.zone, now);
             self.spent = 0;
             self.told = false;
-            self.known = Known::Yes;
+            self.known = true;
         }
     }
 
@@ -286,7 +282,7 @@ impl State {
             spent: Total::from_pico(self.spent),
             held: Total::from_pico(held),
             resets_at: self.window.end,
-            known: self.known == Known::Yes,
+            known: self.known,
             shown,
         }
     }

@@ -8,7 +8,8 @@ use crate::config::{Budget, Config, Scope};
 /// Writes those that keys share, and how many keys have their own, if there are any.
 pub(super) fn table(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     if !config.budgets.is_empty() {
-        let mut table = Table::new(&["\nBUDGET", "COUNTS", "USD", "SOFT", "PER"]);
+        writeln!(out)?;
+        let mut table = Table::new(&["BUDGET", "COUNTS", "USD", "SOFT", "PER"]);
         for shared in &config.budgets {
             let counts = match &shared.scope {
                 Scope::Everything => "everything".to_owned(),

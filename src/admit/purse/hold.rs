@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 
 use jiff::Timestamp;
 
-use super::{Exceeded, Inside, Known, Purse, Standing, Whose};
+use super::{Exceeded, Inside, Purse, Standing, Whose};
 use crate::money::Usd;
 
 /// Money that is held for one call, of every budget that it is paid from. Dropped without being
@@ -123,7 +123,7 @@ fn covered(open: &[Open<'_>], amount: Usd) -> Result<(), NoMoney> {
         let all = open.iter();
         all.filter_map(|(purse, inside)| Some((*purse, inside.state.as_ref()?, inside.held)))
     };
-    if let Some((purse, ..)) = states().find(|(_, state, _)| state.known != Known::Yes) {
+    if let Some((purse, ..)) = states().find(|(_, state, _)| !state.known) {
         let whose = purse.whose.clone();
         return Err(NoMoney::Unknown { whose });
     }

@@ -166,16 +166,27 @@ fn an_answer_about_another_window_is_left_out() {
 }
 
 #[test]
-fn of_two_questions_the_last_one_counts() {
-    let purse = Arc::new(Purse::of("team-a".into()));
-    purse.set(Some(budget("1", Period::Day)), &TimeZone::UTC, at(NOON));
-    let first = purse.ask(at(NOON)).unwrap();
-    let last = purse.ask(at(NOON)).unwrap();
-    purse.learn(first, Total::from_pico(1));
-    assert!(purse.is_unknown());
-    purse.learn(last, Total::from_pico(2));
-    purse.learn(last, Total::from_pico(2));
-    assert_eq!(figures(&purse, NOON).0, "0.000000000002");
+fn whichever_of_several_questions_is_answered_counts_each_settlement_once() {
+    for answered in 0..3 {
+        let purse = purse("1", Period::Month);
+        let hold = || purse.hold(usd("0.1"), at(NOON)).unwrap().unwrap();
+        let holds = [hold(), hold(), hold()];
+        // another window: it has to be asked anew, while calls are under way
+        purse.set(Some(budget("1", Period::Day)), &TimeZone::UTC, at(NOON));
+        let mut questions = Vec::new();
+        for (n, hold) in holds.into_iter().enumerate() {
+            let asked = purse.ask(at(NOON)).unwrap();
+            // so much is in the ledger when it is asked: what came before, and what is settled
+            questions.push((asked, Total::from_pico(1_000 + 100 * n as i128)));
+            hold.settle(Usd::from_pico(100), at(NOON));
+        }
+        let (asked, answer) = questions[answered];
+        purse.learn(asked, answer);
+        for (late, answer) in questions {
+            purse.learn(late, answer);
+        }
+        assert_eq!(purse.standing(at(NOON)).unwrap().spent.pico(), 1_300);
+    }
 }
 
 #[test]

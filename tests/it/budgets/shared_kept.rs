@@ -227,3 +227,21 @@ async fn keys_of_the_store_are_held_to_the_budgets_of_their_tags_as_they_are_now
     );
     assert!(refused.text().contains("budget.soft"), "{}", refused.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_hundred_at_once_are_all_served_although_the_ledger_is_asked_for_each() {
+    let sim = simulator().await;
+    let setup = Setup::new(&sim).model("m", &["a/m+out=20"]);
+    let program = Program::start(&setup.also(&keys("a")).also(BUDGETS).yaml()).await;
+    let mut calls = JoinSet::new();
+    for n in 0..100 {
+        calls.spawn(call(&program, [A, B][n % 2], &ask(["m", "auto"][n % 2])).send());
+    }
+    let replies = calls.join_all().await;
+    assert!(replies.iter().all(|reply| reply.status == 200));
+    eventually("the rows are written", async || {
+        let (all, _) = stands(&program, A).await["all"];
+        all > 0 && spent(&program, "1") == all
+    })
+    .await;
+}

@@ -4,12 +4,14 @@
 //! version are known by name and refused.
 
 mod budgets;
+mod catalogue;
 mod check;
 mod demo;
 mod explain;
 mod health;
 mod keys;
 mod models;
+mod price;
 mod report;
 mod run;
 mod source;
@@ -111,6 +113,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Price recorded usage objects, exactly: JSON lines in, JSON lines out
+    Price {
+        /// The catalogue of this folder, in place of the one that is built in
+        #[arg(long, value_name = "DIR")]
+        catalog: Option<PathBuf>,
+        /// Lines with `provider`, `model`, `usage` (or `stream_events`) and `completed_at`, and
+        /// maybe `adapter` and `service_tier`; `-` is standard input
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
     /// Show what was spent, from the ledger
     Report {
         #[command(flatten)]
@@ -145,14 +157,7 @@ enum Command {
 }
 
 /// Commands that a later version will have.
-const NOT_YET: [&str; 6] = [
-    "prices",
-    "price",
-    "predict",
-    "evaluate",
-    "calibrate",
-    "import",
-];
+const NOT_YET: [&str; 5] = ["prices", "predict", "evaluate", "calibrate", "import"];
 
 /// Why a command failed; decides the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -230,6 +235,7 @@ impl Cli {
                 file,
             } => explain::run(&config, (key.as_deref(), &endpoint), json, &file, out),
             Command::Models { config, json } => models::run(&config, json, out),
+            Command::Price { catalog, file } => price::run(catalog.as_deref(), &file, out),
             Command::Report {
                 config,
                 since,

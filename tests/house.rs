@@ -20,6 +20,9 @@ mod image;
 #[path = "house/metrics.rs"]
 mod metrics;
 #[cfg(test)]
+#[path = "house/money.rs"]
+mod money;
+#[cfg(test)]
 #[path = "house/places.rs"]
 mod places;
 #[cfg(test)]

@@ -139,3 +139,52 @@ fn ordinary_usage_objects_raise_no_flag() {
         );
     }
 }
+
+/// The document counts two requests by hand; the program must come to the same.
+#[test]
+fn the_examples_of_the_document_are_what_the_program_says() {
+    let document = include_str!("../docs/money.md");
+    let usage = document.split("```json\n").nth(1).unwrap();
+    let usage = usage.split("```").next().unwrap();
+    let yuan = r#"{"prompt_tokens":30000,"completion_tokens":1001,"total_tokens":31001}"#;
+    for (provider, model, tier, usage, dollars) in [
+        ("openai", "gpt-5.4-mini", "flex", usage, "0.002779875"),
+        ("zhipuai", "GLM-4-Air", "standard", yuan, "0.002152847222"),
+    ] {
+        let catalog = catalog::builtin();
+        let provider = catalog.provider(provider).unwrap().unwrap();
+        let asked = price::Asked {
+            at: "2026-11-25T12:00:00Z".parse().unwrap(),
+            tier,
+            reasoning: false,
+        };
+        let cards = &provider.model(model).unwrap().cards;
+        let reading = usage::read(provider.adapter, usage);
+        let (boundary, shared) = (provider.boundary, catalog.shared());
+        let priced = price::cost(cards, &asked, &reading.usage, boundary, shared);
+        assert_eq!(priced.cost.unwrap().to_string(), dollars);
+        assert!(document.contains(&format!("${dollars}")), "{dollars}");
+    }
+}
+
+/// Every line of the table that adds up is a product, and the last one their sum.
+#[test]
+fn the_table_of_the_document_adds_up() {
+    let document = include_str!("../docs/money.md");
+    let rows = document
+        .lines()
+        .skip_while(|line| !line.ends_with("| amount |"));
+    let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
+    let (mut products, mut all) = (0, 0);
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let number = |at: usize| cells[at].parse::<u64>().unwrap();
+        if cells[1] == "all" {
+            all = number(4);
+        } else {
+            assert_eq!(number(2) * number(3), number(4), "{row}");
+            products += number(4);
+        }
+    }
+    assert_eq!((products, all), (2_779_875_000, 2_779_875_000));
+}

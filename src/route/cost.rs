@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use super::Question;
 use crate::{
     caps::Cap,
-    catalog::{self, Boundary, Card, Rates, meter, price::Asked},
+    catalog::{
+        self, Boundary, Card, Rates, meter,
+        price::{Asked, Flags},
+    },
     config::{Backend, Config, Price, STATED},
     learn::PRIOR_OUTPUT,
     money::{Rate, Usd},
@@ -48,6 +51,8 @@ pub struct Priced<'a> {
     pub card: Option<&'a str>,
     /// Does the operator say so, and not the catalogue?
     pub stated: bool,
+    /// What is odd about it.
+    pub doubts: Flags,
 }
 
 /// The list price of a usage on a backend; `None`: unpriced.
@@ -83,12 +88,14 @@ pub fn priced<'a>(
         cost,
         card: Some(card),
         stated: true,
+        doubts: Flags::default(),
     };
     match &backend.price {
         Price::Unpriced => Priced {
             cost: None,
             card: None,
             stated: false,
+            doubts: Flags::NO_CARD,
         },
         Price::Free => stated(Some(Usd::ZERO), "free"),
         Price::SelfHosted(hosted) => {
@@ -105,6 +112,7 @@ pub fn priced<'a>(
                 cost: priced.cost,
                 card: priced.card.map(|card| &*card.source),
                 stated: priced.card.is_some_and(|card| *card.source == *STATED),
+                doubts: priced.flags,
             }
         }
     }

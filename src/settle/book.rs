@@ -91,6 +91,10 @@ impl Account {
         if figures.inconsistent {
             metrics.inconsistent.with_label_values(&[name]).inc();
         }
+        for doubt in figures.doubts.names() {
+            metrics.price_doubts.with_label_values(&[name, doubt]).inc();
+        }
+        self.count_charged(name, &figures);
         if let Some(ledger) = &self.opening.ledger {
             ledger.record(self.row((&candidate, backend), &figures, baseline, ended));
         }
@@ -117,8 +121,24 @@ impl Account {
             // nobody had anything of it
             return Some(Usd::ZERO);
         }
-        let asked = cost::asked_at(figures.at, cost::STANDARD, self.reasoning);
+        let reasoning = self.reasoning || figures.usage.reasoning > 0;
+        let asked = cost::asked_at(figures.at, cost::STANDARD, reasoning);
         cost::of_cheapest(&self.means.config, baseline, &figures.usage, &asked)
+    }
+
+    /// Counts what the provider says that it charges, and what the card says of the same calls: two
+    /// sums that can be compared.
+    fn count_charged(&self, backend: &str, figures: &Figures) {
+        let (Some(charged), Some(listed)) = (figures.reported, figures.listed) else {
+            return;
+        };
+        for (counter, cost) in [
+            (&self.metrics.charged, charged),
+            (&self.metrics.charged_listed, listed),
+        ] {
+            let pico = u64::try_from(cost.pico()).unwrap_or(0);
+            counter.with_label_values(&[backend]).inc_by(pico);
+        }
     }
 
     /// Counts the difference to the baseline: counters only rise, so there is one for each sign.
@@ -157,7 +177,7 @@ impl Account {
             usage: metered.usage,
             ..Reading::default()
         };
-        Figures::reported(&asked, &reading, cost::STANDARD, "")
+        Figures::reported(&asked, &reading, None, "")
     }
 
     /// A usage that was reported of a text, with what can't be true of it replaced by estimates;
@@ -375,6 +395,7 @@ impl Account {
             backend,
             at: Timestamp::now(),
             reasoning: self.reasoning,
+            tier: self.tier,
         }
     }
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::ledger::{Basis, MOST_RAW};
 use crate::{
+    catalog::price::Flags,
     config::{Backend, Config},
     money::Usd,
     route::cost,
@@ -33,6 +34,8 @@ pub(super) struct Figures {
     pub(super) estimated: bool,
     /// The usage contradicts itself, or the charge contradicts the card.
     pub(super) inconsistent: bool,
+    /// What is odd about the price.
+    pub(super) doubts: Flags,
     pub(super) raw: Option<Box<str>>,
 }
 
@@ -44,38 +47,47 @@ pub(super) struct Asked<'a> {
     pub(super) at: Timestamp,
     /// Was the model asked to think?
     pub(super) reasoning: bool,
+    /// The service tier that was asked for, if any.
+    pub(super) tier: Option<&'static str>,
+}
+
+/// A price, and the tier that it is of.
+struct Told<'a> {
+    priced: cost::Priced<'a>,
+    tier: &'static str,
 }
 
 impl Figures {
-    /// Of a usage that a backend reported as `raw`.
+    /// Of a usage that a backend reported as `raw`, served in the tier that it names, if it does.
     pub(super) fn reported(
         asked: &Asked<'_>,
         reading: &Reading,
-        tier: &'static str,
+        served: Option<&'static str>,
         raw: &str,
     ) -> Self {
-        let priced = asked.price(&reading.usage, tier);
+        let Told { priced, tier } = asked.price(&reading.usage, served);
         let said = reading.reported_cost.filter(|_| !priced.stated);
         let differs = said
             .zip(priced.cost)
             .is_some_and(|(a, b)| differs_by_a_percent(a, b));
         let inconsistent = differs || !reading.flags.is_empty();
-        let basis = match (said, priced.cost) {
-            (Some(_), _) => Basis::Reported,
-            (None, Some(_)) => Basis::Exact,
-            (None, None) => Basis::Unpriced,
-        };
+        let (cost, basis) = Basis::of(said, priced.cost);
         Self {
             at: asked.at,
             usage: reading.usage,
             tier,
             card: priced.card.map(Arc::from),
-            cost: said.or(priced.cost),
+            cost,
             basis,
             listed: priced.cost,
             reported: reading.reported_cost,
             estimated: false,
             inconsistent,
+            // what is charged counts, whatever the card leaves open
+            doubts: match said {
+                Some(_) => Flags::default(),
+                None => priced.doubts,
+            },
             raw: inconsistent.then(|| beginning(raw).into()),
         }
     }
@@ -92,16 +104,18 @@ impl Figures {
 
     /// Of a usage that nobody reported.
     pub(super) fn estimated(asked: &Asked<'_>, usage: Usage) -> Self {
-        let priced = asked.price(&usage, cost::STANDARD);
+        let Told { priced, tier } = asked.price(&usage, None);
         let basis = match priced.cost {
             Some(_) => Basis::Estimated,
             None => Basis::Unpriced,
         };
         Self {
+            tier,
             card: priced.card.map(Arc::from),
             cost: priced.cost,
             basis,
             estimated: true,
+            doubts: priced.doubts,
             ..Self::nothing(asked.at, usage)
         }
     }
@@ -123,15 +137,32 @@ impl Figures {
             reported: None,
             estimated: false,
             inconsistent: false,
+            doubts: Flags::default(),
             raw: None,
         }
     }
 }
 
 impl<'a> Asked<'a> {
-    fn price(&self, usage: &Usage, tier: &str) -> cost::Priced<'a> {
-        let asked = cost::asked_at(self.at, tier, self.reasoning);
-        cost::priced(self.config, self.backend, usage, &asked)
+    /// The price in the tier that served. Where nobody says which that was, it is the standard one
+    /// or the one that was asked for, whichever is dearer: some providers take a tier and never
+    /// mention it, others ignore it. A model that thought is priced as one that did, asked or not.
+    fn price(&self, usage: &Usage, served: Option<&'static str>) -> Told<'a> {
+        let reasoning = self.reasoning || usage.reasoning > 0;
+        let of = |tier| {
+            let asked = cost::asked_at(self.at, tier, reasoning);
+            let priced = cost::priced(self.config, self.backend, usage, &asked);
+            Told { priced, tier }
+        };
+        let told = of(served.unwrap_or(cost::STANDARD));
+        match self.tier.filter(|_| served.is_none()) {
+            None => told,
+            Some(tier) => {
+                let asked = of(tier);
+                let dearer = asked.priced.cost > told.priced.cost;
+                if dearer { asked } else { told }
+            }
+        }
     }
 }
 

@@ -83,6 +83,17 @@ pub enum Basis {
 }
 
 impl Basis {
+    /// Whose figure counts of a usage that was reported: what the provider says that it charges,
+    /// else what the card says.
+    #[must_use]
+    pub fn of(charged: Option<Usd>, listed: Option<Usd>) -> (Option<Usd>, Self) {
+        match (charged, listed) {
+            (Some(charged), _) => (Some(charged), Self::Reported),
+            (None, Some(listed)) => (Some(listed), Self::Exact),
+            (None, None) => (None, Self::Unpriced),
+        }
+    }
+
     /// The word in the ledger.
     #[must_use]
     pub fn as_str(self) -> &'static str {

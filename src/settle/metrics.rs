@@ -92,6 +92,12 @@ pub struct Metrics {
     pub estimated: Family<IntCounterVec>,
     /// backend
     pub inconsistent: Family<IntCounterVec>,
+    /// backend, reason
+    pub price_doubts: Family<IntCounterVec>,
+    /// backend; in pico-dollars, shown in dollars
+    pub charged: Family<IntCounterVec>,
+    /// backend; in pico-dollars, shown in dollars
+    pub charged_listed: Family<IntCounterVec>,
     /// backend, result
     pub attempts: Family<IntCounterVec>,
     /// backend, kind
@@ -179,15 +185,9 @@ impl Metrics {
             most: &most,
             dropped: &series_dropped,
         };
-        to.gauge("build_info", "Always 1.", &["version", "commit"])?
-            .with_label_values(&[env!("CARGO_PKG_VERSION"), commit])
-            .set(1);
+        to.build_info(commit)?;
         Ok(Self {
-            requests: to.counter(
-                "requests_total",
-                "Requests that were answered, refused or given up.",
-                &["endpoint", "route", "model", "backend", "code", "outcome"],
-            )?,
+            requests: to.counter("requests_total", "Requests that were answered, refused or given up.", &["endpoint", "route", "model", "backend", "code", "outcome"])?,
             key_requests: to.counter("key_requests_total", "The same, by key.", &["key", "outcome"])?,
             duration: to.histogram(
                 ("request_duration_seconds", "From the head of a request to the end of its answer."),
@@ -216,16 +216,15 @@ impl Metrics {
             unpriced: to.counter("unpriced_requests_total", "Calls that no price applies to.", &["backend"])?,
             estimated: to.counter("estimated_usage_total", "Calls whose usage had to be estimated.", &["backend"])?,
             inconsistent: to.counter("usage_inconsistent_total", "Usage reports that contradict themselves.", &["backend"])?,
+            price_doubts: to.counter("price_doubts_total", "Prices that are not known, or that something is odd about.", &["backend", "reason"])?,
+            charged: to.money("charged_usd_total", "What providers that say so charged for calls.", &["backend"])?,
+            charged_listed: to.money("charged_list_usd_total", "What the price cards say of the same calls.", &["backend"])?,
             attempts: to.counter("attempts_total", "Calls to backends.", &["backend", "result"])?,
             retries: to.counter("retries_total", "Repeated calls: of the same backend, or of the next.", &["backend", "kind"])?,
             decisions: to.counter("route_decisions_total", "Which model was put first, and by what.", &["route", "model", "reason"])?,
             refusals: to.counter("route_refusals_total", "Backends that were not put on the list.", &["route", "backend", "reason"])?,
             capability_misses: to.counter("capability_misses_total", "Requests that a backend turned out to be unable to serve.", &["backend", "need"])?,
-            rate_limited: to.counter(
-                "rate_limited_total",
-                "Requests that a limit refused, or that it passed on to another backend.",
-                &["key", "limit"],
-            )?,
+            rate_limited: to.counter("rate_limited_total", "Requests that a limit refused, or that it passed on to another backend.", &["key", "limit"])?,
             client_retries: to.plain("client_retries_total", "Requests that a client says it repeats.")?,
             inflight: to.gauge("inflight_requests", "Calls that are under way.", &["backend"])?,
             backend_up: to.gauge("backend_up", "1 if the backend is asked, 0 if it is left alone.", &["backend"])?,
@@ -314,6 +313,14 @@ struct Families<'a> {
 }
 
 impl Families<'_> {
+    /// What runs.
+    fn build_info(&self, commit: &str) -> Result<(), prometheus::Error> {
+        let info = self.gauge("build_info", "Always 1.", &["version", "commit"])?;
+        let version = env!("CARGO_PKG_VERSION");
+        info.with_label_values(&[version, commit]).set(1);
+        Ok(())
+    }
+
     fn counter(
         &self,
         name: &str,

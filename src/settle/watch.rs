@@ -12,7 +12,7 @@ use crate::{
     catalog::meter,
     config::Config,
     money::Usd,
-    route::{Candidate, cost},
+    route::Candidate,
     wire::usage,
 };
 
@@ -153,7 +153,7 @@ impl Watch for Account {
         let served = service_tier
             .map(|tier| tier.trim_matches('"'))
             .and_then(usage::tier);
-        let tier = reading.service_tier.or(served).unwrap_or(cost::STANDARD);
+        let served = reading.service_tier.or(served);
         let mut estimated = false;
         if !self.purpose.writes_text() {
             let metered = self.metered(backend, Some(&reading.usage));
@@ -166,7 +166,7 @@ impl Watch for Account {
         let figures = match mended {
             Some(usage) => Figures::doubtful(&asked, usage, raw),
             None if estimated => Figures::estimated(&asked, reading.usage),
-            None => Figures::reported(&asked, &reading, tier, raw),
+            None => Figures::reported(&asked, &reading, served, raw),
         };
         let cost = figures.cost;
         self.figures = Some(figures);

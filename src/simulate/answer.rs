@@ -21,6 +21,10 @@ pub(crate) struct Answer {
     pub(crate) model: String,
     pub(crate) choices: Vec<Choice>,
     pub(crate) usage: Counts,
+    /// What is charged, a JSON number.
+    pub(crate) cost: Option<String>,
+    /// The service tier that served.
+    pub(crate) tier: Option<String>,
     /// Alternatives to list for each token.
     pub(crate) logprobs: Option<u64>,
 }
@@ -44,11 +48,13 @@ pub(crate) struct Call {
     pub(crate) arguments: String,
 }
 
-/// Tokens of the whole answer. `completion` includes `reasoning`, `prompt` includes `cached`.
+/// Tokens of the whole answer. `completion` includes `reasoning`, `prompt` includes `cached` and
+/// `written`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) prompt: u64,
     pub(crate) cached: u64,
+    pub(crate) written: u64,
     pub(crate) completion: u64,
     pub(crate) reasoning: u64,
 }
@@ -56,9 +62,11 @@ pub(crate) struct Counts {
 /// Composes the answer to `ask` by the model that is called `base` without its directives.
 pub(crate) fn compose(ask: &Ask, script: &Script, base: &str) -> Result<Answer, Refusal> {
     let prompt = script.prompt.unwrap_or(ask.prompt_tokens);
+    let cached = script.cached.min(prompt);
     let mut usage = Counts {
         prompt,
-        cached: script.cached.min(prompt),
+        cached,
+        written: script.written.min(prompt - cached),
         completion: 0,
         reasoning: 0,
     };
@@ -88,6 +96,8 @@ pub(crate) fn compose(ask: &Ask, script: &Script, base: &str) -> Result<Answer, 
         model: format!("sim-{base}"),
         choices,
         usage,
+        cost: script.cost.clone(),
+        tier: script.tier.clone(),
         logprobs: ask.logprobs,
     })
 }

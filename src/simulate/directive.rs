@@ -29,8 +29,13 @@ pub(crate) struct Script {
     pub(crate) head: Duration,
     pub(crate) prompt: Option<u64>,
     pub(crate) cached: u64,
+    pub(crate) written: u64,
     pub(crate) reasoning: Option<u64>,
     pub(crate) usage: UsageStyle,
+    /// US dollars, a JSON number.
+    pub(crate) cost: Option<String>,
+    /// A word.
+    pub(crate) tier: Option<String>,
     pub(crate) calls: Option<u64>,
     pub(crate) sse: LineEnd,
     pub(crate) nospace: bool,
@@ -130,8 +135,11 @@ impl Script {
             "head" => self.head = duration(value)?,
             "prompt" => self.prompt = Some(number(value)?),
             "cached" => self.cached = number(value)?,
+            "written" => self.written = number(value)?,
             "reasoning" => self.reasoning = Some(number(value).filter(|n| *n <= MAX_OUT)?),
             "usage" => self.usage = choose(&UsageStyle::NAMES, value)?,
+            "cost" => self.cost = Some(dollars(value)?),
+            "tier" => self.tier = Some(word(value)?),
             "calls" => self.calls = Some(number(value).filter(|n| (1..=MAX_CALLS).contains(n))?),
             "sse" => self.sse = choose(&LineEnd::NAMES, value)?,
             "nospace" => self.nospace = flag(value)?,
@@ -250,6 +258,22 @@ fn hex(value: &str) -> Option<String> {
     fits.then(|| value.to_ascii_lowercase())
 }
 
+/// Digits and at most one dot between them: what both a script and JSON take as a number.
+fn dollars(value: &str) -> Option<String> {
+    let (whole, part) = value.split_once('.').unwrap_or((value, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let fits = digits(whole) && digits(part) && (whole.len() == 1 || !whole.starts_with('0'));
+    (fits && value.len() <= 20).then(|| value.to_owned())
+}
+
+fn word(value: &str) -> Option<String> {
+    let fits = (1..=32).contains(&value.len())
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    fits.then(|| value.to_owned())
+}
+
 fn number(value: &str) -> Option<u64> {
     // u32 keeps every later sum of reported tokens far from overflow
     value.parse::<u32>().ok().map(u64::from)
@@ -329,6 +353,8 @@ mod tests {
         for (name, form, _) in DIRECTIVES {
             let value = match *name {
                 "usage" => "last",
+                "cost" => "0.01",
+                "tier" => "flex",
                 "sse" => "cr",
                 "fault" | "body" | "retry_after" | "fail" | "every" | "only_key" => continue,
                 _ if form.contains("=N") => "1",
@@ -348,6 +374,23 @@ mod tests {
                 Script::parse(&format!("m+fault={form}+every=2"), "").is_ok(),
                 "{form}"
             );
+        }
+    }
+
+    #[test]
+    fn a_charge_is_a_json_number_and_a_tier_a_word() {
+        for good in [
+            "cost=0",
+            "cost=12.50",
+            "cost=0.000000000001",
+            "tier=on_demand",
+        ] {
+            assert!(Script::parse(&format!("m+{good}"), "").is_ok(), "{good}");
+        }
+        for bad in [
+            "cost=", "cost=.5", "cost=1.", "cost=01", "cost=-1", "cost=1e3", "tier=a-b",
+        ] {
+            assert!(Script::parse(&format!("m+{bad}"), "").is_err(), "{bad}");
         }
     }
 

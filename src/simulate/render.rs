@@ -42,6 +42,8 @@ struct Object<'a, C: Serialize> {
     created: u64,
     model: &'a str,
     system_fingerprint: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
     choices: &'a [C],
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<Usage>>,
@@ -170,7 +172,7 @@ pub(crate) fn chunk(answer: &Answer, index: usize, delta: Delta, usage: UsageFie
 pub(crate) fn usage_chunk(answer: &Answer, style: UsageStyle) -> Vec<u8> {
     if style == UsageStyle::Bare {
         return json(&BareUsage {
-            usage: Usage::of(answer.usage, style),
+            usage: Usage::of(answer.usage, style, answer.cost.as_deref()),
         });
     }
     let none: &[ChunkChoice<'_>] = &[];
@@ -201,11 +203,14 @@ fn object<C: Serialize>(
         created: CREATED,
         model: &answer.model,
         system_fingerprint: "fp_simulated",
+        service_tier: answer.tier.as_deref(),
         choices,
         usage: match field {
             UsageField::Absent => None,
             UsageField::Null => Some(None),
-            UsageField::Given(counts, style) => Some(Some(Usage::of(counts, style))),
+            UsageField::Given(counts, style) => {
+                Some(Some(Usage::of(counts, style, answer.cost.as_deref())))
+            }
         },
     })
 }

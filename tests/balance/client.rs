@@ -86,7 +86,8 @@ fn call(stage: &Stage, ask: &Ask, worker: usize) -> Call {
     };
     let key = match ask.kind {
         Kind::Tight => TIGHT,
-        Kind::Unpriced => FREE,
+        // long prompts would use up the tokens of the other key
+        Kind::Unpriced | Kind::Long => FREE,
         Kind::Stranger => "sk-wrong-0123456789abcdef",
         _ => KEY,
     };

@@ -2,9 +2,13 @@
 
 use std::fmt::Write as _;
 
-use tollgate::simulate::Handle;
+use tollgate::simulate::{Handle, Options};
 
-use crate::{load::WORKERS, mix::Kind, support::setup::UPSTREAM_KEY};
+use crate::{
+    load::WORKERS,
+    mix::Kind,
+    support::{common::simulator_with, setup::UPSTREAM_KEY},
+};
 
 /// The key of ordinary requests. It has a budget that they do not use up.
 pub(crate) const KEY: &str = "sk-books-0123456789abcdef";
@@ -37,6 +41,7 @@ pub(crate) enum Promise {
 pub(crate) struct Rates {
     pub(crate) input: u128,
     pub(crate) cached: u128,
+    pub(crate) written: u128,
     pub(crate) output: u128,
 }
 
@@ -56,6 +61,26 @@ const SIM: &str = "sim";
 /// The same simulator under another address, so that connections that it breaks were never used by
 /// others: one that lay idle before is replaced unseen.
 const BREAKS: &str = "breaks";
+/// Own hardware: $0.36 an hour, 1,000 prompt and 100 output tokens a second, which are whole
+/// pico-dollars a token.
+const OWN: &str = "own";
+/// A provider of the catalogue, with its prices.
+const LISTED: &str = "openai";
+/// How the simulator plays its models, whose names must be those of the catalogue.
+const PLAYED: [(Kind, &str); 2] = [
+    (Kind::Long, "prompt=300000+cached=120000"),
+    (Kind::Flex, "cached=5+reasoning=12+tier=flex"),
+];
+
+/// The simulator with the models of the catalogue in it.
+pub(crate) async fn simulator() -> Handle {
+    let scripts = PLAYED.map(|(kind, script)| (kind.model().to_owned(), script.to_owned()));
+    simulator_with(Options {
+        scripts: scripts.into(),
+        ..Options::default()
+    })
+    .await
+}
 
 impl Backend {
     /// Its name in the gateway.
@@ -66,16 +91,20 @@ impl Backend {
     fn provider(&self) -> &'static str {
         match self.kind {
             Kind::Falls if self.promise == Promise::Nothing => BREAKS,
+            Kind::Hosted => OWN,
+            Kind::Long | Kind::Flex => LISTED,
             _ => SIM,
         }
     }
 
-    /// What so many tokens cost: of the prompt, those of it that were cached, and all of the output.
-    pub(crate) fn price(&self, prompt: u64, cached: u64, output: u64) -> u128 {
+    /// What so many tokens cost: of the prompt, those of it that were read from a cache and written
+    /// to one, and all of the output.
+    pub(crate) fn price(&self, prompt: u64, (cached, written): (u64, u64), output: u64) -> u128 {
         let Some(rates) = self.rates else { return 0 };
-        let fresh = prompt.checked_sub(cached).expect("more cached than sent");
-        u128::from(fresh) * rates.input
+        let fresh = prompt.checked_sub(cached + written);
+        u128::from(fresh.expect("more cached than sent")) * rates.input
             + u128::from(cached) * rates.cached
+            + u128::from(written) * rates.written
             + u128::from(output) * rates.output
     }
 }
@@ -121,6 +150,7 @@ fn scripts(kind: Kind) -> &'static [(&'static str, Promise)] {
     match kind {
         Kind::Thinks => &[("+reasoning=40+chunk=8", Exact)],
         Kind::Cached => &[("+cached=17+chunk=8", Exact)],
+        Kind::Written => &[("+cached=6+written=9+chunk=8", Exact)],
         Kind::Mute => &[("+usage=none", Part)],
         Kind::Mid => &[("+out=2000+gap=4ms", Part)],
         Kind::Early => &[("+head=60s", Nothing)],
@@ -138,6 +168,7 @@ fn scripts(kind: Kind) -> &'static [(&'static str, Promise)] {
         Kind::Held => &[("+fault=stall:1", Part)],
         Kind::Quiet | Kind::Told | Kind::After => &[("+chunk=8", Exact)],
         Kind::Plain | Kind::Unpriced | Kind::Free | Kind::Tight => &[("", Exact)],
+        Kind::Hosted | Kind::Long | Kind::Flex => &[("", Exact)],
     }
 }
 
@@ -149,11 +180,33 @@ fn rates(kind: Kind, number: u128, place: u32) -> Option<Rates> {
         Kind::Free => Some(Rates {
             input: 0,
             cached: 0,
+            written: 0,
             output: 0,
+        }),
+        Kind::Hosted => Some(Rates {
+            input: 100_000,
+            cached: 100_000,
+            written: 100_000,
+            output: 1_000_000,
+        }),
+        // config/catalog/openai.toml: the standard card over 272,000 tokens
+        Kind::Long => Some(Rates {
+            input: 5_000_000,
+            cached: 500_000,
+            written: 5_000_000,
+            output: 22_500_000,
+        }),
+        // and the card of the tier
+        Kind::Flex => Some(Rates {
+            input: 375_000,
+            cached: 37_500,
+            written: 375_000,
+            output: 2_250_000,
         }),
         _ => Some(Rates {
             input: (123_457 + 1_009 * number) * times,
             cached: (12_347 + 101 * number) * times,
+            written: (154_331 + 1_511 * number) * times,
             output: (654_321 + 10_007 * number) * times,
         }),
     }
@@ -161,6 +214,7 @@ fn rates(kind: Kind, number: u128, place: u32) -> Option<Rates> {
 
 /// The configuration for a load of so many requests.
 pub(crate) fn yaml(sim: &Handle, requests: usize) -> String {
+    let url = sim.base_url("");
     let mut yaml = format!(
         "server: {{ first_byte_timeout: 3s }}\n\
          admin: {{ key: tg-admin-0123456789abcdef }}\n\
@@ -172,12 +226,14 @@ pub(crate) fn yaml(sim: &Handle, requests: usize) -> String {
          - {{ id: free, key: {FREE} }}\n  \
          - {{ id: tight, key: {TIGHT}, limits: {{ rpm: {FEW} }} }}\n\
          providers:\n  \
-         {SIM}: {{ base_url: '{}', api_key: {UPSTREAM_KEY} }}\n  \
-         {BREAKS}: {{ base_url: 'http://localhost:{}/v1', api_key: {UPSTREAM_KEY} }}\n\
+         {SIM}: {{ base_url: '{url}', api_key: {UPSTREAM_KEY} }}\n  \
+         {BREAKS}: {{ base_url: 'http://localhost:{}/v1', api_key: {UPSTREAM_KEY} }}\n  \
+         {LISTED}: {{ base_url: '{url}', api_key: {UPSTREAM_KEY} }}\n  \
+         {OWN}: {{ base_url: '{url}', api_key: {UPSTREAM_KEY}, self_hosted: \
+         {{ gpu_hour: '0.36', gpus: 1, prefill_tps: 1000, decode_tps: 100 }} }}\n\
          models:\n",
         rpm(requests),
         tpm(requests),
-        sim.base_url(""),
         sim.addr().port()
     );
     let all = backends();
@@ -190,8 +246,8 @@ pub(crate) fn yaml(sim: &Handle, requests: usize) -> String {
         let number = rest.iter().take_while(own).count();
         let _ = writeln!(
             yaml,
-            "  - {{ name: '{base}', context: 100000, max_output: {LONGEST}, \
-             caps: [streaming, reasoning], backends: [{}] }}",
+            "  - {{ name: '{base}', {} backends: [{}] }}",
+            known(first),
             rest[..number]
                 .iter()
                 .map(written)
@@ -201,6 +257,14 @@ pub(crate) fn yaml(sim: &Handle, requests: usize) -> String {
         rest = &rest[number..];
     }
     yaml
+}
+
+/// What is said of a model; of one of the catalogue nothing.
+fn known(backend: &Backend) -> String {
+    if backend.provider() == LISTED {
+        return String::new();
+    }
+    format!("context: 100000, max_output: {LONGEST}, caps: [streaming, reasoning],")
 }
 
 /// Requests a minute of the ordinary key.
@@ -217,10 +281,13 @@ fn tpm(requests: usize) -> usize {
 fn written(backend: &Backend) -> String {
     let price = match backend.rates {
         None => String::new(),
+        // by its hardware, or by the catalogue
+        Some(_) if [OWN, LISTED].contains(&backend.provider()) => String::new(),
         Some(rates) => format!(
-            ", price: {{ input: '{}', cache_read: '{}', output: '{}' }}",
+            ", price: {{ input: '{}', cache_read: '{}', cache_write: '{}', output: '{}' }}",
             dollars(rates.input),
             dollars(rates.cached),
+            dollars(rates.written),
             dollars(rates.output)
         ),
     };

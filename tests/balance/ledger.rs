@@ -13,6 +13,7 @@ pub(crate) struct Row {
     pub(crate) backend: String,
     pub(crate) input: u64,
     pub(crate) cache_read: u64,
+    pub(crate) cache_write: u64,
     pub(crate) output: u64,
     pub(crate) reasoning: u64,
     /// Everything else that is billed.
@@ -27,9 +28,9 @@ pub(crate) struct Row {
 pub(crate) fn rows(path: &Path) -> Vec<Row> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let sql = "SELECT request_id, attempt, key, backend, input, cache_read, output, reasoning, \
-               cache_write + cache_write_1h + input_audio + cache_read_audio + input_image \
-               + output_audio + output_image + searches + requests + milliseconds + chars \
-               + images + pages, cost, basis, outcome \
+               cache_write_1h + input_audio + cache_read_audio + input_image + output_audio \
+               + output_image + searches + requests + milliseconds + chars + images + pages, \
+               cost, basis, outcome, cache_write \
                FROM attempts ORDER BY request_id, attempt";
     let mut statement = db.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| {
@@ -48,15 +49,21 @@ pub(crate) fn rows(path: &Path) -> Vec<Row> {
             cost: cost.map(|cost| u128::try_from(cost).unwrap()),
             basis: row.get(10)?,
             outcome: row.get(11)?,
+            cache_write: count(12)?,
         })
     });
     rows.unwrap().map(Result::unwrap).collect()
 }
 
 impl Row {
+    /// Every token of the prompt.
+    pub(crate) fn prompt(&self) -> u64 {
+        self.input + self.cache_read + self.cache_write
+    }
+
     /// Is it used, or was it refused without costing anything?
     pub(crate) fn is_used(&self) -> bool {
-        self.input + self.cache_read + self.output + self.reasoning > 0
+        self.prompt() + self.output + self.reasoning > 0
     }
 }
 

@@ -62,7 +62,7 @@ use self::{
     ledger::Row,
     load::Stage,
     mix::Ask,
-    support::{Program, eventually, simulator},
+    support::{Program, eventually},
 };
 
 /// Requests of a run, unless `TOLLGATE_BALANCE_REQUESTS` says otherwise.
@@ -81,7 +81,7 @@ fn mix() -> Arc<[Ask]> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_books_balance_after_a_mixed_load() {
     let mix = mix();
-    let sim = Arc::new(simulator().await);
+    let sim = Arc::new(fleet::simulator().await);
     let mut program = Program::start(&fleet::yaml(&sim, mix.len())).await;
     let stage = Stage::new(&program, &sim);
     let started = Instant::now();
@@ -97,7 +97,7 @@ async fn the_books_balance_after_a_mixed_load() {
 async fn the_books_balance_after_a_kill_in_the_middle() {
     let mix = mix();
     let mix: Arc<[Ask]> = mix[..mix.len() / 4].into();
-    let sim = Arc::new(simulator().await);
+    let sim = Arc::new(fleet::simulator().await);
     let program = Program::start(&fleet::yaml(&sim, mix.len())).await;
     let stage = Stage::new(&program, &sim);
     let killing = async {

@@ -15,6 +15,14 @@ pub(crate) enum Kind {
     After,
     Thinks,
     Cached,
+    /// A part of the prompt is written to a cache.
+    Written,
+    /// Own hardware, at what its seconds cost.
+    Hosted,
+    /// A model of the catalogue whose prompt is over its context tier.
+    Long,
+    /// One of the catalogue that answers that it served in another tier than was asked for.
+    Flex,
     /// No usage is reported.
     Mute,
     /// Its client leaves in the middle.
@@ -48,13 +56,17 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Plain,
         Self::Quiet,
         Self::Told,
         Self::After,
         Self::Thinks,
         Self::Cached,
+        Self::Written,
+        Self::Hosted,
+        Self::Long,
+        Self::Flex,
         Self::Mute,
         Self::Mid,
         Self::Early,
@@ -76,7 +88,7 @@ impl Kind {
     /// How many of a thousand are of it.
     fn share(self) -> u64 {
         match self {
-            Self::Plain => 210,
+            Self::Plain => 140,
             Self::Told => 150,
             Self::Quiet => 120,
             Self::Cached | Self::Thinks | Self::After => 60,
@@ -85,6 +97,8 @@ impl Kind {
             Self::Early | Self::Mute | Self::Garbled | Self::Cut | Self::Invalid => 25,
             Self::Unpriced | Self::Free | Self::Malformed => 20,
             Self::Busy | Self::Falls | Self::Stranger | Self::Tight => 15,
+            Self::Written | Self::Hosted => 25,
+            Self::Long | Self::Flex => 10,
             Self::Hangs => 5,
             Self::Held => 0,
         }
@@ -99,6 +113,10 @@ impl Kind {
             Self::After => "left-after",
             Self::Thinks => "thinks",
             Self::Cached => "cached",
+            Self::Written => "written",
+            Self::Hosted => "hosted",
+            Self::Long => "gpt-5.4",
+            Self::Flex => "gpt-5.4-mini",
             Self::Mute => "mute",
             Self::Mid => "left-mid",
             Self::Early => "left-early",

@@ -46,6 +46,8 @@ MODELS = [
     ),
     ("unpriced", [("spare", "unpriced+out=20")], None, {}),
     ("silent", [("spare", "silent+usage=none+out=20")], PRICE, {}),
+    ("charged", [("spare", "charged+out=20+cost=0.01")], PRICE, {}),
+    ("hurried", [("spare", "hurried+out=20+tier=priority")], PRICE, {}),
     ("contradictory", [("spare", "contradictory+usage=bad+out=20")], PRICE, {}),
     (
         "no-tools",
@@ -186,7 +188,7 @@ class Loaded:
         self._chat("auto", head={"x-stainless-retry-count": "1"})
         self._chat("auto", tools=TOOLS)
         self._chat("with-tools", "team-c", tools=TOOLS)
-        for model in ["failing", "flaky", "broke", "gone", "after-failure", "cut", "silent"]:
+        for model in ["failing", "flaky", "broke", "gone", "after-failure", "cut", "silent", "charged", "hurried"]:
             self._chat(model)
         for model in ["unpriced", "contradictory", "no-such-model"]:
             self._chat(model, "team-c")

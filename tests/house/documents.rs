@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Documents that name parts of the code.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/api.md",
@@ -22,12 +22,13 @@ const DOCUMENTS: [&str; 9] = [
     "docs/errors.md",
     "docs/ledger.md",
     "docs/metrics.md",
+    "docs/money.md",
     "docs/operation.md",
     "docs/simulator.md",
 ];
 
 /// Documents whose links are followed.
-const LINKED: [&str; 10] = [
+const LINKED: [&str; 11] = [
     "ARCHITECTURE.md",
     "docs/api.md",
     "docs/console.md",
@@ -35,6 +36,7 @@ const LINKED: [&str; 10] = [
     "docs/errors.md",
     "docs/ledger.md",
     "docs/metrics.md",
+    "docs/money.md",
     "docs/operation.md",
     "docs/runbook.md",
     "docs/simulator.md",

@@ -1,5 +1,6 @@
 //! The ledger: one row for every call that a backend saw, and the same money everywhere.
 
+mod charges;
 mod killed;
 mod rows;
 mod savings;

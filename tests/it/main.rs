@@ -33,6 +33,7 @@ mod metrics;
 mod models;
 mod narrow;
 mod operate;
+mod price;
 mod program;
 mod stream;
 mod support;

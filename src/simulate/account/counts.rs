@@ -51,6 +51,8 @@ pub struct ModelCounts {
     pub prompt_tokens: u64,
     /// Cached prompt tokens of all answers that began.
     pub cached_tokens: u64,
+    /// Prompt tokens of the same that were written to a cache.
+    pub written_tokens: u64,
     /// Output tokens that were sent, reasoning included, those of aborted streams too.
     pub completion_tokens: u64,
     /// Reasoning tokens that were sent.
@@ -120,6 +122,7 @@ impl ModelCounts {
             (&mut self.ok, other.ok),
             (&mut self.prompt_tokens, other.prompt_tokens),
             (&mut self.cached_tokens, other.cached_tokens),
+            (&mut self.written_tokens, other.written_tokens),
             (&mut self.completion_tokens, other.completion_tokens),
             (&mut self.reasoning_tokens, other.reasoning_tokens),
             (&mut self.connections, other.connections),

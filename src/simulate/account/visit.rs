@@ -59,8 +59,10 @@ impl Visit {
 
     /// The answer has begun: from here a real provider bills the prompt.
     pub(crate) fn bill_prompt(&mut self, usage: Counts) {
-        self.model.counters.prompt.fetch_add(usage.prompt, Relaxed);
-        self.model.counters.cached.fetch_add(usage.cached, Relaxed);
+        let counters = &self.model.counters;
+        counters.prompt.fetch_add(usage.prompt, Relaxed);
+        counters.cached.fetch_add(usage.cached, Relaxed);
+        counters.written.fetch_add(usage.written, Relaxed);
     }
 
     /// Output has been handed to the connection; `completion` includes `reasoning`.

@@ -20,11 +20,22 @@ pub(crate) const DIRECTIVES: &[(&str, &str, &str)] = &[
     ),
     ("cached", "cached=N", "how many of them were cached"),
     (
+        "written",
+        "written=N",
+        "how many of the others were written to a cache",
+    ),
+    (
         "reasoning",
         "reasoning=N",
         "reasoning tokens (0 switches reasoning off)",
     ),
     ("usage", "usage=STYLE", "how usage is reported"),
+    ("cost", "cost=0.01", "what is charged, as `usage.cost`"),
+    (
+        "tier",
+        "tier=NAME",
+        "the service tier that is said to have served",
+    ),
     ("calls", "calls=N", "parallel tool calls (1)"),
     ("sse", "sse=lf|crlf|cr", "line ends of a stream"),
     ("nospace", "nospace", "`data:{` without the space"),

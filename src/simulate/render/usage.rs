@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use serde_json::value::RawValue;
+
 use crate::simulate::answer::Counts;
 use crate::simulate::directive::UsageStyle;
 
@@ -16,12 +18,16 @@ pub(super) struct Usage {
     prompt_cache_hit_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_cache_miss_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
 struct PromptDetails {
     cached_tokens: u64,
     audio_tokens: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    cache_write_tokens: u64,
 }
 
 #[derive(Serialize)]
@@ -34,10 +40,11 @@ struct CompletionDetails {
 
 impl Usage {
     /// The counts in a provider's habit.
-    pub(super) fn of(counts: Counts, style: UsageStyle) -> Self {
+    pub(super) fn of(counts: Counts, style: UsageStyle, cost: Option<&str>) -> Self {
         let Counts {
             prompt,
             mut cached,
+            mut written,
             mut completion,
             mut reasoning,
         } = counts;
@@ -45,7 +52,8 @@ impl Usage {
         let mut prompt_tokens = prompt;
         match style {
             UsageStyle::Zero => {
-                (prompt_tokens, cached, completion, reasoning, total) = (0, 0, 0, 0, 0);
+                (prompt_tokens, cached, written) = (0, 0, 0);
+                (completion, reasoning, total) = (0, 0, 0);
             }
             // parts greater than their wholes, and a sum that is none
             UsageStyle::Bad => {
@@ -65,6 +73,7 @@ impl Usage {
             prompt_tokens_details: PromptDetails {
                 cached_tokens: cached,
                 audio_tokens: 0,
+                cache_write_tokens: written,
             },
             completion_tokens_details: CompletionDetails {
                 reasoning_tokens: reasoning,
@@ -74,6 +83,13 @@ impl Usage {
             },
             prompt_cache_hit_tokens: deepseek.then_some(cached),
             prompt_cache_miss_tokens: deepseek.then(|| prompt.saturating_sub(cached)),
+            cost: cost.and_then(|cost| RawValue::from_string(cost.to_owned()).ok()),
         }
     }
+}
+
+/// Providers without a price for writes do not mention them.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
 }

@@ -79,6 +79,14 @@ fn openai_has_cache_audio_and_reasoning_inside() {
 }
 
 #[test]
+fn rejected_predictions_are_output_that_is_billed() {
+    let usage = json!({"prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100,
+        "completion_tokens_details": {"accepted_prediction_tokens": 30,
+            "rejected_prediction_tokens": 40}});
+    assert_eq!(clean(Adapter::OpenAi, &usage).output_total(), 90);
+}
+
+#[test]
 fn cached_audio_is_neither_text_nor_billed_twice() {
     let usage = json!({"prompt_tokens": 1000, "completion_tokens": 0,
         "prompt_tokens_details": {"cached_tokens": 400, "audio_tokens": 300,

@@ -42,6 +42,6 @@ fn price(backend: &Backend, row: &Row) -> Option<u128> {
         return Some(0);
     }
     backend.rates?;
-    let prompt = row.input + row.cache_read;
-    Some(backend.price(prompt, row.cache_read, row.output + row.reasoning))
+    let cached = (row.cache_read, row.cache_write);
+    Some(backend.price(row.prompt(), cached, row.output + row.reasoning))
 }

@@ -22,7 +22,7 @@ impl Books {
         let served = self.account(backend);
         backend.price(
             served.prompt_tokens,
-            served.cached_tokens,
+            (served.cached_tokens, served.written_tokens),
             served.completion_tokens,
         )
     }
@@ -46,17 +46,18 @@ impl Books {
             }
             let sum = |column: fn(&Row) -> u64| rows.iter().map(|row| column(row)).sum::<u64>();
             let (prompt, cached) = (served.prompt_tokens, served.cached_tokens);
-            off(
-                &mut wrong,
-                what("prompt"),
-                sum(|row| row.input + row.cache_read),
-                prompt,
-            );
+            off(&mut wrong, what("prompt"), sum(Row::prompt), prompt);
             off(
                 &mut wrong,
                 what("cached"),
                 sum(|row| row.cache_read),
                 cached,
+            );
+            off(
+                &mut wrong,
+                what("written"),
+                sum(|row| row.cache_write),
+                served.written_tokens,
             );
             let (output, thought) = (served.completion_tokens, served.reasoning_tokens);
             off(
@@ -101,7 +102,8 @@ impl Books {
         for backend in self.backends.iter().filter(|b| b.promise != Promise::Exact) {
             let mut got = 0;
             for row in self.of(backend) {
-                if row.basis != "estimated" || row.cache_read + row.reasoning > 0 {
+                if row.basis != "estimated" || row.cache_read + row.cache_write + row.reasoning > 0
+                {
                     wrong.push(format!("no estimate: {row:?}"));
                 }
                 let Some(seen) = seen.get(row.request.as_str()) else {

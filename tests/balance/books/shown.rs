@@ -12,9 +12,10 @@ use crate::{
 /// A type of tokens in the metric, and in a row.
 type Column = (&'static str, fn(&Row) -> u64);
 
-const COLUMNS: [Column; 4] = [
+const COLUMNS: [Column; 5] = [
     ("input", |row| row.input),
     ("cache_read", |row| row.cache_read),
+    ("cache_write", |row| row.cache_write),
     ("output", |row| row.output),
     ("reasoning", |row| row.reasoning),
 ];

@@ -267,3 +267,24 @@ fn cohere_bills_billed_units_and_not_tokens() {
         }
     );
 }
+
+#[test]
+fn gemini_documents_are_text_and_the_last_chunk_counts() {
+    let chunk = |answer: u64| {
+        json!({"promptTokenCount": 300, "candidatesTokenCount": answer,
+            "totalTokenCount": 300 + answer,
+            "promptTokensDetails": [{"modality": "DOCUMENT", "tokenCount": 250},
+                {"modality": "TEXT", "tokenCount": 50}]})
+        .to_string()
+    };
+    let mut tally = Tally::new(Adapter::Gemini);
+    for answer in [3, 9, 12] {
+        tally.see(&chunk(answer));
+    }
+    let expected = Usage {
+        input: 300,
+        output: 12,
+        ..NONE
+    };
+    assert_eq!(tally.reading().unwrap().usage, expected);
+}

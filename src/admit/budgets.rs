@@ -17,12 +17,22 @@ use crate::config::{Config, Scope, SharedBudget, Tags};
 /// Purses that are paid from together.
 pub type Purses = Arc<[Arc<Purse>]>;
 
-/// Purses by the ids of their budgets, and by what they count.
-type ById = BTreeMap<(Arc<str>, Spender), Arc<Purse>>;
+/// Purses up to which none is forgotten while a configuration is in effect.
+const FEW: usize = 1_024;
 
-/// Every purse of a shared budget.
+/// Every purse of a shared budget. Those that nobody pays from are forgotten when there are twice as
+/// many as were in use: values of tags may come and go with keys of the store.
 #[derive(Debug, Default)]
-pub struct Pool(Mutex<ById>);
+pub struct Pool(Mutex<Known>);
+
+/// The purses that are known.
+#[derive(Debug, Default)]
+struct Known {
+    /// By the ids of their budgets, and by what they count.
+    purses: BTreeMap<(Arc<str>, Spender), Arc<Purse>>,
+    /// When there are so many, unused ones are looked for.
+    full: usize,
+}
 
 /// The shared budgets of one configuration.
 #[derive(Debug)]
@@ -112,8 +122,9 @@ impl Budgets {
     /// What a request is paid from: `caller` is that of a key, `route` an index.
     #[must_use]
     pub fn paying(&self, caller: Option<&Purses>, route: Option<usize>) -> Paying {
+        let caller = caller.unwrap_or(&self.everybody);
         Paying {
-            caller: Some(Arc::clone(caller.unwrap_or(&self.everybody))),
+            caller: (!caller.is_empty()).then(|| Arc::clone(caller)),
             route: route.and_then(|route| self.of_route(route)).cloned(),
         }
     }
@@ -121,9 +132,10 @@ impl Budgets {
     /// The purses of a budget that are known, in the order of what they count.
     #[must_use]
     pub fn purses(&self, id: &str) -> Vec<Arc<Purse>> {
-        let pool = self.pool.lock();
+        let known = self.pool.lock();
         let from = (Arc::from(id), Spender::Everybody);
-        let of = pool
+        let of = known
+            .purses
             .range(from..)
             .take_while(|((owner, _), _)| **owner == *id);
         of.map(|(_, purse)| Arc::clone(purse)).collect()
@@ -131,7 +143,7 @@ impl Budgets {
 
     /// Forgets purses that nobody pays from.
     pub fn forget_unused(&self) {
-        self.pool.forget_unused();
+        self.pool.lock().forget_unused();
     }
 }
 
@@ -158,11 +170,13 @@ impl Pool {
         zone: &TimeZone,
         now: Timestamp,
     ) -> Arc<Purse> {
-        let whose = whose(shared, &spender);
-        let mut pool = self.lock();
+        let mut known = self.lock();
+        if known.purses.len() >= known.full.max(FEW) {
+            known.forget_unused();
+        }
         let key = (Arc::clone(&shared.id), spender.clone());
-        let purse = pool.entry(key).or_insert_with(|| {
-            let purse = Purse::shared(whose, spender);
+        let purse = known.purses.entry(key).or_insert_with(|| {
+            let purse = Purse::shared(whose(shared, &spender), spender);
             purse.set(Some(shared.budget), zone, now);
             purse.show(shared.show_spent);
             Arc::new(purse)
@@ -172,23 +186,27 @@ impl Pool {
 
     /// What is stated now holds for the purses that are there; those of no budget lose theirs.
     fn follow(&self, budgets: &[SharedBudget], zone: &TimeZone, now: Timestamp) {
-        for ((id, counted), purse) in self.lock().iter() {
+        let mut known = self.lock();
+        for ((id, counted), purse) in &known.purses {
             let stated = budgets
                 .iter()
                 .find(|shared| shared.id == *id && is_of(&shared.scope, counted));
             purse.set(stated.map(|shared| shared.budget), zone, now);
             purse.show(stated.is_some_and(|shared| shared.show_spent));
         }
-        self.forget_unused();
+        known.forget_unused();
     }
 
-    fn forget_unused(&self) {
-        self.lock().retain(|_, purse| Arc::strong_count(purse) > 1);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ById> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         // an entry is there or not: none is half made
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn forget_unused(&mut self) {
+        self.purses.retain(|_, purse| Arc::strong_count(purse) > 1);
+        self.full = self.purses.len() * 2;
     }
 }
 

@@ -367,6 +367,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_spent_of_rows_that_are_deleted_stays_spent_for_everybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let old = Connection::open(&path).unwrap();
+        for sql in &CHANGES[..4] {
+            old.execute_batch(sql).unwrap();
+        }
+        old.pragma_update(None, "application_id", APPLICATION)
+            .unwrap();
+        old.pragma_update(None, "user_version", 4).unwrap();
+        old.execute_batch("INSERT INTO spent VALUES ('a', 7, 3, 4), ('b', 7, 5, 6)")
+            .unwrap();
+        drop(old);
+        let db = open(&path, SOON).unwrap();
+        let sql = "SELECT millions, rest FROM spent WHERE kind = 'all' AND slot = 7";
+        let all: (i64, i64) = db
+            .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(all, (8, 10));
+    }
+
+    #[test]
     fn a_newer_one_is_refused_and_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("l.db");

@@ -105,6 +105,22 @@ fn a_budget_that_is_gone_or_counts_something_else_holds_nobody() {
 }
 
 #[test]
+fn values_that_come_and_go_with_keys_are_not_kept_for_ever() {
+    let budgets = budgets(ALL, None);
+    let kept = budgets.of_key(Some(&tags("team=kept")), NOW);
+    for n in 0..5 * FEW {
+        drop(budgets.of_key(Some(&tags(&format!("team={n}"))), NOW));
+    }
+    let known = budgets.purses("each");
+    assert!(known.len() <= FEW, "{}", known.len());
+    assert!(
+        known
+            .iter()
+            .any(|purse| Arc::ptr_eq(purse, kept.last().unwrap()))
+    );
+}
+
+#[test]
 fn what_the_file_counts_is_there_before_anybody_calls() {
     let budgets = budgets(ALL, None);
     budgets.forget_unused();

@@ -39,7 +39,7 @@ pub struct Overdrawn {
 }
 
 impl Hold {
-    /// Holds so much of each purse that has a budget; `None`: none has.
+    /// Holds so much of each purse; `None`: none has a budget.
     ///
     /// # Errors
     /// If a budget does not cover it, or it is not known whether it does; nothing is held then.
@@ -53,8 +53,7 @@ impl Hold {
         purses.sort_unstable_by_key(Arc::as_ptr);
         purses.dedup_by(|a, b| Arc::ptr_eq(a, b));
         let mut open: Vec<_> = purses.iter().map(|purse| (purse, purse.lock())).collect();
-        open.retain_mut(|(_, inside)| inside.state.is_some());
-        if open.is_empty() {
+        if open.iter().all(|(_, inside)| inside.state.is_none()) {
             return Ok(None);
         }
         roll(&mut open, now);
@@ -65,10 +64,9 @@ impl Hold {
         for (_, inside) in &mut open {
             inside.held = inside.held.saturating_add(amount.pico().into());
         }
-        let paying: Vec<_> = open.iter().map(|(purse, _)| Arc::clone(purse)).collect();
         drop(open);
         Ok(Some(Self {
-            purses: paying,
+            purses,
             amount,
             exceeded,
         }))

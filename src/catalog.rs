@@ -19,10 +19,11 @@ use crate::{
 
 use self::time::Window;
 
+pub mod check;
 mod embed;
 mod file;
 pub mod meter;
-mod pick;
+pub mod pick;
 pub mod price;
 pub mod time;
 
@@ -387,6 +388,13 @@ impl Catalog {
         let entry = self.entries.iter().find(|entry| entry.name == name)?;
         let parse = || file::provider(&entry.name, &entry.text, &self.shared.windows);
         Some(entry.provider.get_or_init(parse).as_ref())
+    }
+
+    /// The text of the provider of that name.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let entry = self.entries.iter().find(|entry| entry.name == name)?;
+        Some(&entry.text)
     }
 
     /// Exchange rates and windows.

@@ -12,6 +12,7 @@ mod health;
 mod keys;
 mod models;
 mod price;
+mod prices;
 mod report;
 mod run;
 mod source;
@@ -113,6 +114,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the price cards that apply, and where they are from
+    Prices(prices::PricesArgs),
     /// Price recorded usage objects, exactly: JSON lines in, JSON lines out
     Price {
         /// The catalogue of this folder, in place of the one that is built in
@@ -157,7 +160,7 @@ enum Command {
 }
 
 /// Commands that a later version will have.
-const NOT_YET: [&str; 5] = ["prices", "predict", "evaluate", "calibrate", "import"];
+const NOT_YET: [&str; 4] = ["predict", "evaluate", "calibrate", "import"];
 
 /// Why a command failed; decides the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -220,8 +223,10 @@ impl Cli {
             Command::Serve(args) => run::serve(&args),
             Command::Demo { once } => demo::run(once, out),
             Command::Check {
-                catalog: Some(_), ..
-            } => Err(CliError::Usage("check --catalog: not supported yet".into())),
+                catalog: Some(folder),
+                json,
+                ..
+            } => check::catalog(&folder, json, out),
             Command::Check {
                 config,
                 json,
@@ -235,6 +240,7 @@ impl Cli {
                 file,
             } => explain::run(&config, (key.as_deref(), &endpoint), json, &file, out),
             Command::Models { config, json } => models::run(&config, json, out),
+            Command::Prices(args) => prices::run(&args, out),
             Command::Price { catalog, file } => price::run(catalog.as_deref(), &file, out),
             Command::Report {
                 config,

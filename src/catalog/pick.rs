@@ -3,6 +3,8 @@
 //! Exactly one card must remain; where two do, neither is taken, because a guessed price is worse
 //! than none. No card inherits from another. The rules are those of `config/catalog/README.md`.
 
+use jiff::Timestamp;
+
 use super::{
     Boundary, Card, STANDARD, When,
     price::Asked,
@@ -56,6 +58,40 @@ pub(super) fn pick<'a>(
         };
     }
     pick
+}
+
+/// Which of the cards apply at that moment to some call or other: of any tier, of any size, with
+/// thinking or without. Found by choosing, so it is what bills.
+#[must_use]
+pub fn in_force(cards: &[Card], at: Timestamp, boundary: Boundary) -> Vec<bool> {
+    let sizes = cards.iter().filter_map(|card| card.over);
+    let sizes: Vec<u64> = sizes
+        .flat_map(|over| [over, over.saturating_add(1)])
+        .chain([0])
+        .collect();
+    let mut found = vec![false; cards.len()];
+    for tier in cards.iter().map(|card| &*card.tier) {
+        for reasoning in [false, true] {
+            let asked = Asked {
+                at,
+                tier,
+                reasoning,
+            };
+            for (size, assume) in sizes
+                .iter()
+                .flat_map(|size| [Assume::Open, Assume::Closed].map(|assume| (*size, assume)))
+            {
+                let Found::One(card) = pick(cards, &asked, size, boundary, assume).found else {
+                    continue;
+                };
+                let place = cards.iter().position(|other| std::ptr::eq(other, card));
+                if let Some(found) = place.and_then(|place| found.get_mut(place)) {
+                    *found = true;
+                }
+            }
+        }
+    }
+    found
 }
 
 /// Greater beats lesser: a window beats none, then a condition on thinking, then the larger tier.

@@ -89,6 +89,25 @@ impl Window {
     }
 }
 
+impl Window {
+    /// May both be open at the same moment? Holidays are left out: they only close.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let begins = self.from.max(other.from);
+        let ends = [self.until, other.until].into_iter().flatten().min();
+        let dates = begins.zip(ends).is_none_or(|(begins, ends)| begins < ends);
+        let mut minutes = 0..7 * i64::from(DAY_MINUTES);
+        dates && minutes.any(|minute| self.recurs(minute) && other.recurs(minute))
+    }
+
+    /// Is a minute of the week among its hours?
+    fn recurs(&self, minute: i64) -> bool {
+        let day = local_day(minute * 60, self.offset_minutes);
+        let of_day = minute % i64::from(DAY_MINUTES);
+        self.weekdays.has(iso_weekday(day)) && self.hours.iter().any(|h| h.contain(of_day))
+    }
+}
+
 impl Hours {
     /// From `"16:30"` and `"00:30"`; `None` for what are not two different times of a day.
     #[must_use]

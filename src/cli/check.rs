@@ -1,13 +1,14 @@
 //! `tollgate check`.
 
-use std::{io::Write, process::ExitCode};
+use std::{fmt::Write as _, io::Write, path::Path, process::ExitCode};
 
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{CliError, ConfigArg, budgets, models, source};
+use super::{CliError, ConfigArg, budgets, catalogue, models, source};
 use crate::{
     authenticate::Principal,
+    catalog::check::{self, Finding},
     config::{Mistakes, view},
     offer,
     route::names::Names,
@@ -39,8 +40,6 @@ pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<Ex
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
-    let number =
-        |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     writeln!(
         out,
         "The configuration is fine: {}, {}, {}, {}.\n",
@@ -52,6 +51,76 @@ pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<Ex
     models::table(&list, out)?;
     budgets::table(config, out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a catalogue and says what is wrong with it.
+pub(super) fn catalog(
+    folder: &Path,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<ExitCode, CliError> {
+    let catalog = catalogue::read(folder)?;
+    let found = check::check(&catalog, Timestamp::now());
+    let (mistakes, warnings): (Vec<_>, Vec<_>) = found.iter().partition(|found| found.mistake);
+    let code = if mistakes.is_empty() { 0 } else { 2 };
+    if json {
+        let report = json!({
+            "ok": mistakes.is_empty(),
+            "errors": mistakes,
+            "warnings": warnings,
+        });
+        writeln!(out, "{report:#}")?;
+        return Ok(ExitCode::from(code));
+    }
+    for warning in &warnings {
+        eprintln!("warning: {}", told(folder, warning));
+    }
+    for mistake in &mistakes {
+        eprintln!("{}", told(folder, mistake));
+    }
+    if mistakes.is_empty() {
+        let providers = catalog
+            .names()
+            .filter_map(|name| catalog.provider(name)?.ok());
+        let (providers, models, cards) = providers.fold((0, 0, 0), |(p, m, c), provider| {
+            let cards: usize = provider.models.iter().map(|model| model.cards.len()).sum();
+            (p + 1, m + provider.models.len(), c + cards)
+        });
+        let (providers, models) = (number(providers, "provider"), number(models, "model"));
+        let cards = number(cards, "card");
+        writeln!(
+            out,
+            "The catalogue is fine: {providers}, {models}, {cards}."
+        )?;
+    } else {
+        eprintln!("{}", number(mistakes.len(), "mistake"));
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// `catalog/openai.toml:12: gpt-5.4 card 2: …`
+fn told(folder: &Path, found: &Finding) -> String {
+    let mut text = folder
+        .join(format!("{}.toml", found.file))
+        .display()
+        .to_string();
+    if let Some(line) = found.line {
+        let _ = write!(text, ":{line}");
+    }
+    text.push(':');
+    if let Some(model) = &found.model {
+        let _ = write!(text, " {model}");
+        if let Some(card) = found.card {
+            let _ = write!(text, " card {card}");
+        }
+        text.push(':');
+    }
+    let _ = write!(text, " {}", found.what);
+    text
+}
+
+fn number(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn report(

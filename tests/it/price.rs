@@ -171,3 +171,99 @@ fn a_catalogue_that_is_none_is_a_wrong_command_line() {
     let error = answers(&output)[0]["error"].as_str().unwrap().to_owned();
     assert!(error.contains("openai"), "{error}");
 }
+
+/// What the program says to these arguments.
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = command().args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    (output.status.code(), out, err)
+}
+
+#[test]
+fn the_cards_of_a_moment_are_listed_with_their_sources() {
+    let deepseek = [
+        "prices",
+        "--provider",
+        "deepseek",
+        "--model",
+        "deepseek-v4-*",
+        "--json",
+    ];
+    let at = |moment: &str| {
+        let (code, out, _) = run(&[&deepseek[..], &["--at", moment]].concat());
+        assert_eq!(code, Some(0));
+        let list: Vec<Value> = serde_json::from_str(&out).unwrap();
+        list.into_iter()
+            .filter(|card| card["model"] == "deepseek-v4-pro" && card["tier"] == "standard")
+            .map(|card| (card["window"].clone(), card["rates"]["output"].clone()))
+            .collect::<Vec<_>>()
+    };
+    // a Wednesday in Beijing, at ten and at seven in the evening
+    assert_eq!(
+        at("2026-11-25T02:00:00Z"),
+        [(json!("deepseek-peak-2026"), json!("3.96"))]
+    );
+    assert_eq!(at("2026-11-25T11:00:00Z"), [(Value::Null, json!("1.98"))]);
+    let (code, out, _) = run(&["prices", "--model", "gpt-5.4-mini"]);
+    assert_eq!(code, Some(0));
+    let line = out.lines().find(|line| line.contains(" flex ")).unwrap();
+    assert!(
+        line.contains("0.375") && line.contains("https://"),
+        "{line}"
+    );
+    let (_, all, _) = run(&["prices", "--model", "gpt-5.4", "--all"]);
+    let (_, now, _) = run(&["prices", "--model", "gpt-5.4"]);
+    let marked = all.lines().filter(|line| line.starts_with('*')).count();
+    assert_eq!(marked, now.lines().count() - 1);
+    assert!(all.lines().count() > now.lines().count());
+}
+
+#[test]
+fn prices_of_nobody_are_a_wrong_command_line() {
+    for (arguments, says) in [
+        (&["--provider", "opanai"][..], "there are ai21, "),
+        (&["--model", "no-such-model"], "no card applies"),
+        (&["--catalog", "/nowhere"], "/nowhere"),
+    ] {
+        let (code, _, err) = run(&[&["prices"], arguments].concat());
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains(says), "{err}");
+    }
+}
+
+#[test]
+fn a_catalogue_is_checked_with_file_line_model_and_card() {
+    let (code, out, err) = run(&["check", "--catalog", CATALOG]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(
+        out.starts_with("The catalogue is fine: 39 providers, "),
+        "{out}"
+    );
+    assert!(err.contains("_fx.toml: the rate from"), "{err}");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["_fx.toml", "_schedules.toml", "groq.toml"] {
+        std::fs::copy(format!("{CATALOG}/{name}"), folder.path().join(name)).unwrap();
+    }
+    let file = folder.path().join("groq.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let card = text.find("[[model.card]]").unwrap();
+    let end = text[card..]
+        .find("\n\n")
+        .map_or(text.len(), |end| card + end);
+    let twice = format!("{}\n{}{}", &text[..end], &text[card..end], &text[end..]);
+    std::fs::write(&file, &twice).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (code, _, err) = run(&["check", "--catalog", path]);
+    assert_eq!(code, Some(2), "{err}");
+    let lines = twice[..end].lines().count() + 1;
+    let says = format!("groq.toml:{lines}: ");
+    assert!(
+        err.contains(&says) && err.contains("fits the same calls as card 1"),
+        "{err}"
+    );
+    let (code, out, _) = run(&["check", "--json", "--catalog", path]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["ok"]), (Some(2), &json!(false)));
+    assert_eq!(report["errors"][0]["line"], lines);
+}

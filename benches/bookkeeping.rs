@@ -19,7 +19,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::HeaderMap;
 use jiff::Timestamp;
 use tollgate::{
-    admit::{holders::Holder, limits},
+    admit::{holders::Holder, limits, purse::Hold},
     authenticate::Principal,
     call::{Served, Watch},
     config::OnFailure,
@@ -74,7 +74,7 @@ fn admission(c: &mut Criterion) {
     group.bench_function("purse", |b| {
         let now = Timestamp::now();
         b.iter(|| {
-            let hold = holder.purse.hold(black_box(worst), now).expect("money");
+            let hold = Hold::of(holder.purses.iter(), black_box(worst), now).expect("money");
             hold.expect("a budget").settle(cost, now);
         });
     });
@@ -105,7 +105,9 @@ fn account(c: &mut Criterion) {
             account.caller(&principal, Some(Arc::clone(&holder)));
             account.enter().expect("room");
             account.asked(&ask);
-            account.aims(world.names.find(&ask.model));
+            let target = world.names.find(&ask.model);
+            account.aims(target);
+            account.pays(world.paying(Some(&holder), target));
             account.planned(&plan);
             account.hold(&plan).expect("room");
             let first = &plan.candidates[0];
@@ -179,6 +181,8 @@ fn plan(world: &World, principal: &Principal, ask: &Ask) -> Plan {
         needs: &ask.needs,
         domain: ask.domain,
         narrow: &ask.narrow,
+        budgeted: true,
+        tier: ask.tier,
         at: Timestamp::now(),
     };
     let facts = |model, backend| world.facts(model, backend, 0, ask.needs.prompt_tokens);
@@ -192,6 +196,7 @@ fn row() -> Row {
         completed_ms: Timestamp::now().as_millisecond(),
         key: Some(Arc::from("team-a")),
         tags: None,
+        key_tags: None,
         user: Some([7; 8]),
         endpoint: Endpoint::ChatCompletions.as_str(),
         route: Some(Arc::from("auto")),

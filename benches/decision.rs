@@ -156,6 +156,8 @@ fn plan(world: &World, ask: &Ask) -> Plan {
         needs: &ask.needs,
         domain: ask.domain,
         narrow: &ask.narrow,
+        budgeted: false,
+        tier: ask.tier,
         at: Timestamp::now(),
     };
     let now_ms = world.means.now_ms();

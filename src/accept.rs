@@ -5,6 +5,7 @@
 
 mod admin;
 mod body;
+mod budgets;
 pub mod desk;
 mod key;
 mod models;

@@ -33,7 +33,7 @@ use self::{
 use crate::{
     admit::{
         limits::Denied,
-        purse::{NoMoney, Overdrawn},
+        purse::{NoMoney, Overdrawn, Whose},
     },
     caps::Cap,
     config::{Backend, Provider},
@@ -108,6 +108,20 @@ pub enum Barred {
     Limited(#[from] Denied),
     #[error(transparent)]
     Unaffordable(NoMoney),
+    /// It may cost more than what is left of the most that the request may cost.
+    #[error(transparent)]
+    TooDear(TooDear),
+}
+
+/// What a call may cost, and what it is allowed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the request may cost {worst} USD, and {left} USD are left of the {most} USD that it is allowed"
+)]
+pub struct TooDear {
+    pub worst: Usd,
+    pub left: Usd,
+    pub most: Usd,
 }
 
 /// What an answer says of how it was served, as JSON texts.
@@ -179,10 +193,10 @@ pub enum CallError {
     Limited(Denied),
     #[error("{0}")]
     OverBudget(Box<Overdrawn>),
-    #[error(
-        "what the key `{key}` has spent is not known yet, as the ledger can't be read; try again"
-    )]
-    SpendingUnknown { key: Arc<str> },
+    #[error("what {whose} has spent is not known yet, as the ledger can't be read; try again")]
+    SpendingUnknown { whose: Whose },
+    #[error(transparent)]
+    TooDear(TooDear),
     /// After the first byte had gone to the client.
     #[error("the stream broke off: {detail}")]
     Broken {
@@ -517,9 +531,10 @@ impl Job {
 /// What the client is told of two reasons to pass over: a limit is over soon, a budget is not.
 fn told(before: Option<Barred>, now: Option<Barred>) -> Option<Barred> {
     match (before, now) {
-        (Some(Barred::Unaffordable(_)) | None, Some(Barred::Limited(denied))) => {
-            Some(Barred::Limited(denied))
-        }
+        (
+            Some(Barred::Unaffordable(_) | Barred::TooDear(_)) | None,
+            Some(Barred::Limited(denied)),
+        ) => Some(Barred::Limited(denied)),
         (before, now) => before.or(now),
     }
 }
@@ -532,9 +547,10 @@ fn nobody(last: Option<Failure>, barred: Option<Barred>, any_sent: bool) -> Call
         (None, Some(Barred::Unaffordable(NoMoney::Overdrawn(overdrawn)))) => {
             CallError::OverBudget(overdrawn)
         }
-        (None, Some(Barred::Unaffordable(NoMoney::Unknown { key }))) => {
-            CallError::SpendingUnknown { key }
+        (None, Some(Barred::Unaffordable(NoMoney::Unknown { whose }))) => {
+            CallError::SpendingUnknown { whose }
         }
+        (None, Some(Barred::TooDear(dear))) => CallError::TooDear(dear),
         (None, None) => NO_BACKEND,
     }
 }

@@ -3,6 +3,7 @@
 //! Tables go to the given writer, mistakes and logs to standard error. Commands that need a later
 //! version are known by name and refused.
 
+mod budgets;
 mod catalogue;
 mod check;
 mod demo;

@@ -22,9 +22,9 @@ use crate::{
     caps::Caps,
     catalog::{self, Adapter, Boundary, Card, Protocol, SelfHosted, Shared},
     certificates::{Authorities, Identity},
-    money::Usd,
 };
 
+mod budget;
 mod check;
 pub mod load;
 pub mod mistake;
@@ -38,6 +38,7 @@ mod vars;
 pub mod view;
 pub mod yaml;
 
+pub use budget::{Budget, Period, Scope, SharedBudget};
 pub use check::{Catalog, Checked};
 pub use mistake::{Mistake, Mistakes, Note};
 pub use raw::Raw;
@@ -71,6 +72,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Keys of clients.
     pub keys: Vec<Key>,
+    /// What keys may spend together; ids are unique.
+    pub budgets: Vec<SharedBudget>,
     /// How often and how long a failed attempt is repeated.
     pub retries: Retries,
     /// When a backend that fails is left alone.
@@ -433,43 +436,6 @@ pub struct Key {
     /// From then on it is not accepted; `None`: always.
     pub expires: Option<Timestamp>,
     pub tags: Option<Arc<Tags>>,
-}
-
-/// `budget:` of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// The most that may be spent in each window.
-    pub usd: Usd,
-    pub per: Period,
-}
-
-/// How long a window of a budget is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Period {
-    Day,
-    /// Begins on a Monday.
-    Week,
-    Month,
-    /// One window, which never ends.
-    Total,
-}
-
-impl Period {
-    /// Every period with its spelling.
-    pub const ALL: [(Self, &'static str); 4] = [
-        (Self::Day, "day"),
-        (Self::Week, "week"),
-        (Self::Month, "month"),
-        (Self::Total, "total"),
-    ];
-
-    /// The spelling in configuration and messages.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        let mut all = Self::ALL.iter();
-        all.find(|(period, _)| *period == self)
-            .map_or("", |(_, name)| name)
-    }
 }
 
 /// `retries:`.

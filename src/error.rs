@@ -194,6 +194,7 @@ impl GatewayError {
                     CallError::Limited(_)
                         | CallError::OverBudget(_)
                         | CallError::SpendingUnknown { .. }
+                        | CallError::TooDear(_)
                 )
         )
     }
@@ -216,11 +217,14 @@ impl GatewayError {
                 RouteError::NoneHealthy { .. } => Outcome::UpstreamError,
                 RouteError::AllFull { .. } => Outcome::RateLimited,
                 RouteError::PolicyExcludesAll { .. }
+                | RouteError::TooDear { .. }
                 | RouteError::TooLong { .. }
                 | RouteError::NoneCapable { .. } => Outcome::Refused,
             },
             Self::Call(CallError::OverBudget(_)) => Outcome::OverBudget,
-            Self::Call(CallError::SpendingUnknown { .. }) => Outcome::Refused,
+            Self::Call(CallError::SpendingUnknown { .. } | CallError::TooDear(_)) => {
+                Outcome::Refused
+            }
             Self::Call(CallError::TimedOut { .. }) => Outcome::Timeout,
             Self::Call(CallError::Failed { .. }) | Self::Internal => Outcome::UpstreamError,
             Self::Call(CallError::Broken { .. }) => Outcome::Cut,
@@ -315,6 +319,7 @@ fn route(error: &RouteError, message: String) -> Public {
             message,
         )
         .never_again(),
+        RouteError::TooDear { .. } => too_dear(message),
         RouteError::TooLong { .. } => Public::new(
             StatusCode::BAD_REQUEST,
             INVALID,
@@ -345,6 +350,12 @@ fn route(error: &RouteError, message: String) -> Public {
     }
 }
 
+/// The most that the request may cost is the client's own word.
+fn too_dear(message: String) -> Public {
+    let code = "max_cost_exceeded";
+    Public::new(StatusCode::BAD_REQUEST, INVALID, code, message).of("max_cost")
+}
+
 /// Whose limit it was stands in the message.
 fn limited(denied: &Denied, message: String) -> Public {
     let (kind, code) = match denied.what {
@@ -366,6 +377,7 @@ fn call(error: &CallError, message: String) -> Public {
         CallError::OverBudget(_) => {
             Public::new(StatusCode::TOO_MANY_REQUESTS, QUOTA, QUOTA, message).never_again()
         }
+        CallError::TooDear(_) => too_dear(message),
         CallError::SpendingUnknown { .. } | CallError::Stopping => Public::new(
             StatusCode::SERVICE_UNAVAILABLE,
             SERVER,

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     authenticate::Principal,
+    offer,
     route::{
         self, Candidate, Plan, Question,
         explain::{self, Explanation},
@@ -37,6 +38,7 @@ pub fn explain(
     at: Timestamp,
 ) -> Result<String, AskError> {
     let ask = understand::read(endpoint, body, headers)?;
+    let target = world.names.find(&ask.model);
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -45,6 +47,8 @@ pub fn explain(
         needs: &ask.needs,
         domain: ask.domain,
         narrow: &ask.narrow,
+        budgeted: offer::is_budgeted(&world.config, principal, target),
+        tier: ask.tier,
         at,
     };
     let now_ms = world.means.now_ms();

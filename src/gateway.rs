@@ -2,6 +2,7 @@
 
 mod limits;
 pub mod stream;
+mod warning;
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -98,7 +99,7 @@ where
 }
 
 /// Everything before the first call: nothing here waits but for the client's body, and once for a key
-/// that has not called before.
+/// that has not called before and for what was spent of its budgets.
 async fn prepare<B>(
     app: &App,
     world: &World,
@@ -126,10 +127,7 @@ where
         }
     };
     let holder = world.holder(&principal, Timestamp::now());
-    if let Some(holder) = &holder {
-        spending::know(app, holder).await;
-    }
-    account.caller(&principal, holder);
+    account.caller(&principal, holder.clone());
     account.recordable()?;
     account.enter()?;
     account.wait();
@@ -137,7 +135,10 @@ where
     account.resume();
     let ask = understand::read(endpoint, body, &headers)?;
     account.asked(&ask);
-    account.aims(world.names.find(&ask.model));
+    let target = world.names.find(&ask.model);
+    account.aims(target);
+    let paying = world.paying(holder.as_deref(), target);
+    spending::know(app, paying.iter()).await;
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -146,6 +147,8 @@ where
         needs: &ask.needs,
         domain: ask.domain,
         narrow: &ask.narrow,
+        budgeted: !paying.is_empty(),
+        tier: ask.tier,
         at: Timestamp::now(),
     };
     let now_ms = world.means.now_ms();
@@ -156,6 +159,7 @@ where
         GatewayError::Route { error, detail }
     })?;
     account.planned(&plan);
+    account.pays(paying);
     account.hold(&plan)?;
     let deadline = started + world.config.server.request_timeout;
     let forwarded = upstream::forwarded(&headers);
@@ -326,6 +330,7 @@ fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) 
     put(headers, "x-tollgate-decision", &decision);
     put_number(headers, "openai-processing-ms", account.elapsed_ms());
     limits::describe(headers, account.levels());
+    warning::describe(headers, account.exceeded());
 }
 
 fn name(headers: &mut HeaderMap, job: &Job, model: usize, backend: usize) {

@@ -154,6 +154,40 @@ impl Usd {
         i64::try_from(pico).ok().map(Self)
     }
 
+    /// The largest amount that is not more than a decimal number, which may have an exponent as in
+    /// JSON: `0.05`, `5e-2`. What is too large to be held is the largest amount; `None`: it is no
+    /// such number, or below nothing.
+    #[must_use]
+    pub fn at_most(text: &str) -> Option<Self> {
+        let (number, exponent) = match text.split_once(['e', 'E']) {
+            None => (text, 0),
+            Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || !digits(whole) || !digits(fraction) || number.ends_with('.') {
+            return None;
+        }
+        // so many of the digits stand before the point once it is pico-dollars
+        let point = i64::try_from(whole.len()).ok()?;
+        let kept = point + i64::from(exponent) + i64::from(USD_DIGITS);
+        let mut all = whole.bytes().chain(fraction.bytes());
+        let mut pico = 0_i64;
+        for _ in 0..kept {
+            let digit = all.next();
+            if pico == 0 && digit.is_none() {
+                break;
+            }
+            let more = pico.checked_mul(10);
+            let digit = i64::from(digit.map_or(0, |digit| digit - b'0'));
+            match more.and_then(|more| more.checked_add(digit)) {
+                Some(more) => pico = more,
+                None => return Some(Self::MAX),
+            }
+        }
+        Some(Self(pico))
+    }
+
     /// The sum, or `None` if it does not fit.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
@@ -342,6 +376,45 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_spent_at_most_is_read_from_any_decimal_number_and_never_rounds_up() {
+        for (text, amount) in [
+            ("0.05", "0.05"),
+            ("5e-2", "0.05"),
+            ("0.5E-1", "0.05"),
+            ("12.5e+1", "125"),
+            ("007", "7"),
+            ("0.30000000000000004", "0.3"),
+            ("1.9999999999999", "1.999999999999"),
+            ("1e-13", "0"),
+            ("0e2000000000", "0"),
+            ("0", "0"),
+        ] {
+            assert_eq!(
+                Usd::at_most(text).map(|usd| usd.to_string()).as_deref(),
+                Some(amount)
+            );
+        }
+        for large in ["1e2000000000", "99999999999", "9223372.036854775808"] {
+            assert_eq!(Usd::at_most(large), Some(Usd::MAX), "{large}");
+        }
+        for wrong in [
+            "",
+            "-1",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "1e5.0",
+            "1,5",
+            "$1",
+            "1e99999999999",
+            "NaN",
+        ] {
+            assert_eq!(Usd::at_most(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_half_is_rounded_to_the_even_neighbour() {
         for (dividend, divisor, quotient) in [
             (5, 10, 0),
@@ -367,11 +440,12 @@ mod tests {
         fn writing_and_reading_an_amount_is_the_identity(pico in 0_i64..) {
             let amount = Usd::from_pico(pico);
             prop_assert_eq!(amount.to_string().parse::<Usd>().unwrap(), amount);
+            prop_assert_eq!(Usd::at_most(&amount.to_string()), Some(amount));
         }
 
         #[test]
         fn reading_any_text_never_panics(text in "\\PC*") {
-            let _ = (text.parse::<Usd>(), text.parse::<Rate>());
+            let _ = (text.parse::<Usd>(), text.parse::<Rate>(), Usd::at_most(&text));
         }
     }
 }

@@ -130,8 +130,20 @@ fn rank(kind: &str) -> u8 {
     }
 }
 
-/// The entry of a name; `None`: nobody behind it may serve this caller. As in routing, a key with a
-/// budget is never served by a backend without a price.
+/// Is what this caller asks for there paid from a budget, its own or a shared one?
+#[must_use]
+pub fn is_budgeted(config: &Config, caller: &Principal, target: Option<Target>) -> bool {
+    let route = match target {
+        Some(Target::Route(route)) => config.routes.get(route).map(|route| &*route.name),
+        Some(Target::Model(_) | Target::Backend { .. }) | None => None,
+    };
+    let tags = caller.tags.as_deref();
+    let mut shared = config.budgets.iter();
+    caller.budget.is_some() || shared.any(|budget| budget.scope.counts(tags, route))
+}
+
+/// The entry of a name; `None`: nobody behind it may serve this caller. As in routing, what is paid
+/// from a budget is never served by a backend without a price.
 fn entry(
     config: &Config,
     caller: &Principal,
@@ -168,12 +180,13 @@ fn entry(
             )
         }
     };
+    let budgeted = is_budgeted(config, caller, Some(target));
     let mut seen = std::collections::HashSet::new();
     indices.retain(|index| seen.insert(*index));
     let backends: Vec<&Backend> = indices
         .iter()
         .filter_map(|index| config.backends.get(*index))
-        .filter(|backend| caller.budget.is_none() || backend.price != Price::Unpriced)
+        .filter(|backend| !budgeted || backend.price != Price::Unpriced)
         .collect();
     if backends.is_empty() && !indices.is_empty() {
         return None;

@@ -16,6 +16,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
+    admit::purse::Purse,
     catalog,
     config::{
         Admin, Checked, Config, Mistakes, Server,
@@ -131,6 +132,7 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
         config.store = old.config.store.clone();
         needs_restart.push("store");
     }
+    let before = shared(&old);
     let new = World::of(config, Some(&old));
     let kept: HashSet<&str> = new.config.backends.iter().map(|b| &*b.name).collect();
     let gone = old.config.backends.iter().map(|b| &b.name);
@@ -165,6 +167,9 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
     unnamed
         .filter(|id| gone_keys.contains(*id) || !app.metrics.names_key(id))
         .for_each(|id| app.metrics.forget_budget(id));
+    before
+        .iter()
+        .for_each(|purse| app.metrics.forget_shared(&purse.whose));
     gone.iter()
         .for_each(|name| app.metrics.forget_backend(name));
     single.iter().for_each(|name| app.metrics.forget_keys(name));
@@ -173,6 +178,14 @@ fn put_into_effect(app: &App, checked: Checked, mut needs_restart: Vec<&'static 
         needs_restart,
         warnings,
     }
+}
+
+/// The purses of the shared budgets: each is shown anew when metrics are read, if it still is to be.
+fn shared(world: &World) -> Vec<Arc<Purse>> {
+    let budgets = world.config.budgets.iter();
+    budgets
+        .flat_map(|budget| world.budgets.purses(&budget.id))
+        .collect()
 }
 
 /// Says in log and metrics what came of it.

@@ -4,6 +4,7 @@
 //! at this moment go in; an ordered plan, or the reason why there is none, comes out. Every
 //! backend that was looked at is in it, with its expected cost or the reason of its refusal.
 
+pub mod afford;
 pub mod breaker;
 pub mod cost;
 pub mod explain;
@@ -45,6 +46,10 @@ pub struct Question<'a> {
     pub needs: &'a Needs,
     pub domain: Domain,
     pub narrow: &'a Narrow,
+    /// Is it paid from a budget?
+    pub budgeted: bool,
+    /// The service tier that is asked for, where we know it.
+    pub tier: Option<&'a str>,
     /// Which price cards apply.
     pub at: Timestamp,
 }
@@ -89,6 +94,9 @@ pub struct Candidate {
     pub output_tokens: u64,
     /// The most tokens that the output can have, all choices together.
     pub worst_output: u64,
+    /// The longest output, of each choice, that the most which the request may cost buys; `None`:
+    /// there is no such limit, or it need not be told.
+    pub max_output: Option<u64>,
     /// `None`: unpriced.
     pub expected: Option<Usd>,
     /// What of it the request adds at the present load, on hardware of one's own, which is paid for
@@ -121,8 +129,10 @@ pub enum Refusal {
     NotNamed,
     /// It is not in a region that the request allows.
     Region,
-    /// Nobody knows what it costs, and the caller has a budget.
+    /// Nobody knows what it costs, and the request is paid from a budget or may cost so much only.
     Unpriced,
+    /// It may cost more than the request allows; `worst` is `None` where there is no upper bound.
+    MaxCost { worst: Option<Usd>, most: Usd },
     /// It can't do something.
     Lacks(Cap),
     /// Prompt and output do not fit; `has` is `None` where the context is not known and the
@@ -146,6 +156,7 @@ impl Refusal {
             Self::NotNamed => "not_named",
             Self::Region => "region",
             Self::Unpriced => "unpriced",
+            Self::MaxCost { .. } => "max_cost",
             Self::Lacks(cap) => cap.as_str(),
             Self::Context { .. } => "context",
             Self::Output { .. } => "output",
@@ -213,6 +224,8 @@ pub enum RouteError {
     NotAllowed(String),
     #[error("policy leaves no backend of this model")]
     PolicyExcludesAll { refused: Vec<Refused> },
+    #[error("no backend of this model serves the request for what it may cost")]
+    TooDear { refused: Vec<Refused> },
     #[error("the request is too long for every backend of this model")]
     TooLong { refused: Vec<Refused> },
     #[error("no backend of this model can serve the request")]
@@ -238,6 +251,7 @@ impl RouteError {
         match self {
             Self::UnknownModel(_) | Self::NotAllowed(_) => &[],
             Self::PolicyExcludesAll { refused }
+            | Self::TooDear { refused }
             | Self::TooLong { refused }
             | Self::NoneCapable { refused }
             | Self::AllFull { refused, .. }
@@ -376,6 +390,9 @@ fn nobody(refused: Vec<Refused>) -> RouteError {
     let able = || refused.iter().filter(|r| !r.why.is_policy());
     if able().next().is_none() {
         RouteError::PolicyExcludesAll { refused }
+    } else if able().any(|r| matches!(r.why, Refusal::MaxCost { .. })) {
+        // whoever may pay more is served, whatever the others lack
+        RouteError::TooDear { refused }
     } else if able().any(|r| matches!(r.why, Refusal::Context { .. })) {
         RouteError::TooLong { refused }
     } else {

@@ -1,6 +1,6 @@
-//! Finds out what keys with a budget have spent before this process, from the ledger.
+//! Finds out what was spent of budgets before this process, from the ledger.
 //!
-//! Nobody is served on a budget before that is known: a restart would otherwise give every key its
+//! Nobody is served on a budget before that is known: a restart would otherwise give everybody the
 //! money once more. Without a ledger nothing was spent before, as far as anybody knows.
 
 use std::{sync::Arc, time::Duration};
@@ -8,41 +8,64 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::{admit::holders::Holder, money::Total, state::App};
+use crate::{
+    admit::purse::{Purse, Question},
+    money::Total,
+    state::{App, World},
+};
 
 /// How long a request waits for the answer: the ledger is asked through the queue of its writer, and
 /// may be locked by another process.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often keys are looked for whose spending is not known.
+/// How often budgets are looked for whose spending is not known.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Budgets that are asked for at once: rows wait meanwhile.
+const AT_ONCE: usize = 100;
 
-/// Makes sure that it is known what a key has spent, or gives up after a while.
-pub async fn know(app: &App, holder: &Holder) {
-    let Some(since) = holder.purse.ask(Timestamp::now()) else {
+/// Makes sure that it is known what was spent of some budgets, or gives up after a while.
+pub async fn know<'a>(app: &App, purses: impl Iterator<Item = &'a Arc<Purse>>) {
+    let now = Timestamp::now();
+    let asked = purses.filter_map(|purse| Some((purse, purse.ask(now)?)));
+    let asked: Vec<(&Arc<Purse>, Question)> = asked.collect();
+    if asked.is_empty() {
+        return;
+    }
+    let Some(store) = &app.store else {
+        for (purse, question) in asked {
+            purse.learn(question, Total::default());
+        }
         return;
     };
-    let Some(store) = &app.store else {
-        return holder.purse.learn(since, Total::default());
-    };
-    let ask = (Arc::clone(&holder.key), since.as_millisecond());
-    match tokio::time::timeout(PATIENCE, store.spent(vec![ask])).await {
+    let asks = asked.iter().map(|(purse, question)| {
+        let since = question.since.as_millisecond();
+        (purse.spender.clone(), since)
+    });
+    match tokio::time::timeout(PATIENCE, store.spent(asks.collect())).await {
         Ok(Ok(spent)) => {
-            let spent = spent.first().copied().unwrap_or_default();
-            holder.purse.learn(since, spent);
+            for ((purse, question), spent) in asked.into_iter().zip(spent) {
+                purse.learn(question, spent);
+            }
         }
         Ok(Err(error)) => {
-            tracing::error!(key = &*holder.key, %error, "not known what the key has spent");
+            let budgets = named(&asked);
+            tracing::error!(budgets, %error, "not known what is spent of budgets");
         }
         Err(_) => {
+            let budgets = named(&asked);
             tracing::error!(
-                key = &*holder.key,
-                "not known what the key has spent: the ledger does not answer"
+                budgets,
+                "not known what is spent of budgets: the ledger does not answer"
             );
         }
     }
 }
 
-/// Keeps it known of every key of the configuration, so that metrics have it before the key is used.
+fn named(asked: &[(&Arc<Purse>, Question)]) -> String {
+    let names = asked.iter().map(|(purse, _)| purse.whose.to_string());
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Keeps it known of every budget of the configuration, so that metrics have it before it is used.
 pub async fn keep_known(app: Arc<App>, close: CancellationToken) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -51,13 +74,21 @@ pub async fn keep_known(app: Arc<App>, close: CancellationToken) {
             () = close.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let world = app.world();
-        for key in world.config.keys.iter().filter(|key| key.budget.is_some()) {
-            if let Some(holder) = world.holders.find(&key.id)
-                && holder.purse.is_unknown()
-            {
-                know(&app, &holder).await;
-            }
+        let unknown = unknown(&app.world());
+        for some in unknown.chunks(AT_ONCE) {
+            know(&app, some.iter()).await;
         }
     }
+}
+
+/// Budgets of keys of the file, and shared ones, of which it is not known what is spent.
+fn unknown(world: &World) -> Vec<Arc<Purse>> {
+    let keys = world.config.keys.iter().filter(|key| key.budget.is_some());
+    let holders = keys.filter_map(|key| world.holders.find(&key.id));
+    let own = holders.map(|holder| Arc::clone(&holder.purse));
+    let shared = world.config.budgets.iter();
+    let shared = shared.flat_map(|budget| world.budgets.purses(&budget.id));
+    own.chain(shared)
+        .filter(|purse| purse.is_unknown())
+        .collect()
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use self::loads::{Attempt, Loads, Origin};
 use crate::{
     admit::{
+        budgets::Budgets,
         holders::{Holders, Stated},
         room::Room,
         table::Table,
@@ -42,6 +43,8 @@ pub struct World {
     pub names: Names,
     pub means: Arc<Means>,
     pub limits: Arc<Table>,
+    /// What is paid for together.
+    pub budgets: Budgets,
     /// What keys have taken; the same for every world.
     pub holders: Arc<Holders>,
 }
@@ -113,9 +116,10 @@ impl World {
         };
         let limits = Arc::new(Table::of(&config, before.map(|world| &*world.limits)));
         let holders = before.map_or_else(Arc::default, |world| Arc::clone(&world.holders));
-        hold(&holders, &config);
+        let budgets = hold(&holders, &config, before);
         Self {
             limits,
+            budgets,
             holders,
             keys: Keys::of(&config),
             names: Names::of(&config),
@@ -156,18 +160,22 @@ impl World {
     }
 }
 
-/// States what the keys of a configuration are held to.
-fn hold(holders: &Holders, config: &Config) {
+/// States what the keys of a configuration are held to, and what they share.
+fn hold(holders: &Holders, config: &Config, before: Option<&World>) -> Budgets {
     let now = Timestamp::now();
+    let budgets = Budgets::of(config, before.map(|world| &world.budgets), now);
     for key in &config.keys {
         let stated = Stated {
             key: &key.id,
             limits: key.limits,
             budget: key.budget,
+            tags: key.tags.as_ref(),
+            budgets: &budgets,
             zone: &config.time_zone,
         };
         holders.state(&stated, now);
     }
+    budgets
 }
 
 /// Every provider, ready to be called; keys that are sent where they were sent before are known.

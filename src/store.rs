@@ -41,6 +41,7 @@ use self::{
     writer::{Asked, Message, Writer},
 };
 use crate::{
+    admit::purse::Spender,
     config::OnFailure,
     money::Total,
     settle::{
@@ -116,14 +117,14 @@ impl Store {
         &self.path
     }
 
-    /// What keys spent, each since a moment (milliseconds since 1970), in the order of the
+    /// What was spent, each since a moment (milliseconds since 1970), in the order of the
     /// questions. Every row that was recorded before counts, also one that waits beside the
     /// database, or that a killed process left there. So the answer waits while the database can't
     /// be written: a caller that can't wait sets a limit.
     ///
     /// # Errors
     /// If the ledger is closed.
-    pub async fn spent(&self, asks: Vec<(Arc<str>, i64)>) -> Result<Vec<Total>, ReadError> {
+    pub async fn spent(&self, asks: Vec<(Spender, i64)>) -> Result<Vec<Total>, ReadError> {
         let (answer, spent) = oneshot::channel();
         self.send(Message::Spent(Asked { asks, answer })).await;
         spent.await.map_err(|_| ReadError::Closed)

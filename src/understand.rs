@@ -24,6 +24,7 @@ use crate::{
         body::Body,
         form::{Form, FormError},
         json::{Object, ObjectError},
+        usage,
     },
 };
 
@@ -45,6 +46,8 @@ pub struct Ask {
     pub needs: Needs,
     pub domain: Domain,
     pub narrow: Narrow,
+    /// The service tier that is asked for, where we know it.
+    pub tier: Option<&'static str>,
     /// The body; members that only tollgate reads are already taken out.
     pub body: Body,
 }
@@ -67,6 +70,8 @@ pub struct Needs {
     pub choices: u64,
     /// What is known of the quantities, other than tokens, that it may be billed by.
     pub units: Usage,
+    /// Is the length of its recording a guess, which may be too short?
+    pub guessed_length: bool,
 }
 
 /// Why a request can't be understood.
@@ -111,6 +116,8 @@ pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask,
     let wants_usage = stream && wants_usage(&body)?;
     let narrow = Narrow::read(body.get("tollgate"), headers)?;
     body.remove("tollgate");
+    let tier = body.get("service_tier");
+    let tier = tier.and_then(|tier| usage::tier(tier.trim_matches('"')));
     let (mut needs, domain) = measure::measure(endpoint, &body)?;
     if stream {
         needs.caps = needs.caps.with(Cap::Streaming);
@@ -123,6 +130,7 @@ pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask,
         needs,
         domain,
         narrow,
+        tier,
         body,
     })
 }

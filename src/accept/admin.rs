@@ -1,6 +1,7 @@
 //! The operator's paths: probes and metrics for machines, the console's files, and the rest behind
 //! the admin key.
 
+mod budgets;
 mod console;
 mod control;
 mod explain;
@@ -46,6 +47,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/admin/v1/backends", get(views::backends))
         .route("/admin/v1/models", get(views::models))
         .route("/admin/v1/decisions", get(views::decisions))
+        .route("/admin/v1/budgets", get(budgets::list))
         .route("/admin/v1/spend", get(spend::spend))
         .route("/admin/v1/keys", get(keys::list).post(keys::create))
         .route("/admin/v1/keys/{*id}", post(keys::act).patch(keys::change))
@@ -117,7 +119,7 @@ fn show_standings(app: &App) {
     }
 }
 
-/// The same for budgets, of keys that have their own series and whose spending is known.
+/// The same for budgets whose spending is known: of keys that have their own series, and shared ones.
 fn show_budgets(app: &App) {
     let world = app.world();
     let now = Timestamp::now();
@@ -129,6 +131,15 @@ fn show_budgets(app: &App) {
         match standing.filter(|standing| standing.known) {
             Some(standing) => app.metrics.show_budget(&key.id, &standing),
             None => app.metrics.forget_budget(&key.id),
+        }
+    }
+    for shared in &world.config.budgets {
+        for purse in world.budgets.purses(&shared.id) {
+            let standing = purse.standing(now);
+            match standing.filter(|standing| standing.known) {
+                Some(standing) => app.metrics.show_shared(&purse.whose, &standing),
+                None => app.metrics.forget_shared(&purse.whose),
+            }
         }
     }
 }

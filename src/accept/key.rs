@@ -1,5 +1,7 @@
 //! `/v1/key`: what the caller's key may do, has spent, and has left.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     response::Response,
@@ -9,15 +11,21 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
+    budgets::{self, Shared},
     models::caller,
-    respond::{self, Shared},
+    respond::{self, Shared as App},
 };
 use crate::{
-    admit::{holders::Holder, purse::Standing, rate::Level},
+    admit::{
+        holders::Holder,
+        purse::{Purse, Standing},
+        rate::Level,
+    },
     authenticate::Principal,
     config,
     money::{Total, Usd},
     spending,
+    state::World,
 };
 
 /// One key, as its holder may see it.
@@ -31,8 +39,10 @@ struct Key<'a> {
     expires: Option<Timestamp>,
     tags: std::collections::BTreeMap<&'a str, &'a str>,
     limits: Limits,
-    /// `null`: unlimited.
+    /// Its own; `null`: unlimited.
     budget: Option<Budget>,
+    /// Those that it shares with others. One of a route counts only what asks for the route.
+    budgets: Vec<Shared>,
 }
 
 /// Each limit with what is left of it now; `null`: unlimited.
@@ -52,6 +62,9 @@ struct Left {
 #[derive(Debug, Serialize)]
 struct Budget {
     usd: Usd,
+    soft: Option<Usd>,
+    /// Is more spent than the soft limit?
+    over_soft: bool,
     per: &'static str,
     spent_usd: Total,
     /// Held for requests under way.
@@ -61,7 +74,7 @@ struct Budget {
     resets_at: Option<Timestamp>,
 }
 
-pub(super) async fn show(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn show(State(app): State<App>, request: Request) -> Response {
     let world = app.world();
     let (head, _) = request.into_parts();
     let principal = match caller(&app, &world, &head).await {
@@ -69,14 +82,37 @@ pub(super) async fn show(State(app): State<Shared>, request: Request) -> Respons
         Err(error) => return respond::error(&error.into()),
     };
     let holder = world.holder(&principal, Timestamp::now());
-    if let Some(holder) = &holder {
-        spending::know(&app, holder).await;
-    }
-    let shown = view(&principal, holder.as_deref(), world.means.now_ms());
+    let purses = purses(&world, &principal, holder.as_deref());
+    spending::know(&app, purses.iter()).await;
+    let shown = Key {
+        budgets: shared(&purses),
+        ..view(&principal, holder.as_deref(), world.means.now_ms())
+    };
     respond::json(
         StatusCode::OK,
         serde_json::to_vec(&shown).unwrap_or_default(),
     )
+}
+
+/// Every budget that a request of the caller may be paid from.
+fn purses(world: &World, principal: &Principal, holder: Option<&Holder>) -> Vec<Arc<Purse>> {
+    let caller = world.paying(holder, None);
+    let own: Vec<_> = caller.iter().cloned().collect();
+    let routes = budgets::routes(&world.config).filter(|index| {
+        let route = world.config.routes.get(*index);
+        route.is_some_and(|route| principal.may_use(&route.name))
+    });
+    let of_routes = routes.filter_map(|index| world.budgets.of_route(index));
+    let of_routes = of_routes.flat_map(|purses| purses.iter().cloned());
+    own.into_iter().chain(of_routes).collect()
+}
+
+fn shared(purses: &[Arc<Purse>]) -> Vec<Shared> {
+    let now = Timestamp::now();
+    let shown = purses.iter();
+    shown
+        .filter_map(|purse| Shared::of_caller(purse, now))
+        .collect()
 }
 
 fn view<'a>(principal: &'a Principal, holder: Option<&Holder>, now_ms: u64) -> Key<'a> {
@@ -95,6 +131,7 @@ fn view<'a>(principal: &'a Principal, holder: Option<&Holder>, now_ms: u64) -> K
             limits(principal.limits, holder, now_ms)
         }),
         budget: standing.map(budget),
+        budgets: Vec::new(),
     }
 }
 
@@ -123,6 +160,8 @@ fn limits(stated: config::Limits, holder: &Holder, now_ms: u64) -> Limits {
 fn budget(standing: Standing) -> Budget {
     Budget {
         usd: standing.budget.usd,
+        soft: standing.budget.soft,
+        over_soft: standing.is_over(),
         per: standing.budget.per.as_str(),
         spent_usd: standing.spent,
         held_usd: standing.held,

@@ -1,4 +1,4 @@
-//! What keys have taken, by key: their limits and their money.
+//! What keys have taken, by key: their limits and their money, their own and shared.
 //!
 //! It outlives configurations: a key that is still there after a reload goes on where it stood, and
 //! a request that was begun before settles with the same purse. Given ids and what is stated of
@@ -10,10 +10,11 @@ use dashmap::{DashMap, Entry};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
+    budgets::{Budgets, Purses},
     limits::{Limits, Whose},
     purse::Purse,
 };
-use crate::config::{self, Budget};
+use crate::config::{self, Budget, Tags};
 
 /// What one key is held to.
 #[derive(Debug)]
@@ -22,14 +23,10 @@ pub struct Holder {
     /// `None`: unlimited.
     pub limits: Option<Arc<Limits>>,
     pub purse: Arc<Purse>,
-}
-
-impl Holder {
-    /// Are these its limits?
-    fn is_held_to(&self, limits: config::Limits) -> bool {
-        let stated = self.limits.as_ref().map(|limits| limits.stated);
-        stated.unwrap_or_default() == limits
-    }
+    /// What all its requests are paid from: its own purse, if it has a budget, and shared ones.
+    pub purses: Purses,
+    tags: Option<Arc<Tags>>,
+    generation: u64,
 }
 
 /// What is stated of a key.
@@ -38,8 +35,47 @@ pub struct Stated<'a> {
     pub key: &'a Arc<str>,
     pub limits: config::Limits,
     pub budget: Option<Budget>,
-    /// Where the windows of the budget begin.
+    /// Those that are set on the key.
+    pub tags: Option<&'a Arc<Tags>>,
+    /// What it shares with others.
+    pub budgets: &'a Budgets,
+    /// Where the windows of its own budget begin.
     pub zone: &'a TimeZone,
+}
+
+impl Holder {
+    /// Is it held to what is stated? Amounts of budgets are set in the purse that it has.
+    fn is_held_to(&self, stated: &Stated<'_>) -> bool {
+        let limits = self.limits.as_ref().map(|limits| limits.stated);
+        let tagged = match (&self.tags, stated.tags) {
+            (Some(held), Some(stated)) => Arc::ptr_eq(held, stated) || held == stated,
+            (held, stated) => held.is_none() && stated.is_none(),
+        };
+        let own = self.purses.iter().any(|p| Arc::ptr_eq(p, &self.purse));
+        limits.unwrap_or_default() == stated.limits
+            && self.generation == stated.budgets.generation()
+            && own == stated.budget.is_some()
+            && tagged
+    }
+
+    fn new(
+        stated: &Stated<'_>,
+        purse: Arc<Purse>,
+        limits: Option<Arc<Limits>>,
+        now: Timestamp,
+    ) -> Arc<Self> {
+        let tags = stated.tags.map(|tags| &**tags);
+        let own = stated.budget.map(|_| Arc::clone(&purse));
+        let shared = stated.budgets.of_key(tags, now);
+        Arc::new(Self {
+            key: Arc::clone(stated.key),
+            limits,
+            purse,
+            purses: own.into_iter().chain(shared).collect(),
+            tags: stated.tags.cloned(),
+            generation: stated.budgets.generation(),
+        })
+    }
 }
 
 /// Every key that is held to something, or was seen.
@@ -54,33 +90,33 @@ impl Holders {
     pub fn state(&self, stated: &Stated<'_>, now: Timestamp) -> Arc<Holder> {
         // the usual case takes no lock that keeps others from reading
         let known = self.find(stated.key);
-        let holder = known.filter(|known| known.is_held_to(stated.limits));
-        let holder = holder.unwrap_or_else(|| self.hold(stated));
+        let holder = known.filter(|known| known.is_held_to(stated));
+        let holder = holder.unwrap_or_else(|| self.hold(stated, now));
         holder.purse.set(stated.budget, stated.zone, now);
         holder
     }
 
-    /// Makes a holder with these limits; the purse is the one that there is.
-    fn hold(&self, stated: &Stated<'_>) -> Arc<Holder> {
+    /// Makes a holder of what is stated; the purse is the one that there is, and so are limits that
+    /// have not changed.
+    fn hold(&self, stated: &Stated<'_>, now: Timestamp) -> Arc<Holder> {
         let key = || Arc::clone(stated.key);
-        let with = |purse| {
-            Arc::new(Holder {
-                key: key(),
-                limits: Limits::of(Whose::Key(key()), stated.limits),
-                purse,
-            })
-        };
+        let limits = || Limits::of(Whose::Key(key()), stated.limits);
         match self.by_key.entry(key()) {
-            Entry::Occupied(known) if known.get().is_held_to(stated.limits) => {
-                Arc::clone(known.get())
-            }
+            Entry::Occupied(known) if known.get().is_held_to(stated) => Arc::clone(known.get()),
             Entry::Occupied(mut known) => {
-                let holder = with(Arc::clone(&known.get().purse));
+                let before = known.get();
+                let same = before.limits.as_ref();
+                let same = same
+                    .filter(|limits| limits.stated == stated.limits)
+                    .cloned();
+                let purse = Arc::clone(&before.purse);
+                let holder = Holder::new(stated, purse, same.or_else(limits), now);
                 known.insert(Arc::clone(&holder));
                 holder
             }
             Entry::Vacant(new) => {
-                let holder = with(Arc::new(Purse::of(key())));
+                let purse = Arc::new(Purse::of(key()));
+                let holder = Holder::new(stated, purse, limits(), now);
                 new.insert(Arc::clone(&holder));
                 holder
             }
@@ -115,7 +151,13 @@ impl Holders {
 /// Does a request hold it, its limits or its purse?
 fn is_in_use(holder: &Arc<Holder>) -> bool {
     let limits = holder.limits.as_ref().map_or(1, Arc::strong_count);
-    Arc::strong_count(holder) > 1 || limits > 1 || Arc::strong_count(&holder.purse) > 1
+    // of its own purse the list of all that it pays from has one too
+    let own = holder.purses.iter().any(|p| Arc::ptr_eq(p, &holder.purse));
+    let purses = Arc::strong_count(&holder.purse) - usize::from(own);
+    Arc::strong_count(holder) > 1
+        || limits > 1
+        || purses > 1
+        || Arc::strong_count(&holder.purses) > 1
 }
 
 #[cfg(test)]
@@ -123,10 +165,12 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::config::Period;
+    use crate::{admit::budgets, config::Period};
 
     fn state(holders: &Holders, rpm: u32, usd: Option<&str>) -> Arc<Holder> {
         let stated = Stated {
+            tags: None,
+            budgets: &budgets::tests::none(),
             key: &"team-a".into(),
             limits: config::Limits {
                 rpm: NonZeroU32::new(rpm),
@@ -134,6 +178,7 @@ mod tests {
             },
             budget: usd.map(|usd| Budget {
                 usd: usd.parse().unwrap(),
+                soft: None,
                 per: Period::Total,
             }),
             zone: &TimeZone::UTC,
@@ -146,7 +191,9 @@ mod tests {
         let holders = Holders::default();
         let first = state(&holders, 10, None);
         let same = state(&holders, 10, Some("5"));
-        assert!(Arc::ptr_eq(&first, &same));
+        let limits = |holder: &Holder| holder.limits.clone().unwrap();
+        assert!(Arc::ptr_eq(&limits(&first), &limits(&same)));
+        assert!(Arc::ptr_eq(&same, &state(&holders, 10, Some("6"))));
         assert!(first.purse.standing(Timestamp::UNIX_EPOCH).is_some());
         let other = state(&holders, 20, Some("5"));
         assert!(!Arc::ptr_eq(&first, &other));

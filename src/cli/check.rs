@@ -5,11 +5,11 @@ use std::{fmt::Write as _, io::Write, path::Path, process::ExitCode};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{CliError, ConfigArg, catalogue, models, source};
+use super::{CliError, ConfigArg, budgets, catalogue, models, source};
 use crate::{
     authenticate::Principal,
     catalog::check::{self, Finding},
-    config::Mistakes,
+    config::{Mistakes, view},
     offer,
     route::names::Names,
 };
@@ -19,7 +19,7 @@ pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<Ex
     let checked = match source::checked(arg) {
         Ok(checked) => checked,
         Err(CliError::Config(mistakes)) if json => {
-            report(out, Some(&mistakes), &json!([]), &json!([]))?;
+            report(out, Some(&mistakes), &json!([]), (&json!([]), &json!({})))?;
             return Ok(ExitCode::from(2));
         }
         Err(error) => return Err(error),
@@ -33,7 +33,7 @@ pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<Ex
             out,
             None,
             &serde_json::to_value(warnings).unwrap_or_default(),
-            &models,
+            (&models, &view::budgets(config)),
         )?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -49,6 +49,7 @@ pub(super) fn run(arg: &ConfigArg, json: bool, out: &mut dyn Write) -> Result<Ex
         number(config.routes.len(), "route"),
     )?;
     models::table(&list, out)?;
+    budgets::table(config, out)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -126,7 +127,7 @@ fn report(
     out: &mut dyn Write,
     mistakes: Option<&Mistakes>,
     warnings: &serde_json::Value,
-    models: &serde_json::Value,
+    (models, budgets): (&serde_json::Value, &serde_json::Value),
 ) -> Result<(), CliError> {
     let errors = mistakes.map_or(json!([]), |m| {
         serde_json::to_value(m.as_slice()).unwrap_or_default()
@@ -136,6 +137,7 @@ fn report(
         "errors": errors,
         "warnings": warnings,
         "models": models,
+        "budgets": budgets,
     });
     writeln!(out, "{report:#}")?;
     Ok(())

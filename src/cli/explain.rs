@@ -119,6 +119,7 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
             "EXPECTED $",
             "TOKENS IN",
             "OUT",
+            "LIMIT",
             "QUALITY",
         ]);
         for (index, row) in rows("candidates").iter().enumerate() {
@@ -128,6 +129,7 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
                 "expected_cost_usd",
                 "expected_prompt_tokens",
                 "expected_output_tokens",
+                "max_output_tokens",
                 "quality",
             ];
             let cells = members.iter().map(|member| text(&row[*member]));
@@ -178,6 +180,9 @@ fn head(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     )?;
     writeln!(out, "domain     {}", text(&needs["domain"]))?;
     writeln!(out, "decision   {}", text(&value["decision"]))?;
+    if let Some(most) = needs["max_cost_usd"].as_str() {
+        writeln!(out, "may cost   {most} $ at most")?;
+    }
     if let Some(error) = value["error"].as_str() {
         writeln!(out, "refused    {error}")?;
     }

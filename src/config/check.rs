@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod backends;
+mod budgets;
 mod catalogue;
 mod keys;
 mod models;
@@ -95,6 +96,8 @@ pub(super) fn check(
 
     let keys = keys::check(raw.keys.unwrap_or_default(), &models, &mut findings);
     keys::apart_from_admin(&keys, &admin, &mut findings);
+    let budgets = raw.budgets.unwrap_or_default();
+    let budgets = budgets::check(budgets, &routes, &keys, &mut findings);
     let auth = server::auth(
         &raw.auth.unwrap_or_default(),
         &server,
@@ -122,6 +125,7 @@ pub(super) fn check(
         models,
         routes,
         keys,
+        budgets,
         retries,
         breaker,
         limits,

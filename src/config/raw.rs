@@ -12,12 +12,14 @@ use std::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod budget;
 mod value;
 
+pub use budget::{Budget, Period, SharedBudget, SoftAboveHard};
 pub use value::{
     Address, ByteSize, ClientKey, DigestText, FilePath, Fraction, HeaderText, HttpUrl, LedgerText,
-    Moment, Money, Name, Origin, Pattern, PriceText, ProxyUrl, SecretText, TagValue, TimeSpan,
-    UpstreamModel, Zone,
+    Moment, Money, Name, Origin, Pattern, PriceText, ProxyUrl, SecretText, TagMatch, TagValue,
+    TimeSpan, UpstreamModel, Zone,
 };
 
 /// tollgate's configuration. Values may hold `${VAR}`, `${VAR:-default}` and `${file:/path}`.
@@ -45,6 +47,9 @@ pub struct Raw {
     pub routes: Option<Vec<Route>>,
     /// Keys of clients, at most 10,000.
     pub keys: Option<Vec<Key>>,
+    /// What keys may spend together: all of them, those with a tag, or on a route; at most 1,000.
+    /// They hold beside the budget of the key.
+    pub budgets: Option<Vec<SharedBudget>>,
     /// How often and how long a failed attempt is repeated.
     pub retries: Option<Retries>,
     /// When a backend that fails is left alone.
@@ -483,27 +488,6 @@ pub struct Key {
     #[serde(default)]
     #[schemars(schema_with = "value::tags")]
     pub tags: Option<BTreeMap<String, TagValue>>,
-}
-
-/// What may be spent in a window of time.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Budget {
-    /// The most that may be spent in each window, in USD.
-    pub usd: Money,
-    /// The window: days, weeks (from Monday) and months of `time_zone`; `total` never ends.
-    pub per: Period,
-}
-
-/// How long a window of a budget is.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-pub enum Period {
-    Day,
-    Week,
-    Month,
-    Total,
 }
 
 /// What may be asked for in a minute and at once; absent is unlimited.

@@ -10,7 +10,7 @@ mod read;
 pub use proxy::proxy;
 pub use read::{
     address, duration, file, header_name, header_value, ledger, moment, money, origin, price,
-    sha256, size, time_zone, url,
+    sha256, size, tag_match, time_zone, url,
 };
 use read::{client_key, name, pattern, provider_name, secret, tag_name, tag_value, upstream_model};
 
@@ -30,7 +30,7 @@ pub struct Format {
 }
 
 /// Every format that the schema uses.
-pub const FORMATS: [Format; 23] = [
+pub const FORMATS: [Format; 24] = [
     Format::new("time-span", "a duration such as 5s", |t| {
         duration(t).map(drop)
     }),
@@ -88,6 +88,9 @@ pub const FORMATS: [Format; 23] = [
     ),
     Format::new("tag-name", "the name of a tag", tag_name),
     Format::new("tag-value", "the value of a tag", tag_value),
+    Format::new("tag-match", "a tag such as team=a, or its name", |t| {
+        tag_match(t).map(drop)
+    }),
     Format::new("moment", "a moment such as 2027-01-31T18:00:00Z", |t| {
         moment(t).map(drop)
     }),

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Admin, Auth, Backend, Breaker, Budget, Config, Domain, Key, Ledger, Limits, Model, Objective,
     OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy, Quality, Retries, Route,
-    Series, Server, Store,
+    Scope, Series, Server, SharedBudget, Store,
 };
 use crate::{
     caps::{Cap, Caps},
@@ -59,6 +59,7 @@ pub fn view(config: &Config) -> Value {
         models,
         routes,
         keys,
+        budgets,
         retries,
         breaker,
         limits,
@@ -75,6 +76,7 @@ pub fn view(config: &Config) -> Value {
         "models": by_name(models, |m| &m.name, |m| view_model(config, m)),
         "routes": by_name(routes, |r| &r.name, |r| view_route(config, r)),
         "keys": by_name(keys, |k| &k.id, view_key),
+        "budgets": by_name(budgets, |b| &b.id, view_shared),
         "retries": view_retries(retries),
         "breaker": view_breaker(*breaker),
         "limits": view_limits(*limits),
@@ -87,6 +89,12 @@ pub fn view(config: &Config) -> Value {
 #[must_use]
 pub fn routes(config: &Config) -> Value {
     by_name(&config.routes, |r| &r.name, |r| view_route(config, r))
+}
+
+/// The budgets that keys share, by their ids.
+#[must_use]
+pub fn budgets(config: &Config) -> Value {
+    by_name(&config.budgets, |b| &b.id, view_shared)
 }
 
 /// What differs, by path; secrets are compared and not shown.
@@ -466,8 +474,31 @@ fn view_key(key: &Key) -> Value {
 /// What may be spent, and how often that begins anew.
 #[must_use]
 pub fn view_budget(budget: Budget) -> Value {
-    let Budget { usd, per } = budget;
-    json!({ "usd": usd, "per": per.as_str() })
+    let Budget { usd, soft, per } = budget;
+    json!({ "usd": usd, "soft": soft, "per": per.as_str() })
+}
+
+fn view_shared(shared: &SharedBudget) -> Value {
+    let SharedBudget {
+        id: _,
+        scope,
+        budget: Budget { usd, soft, per },
+        show_spent,
+    } = shared;
+    let (tag, route) = match scope {
+        Scope::Everything => (None, None),
+        Scope::Route(route) => (None, Some(&**route)),
+        Scope::Tag { name, value } => (Some(format!("{name}={value}")), None),
+        Scope::EachTag(name) => (Some(name.to_string()), None),
+    };
+    json!({
+        "tag": tag,
+        "route": route,
+        "usd": usd,
+        "soft": soft,
+        "per": per.as_str(),
+        "show_spent": show_spent,
+    })
 }
 
 fn view_retries(retries: &Retries) -> Value {

@@ -201,6 +201,12 @@ pub fn worst(config: &Config, backend: &Backend, call: &Call<'_>) -> Option<Usd>
     worst
 }
 
+/// Is each search of the web billed?
+#[must_use]
+pub fn bills_searches(price: &Price) -> bool {
+    has(cards(price), |rates| rates.web_search_k)
+}
+
 fn cards(price: &Price) -> &[Card] {
     match price {
         Price::Cards(cards) => cards,

@@ -50,6 +50,8 @@ pub struct NeedsView {
     pub choices: u64,
     pub domain: &'static str,
     pub min_quality: Option<String>,
+    /// The most that it may cost.
+    pub max_cost_usd: Option<Usd>,
 }
 
 /// A backend that may be asked.
@@ -59,6 +61,8 @@ pub struct CandidateView<'a> {
     pub model: &'a str,
     pub expected_prompt_tokens: u64,
     pub expected_output_tokens: u64,
+    /// The limit of the output that is sent, as the request may cost no more; `null`: none.
+    pub max_output_tokens: Option<u64>,
     /// `null`: unpriced.
     pub expected_cost_usd: Option<Usd>,
     /// On hardware of one's own: what of it the request adds at the present load, by which it is
@@ -115,6 +119,7 @@ pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) 
             choices: question.needs.choices,
             domain: question.domain.as_str(),
             min_quality: floor.map(chance),
+            max_cost_usd: question.narrow.max_cost,
         },
         chosen: candidates
             .first()
@@ -197,7 +202,14 @@ pub fn why(refusal: Refusal) -> String {
     match refusal {
         Refusal::NotNamed => "is not among the models that the request allows".to_owned(),
         Refusal::Region => "is not in a region that the request allows".to_owned(),
-        Refusal::Unpriced => "has no price, which a key with a budget needs".to_owned(),
+        Refusal::Unpriced => "has no price, which a budget or `max_cost` needs".to_owned(),
+        Refusal::MaxCost {
+            worst: Some(worst),
+            most,
+        } => format!("may cost {worst} USD where {most} USD are allowed"),
+        Refusal::MaxCost { worst: None, most } => {
+            format!("costs nobody knows how much at most where {most} USD are allowed")
+        }
         Refusal::Lacks(cap) => format!("lacks {}", cap.as_str()),
         Refusal::Context {
             needed,
@@ -275,6 +287,7 @@ fn candidate<'a>(config: &'a Config, candidate: &Candidate) -> CandidateView<'a>
         model,
         expected_prompt_tokens: candidate.prompt_tokens,
         expected_output_tokens: candidate.output_tokens,
+        max_output_tokens: candidate.max_output,
         expected_cost_usd: candidate.expected,
         marginal_cost_usd: candidate.marginal,
         quality: candidate.quality.map(chance),

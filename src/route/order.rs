@@ -75,6 +75,7 @@ mod tests {
             prompt_tokens: 0,
             output_tokens: 0,
             worst_output: 0,
+            max_output: None,
             expected: expected.map(Usd::from_pico),
             marginal: marginal.map(Usd::from_pico),
             quality: None,

@@ -1,9 +1,10 @@
 //! Does one backend suit one request? Policy first, then abilities, then room.
 
-use super::{Candidate, Facts, Question, Refusal, cost};
+use super::{Candidate, Facts, Question, Refusal, afford::Open, cost};
 use crate::{
     caps::{Cap, Caps},
     config::Backend,
+    money::Usd,
 };
 
 /// A context that every chat model in use has. A backend whose context nobody stated is given
@@ -71,17 +72,24 @@ pub(super) fn fit(
         needs => needs.at_once,
     };
     room(question, doubt, backend, (at_once, output))?;
-    let output_tokens = output.saturating_mul(question.needs.choices);
-    let expected = cost::expected(question, backend, facts.prompt_tokens, output_tokens);
-    if expected.is_none() && question.principal.budget.is_some() {
+    let costs = |output| cost::expected(question, backend, facts.prompt_tokens, output);
+    if costs(output).is_none() && (question.budgeted || question.narrow.max_cost.is_some()) {
         return Err(Refusal::Unpriced);
     }
+    let longest = worst_output(question, backend, facts.prompt_tokens);
+    let max_output = within_cost(question, backend, (facts.prompt_tokens, longest))?;
+    let choices = question.needs.choices;
+    let worst_output = max_output.map_or(longest, |each| each.saturating_mul(choices));
+    let output_tokens = output.min(max_output.unwrap_or(u64::MAX));
+    let output_tokens = output_tokens.saturating_mul(choices);
+    let expected = costs(output_tokens);
     Ok(Candidate {
         model,
         backend: index,
         prompt_tokens: facts.prompt_tokens,
         output_tokens,
-        worst_output: worst_output(question, backend, facts.prompt_tokens),
+        worst_output,
+        max_output,
         expected,
         marginal: cost::marginal(&backend.price, expected, facts.share),
         quality: backend.quality.at(question.domain),
@@ -89,6 +97,48 @@ pub(super) fn fit(
         standing: facts.standing,
         full_ms: facts.full_ms,
     })
+}
+
+/// The longest output of each choice that the most which the request may cost buys, where that is
+/// shorter than the longest that there could be.
+fn within_cost(
+    question: &Question<'_>,
+    backend: &Backend,
+    (prompt_tokens, longest): (u64, u64),
+) -> Result<Option<u64>, Refusal> {
+    let Some(most) = question.narrow.max_cost else {
+        return Ok(None);
+    };
+    let open = Open {
+        config: question.config,
+        backend,
+        call: cost::Call {
+            prompt: cost::at_most(prompt_tokens),
+            output: longest,
+            tier: question.tier,
+            at: question.at,
+            lasts: question.config.server.request_timeout,
+            purpose: question.needs.purpose,
+            units: question.needs.units,
+        },
+        choices: question.needs.choices,
+        limited: question.needs.max_output.is_some(),
+    };
+    let worst = open.worst(longest).unwrap_or(Usd::MAX);
+    if worst > Usd::ZERO && is_unbounded(question, backend) {
+        return Err(Refusal::MaxCost { worst: None, most });
+    }
+    open.within(most).map_err(|worst| Refusal::MaxCost {
+        worst: Some(worst),
+        most,
+    })
+}
+
+/// Can nobody say what it costs at most? A model searches as often as it likes, and a recording may
+/// be longer than its size tells.
+fn is_unbounded(question: &Question<'_>, backend: &Backend) -> bool {
+    let searches = question.needs.caps.has(Cap::WebSearch) && cost::bills_searches(&backend.price);
+    searches || question.needs.guessed_length
 }
 
 /// Is the backend for what is asked, and has it every ability that the request needs?

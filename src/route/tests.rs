@@ -59,6 +59,7 @@ fn needs(caps: &[Cap], prompt_tokens: u64) -> Needs {
         purpose: Cap::Chat,
         at_once: prompt_tokens,
         units: Usage::default(),
+        guessed_length: false,
         inputs: 1,
         caps: caps.iter().copied().collect(),
         prompt_tokens,
@@ -99,6 +100,8 @@ impl<'a> Case<'a> {
             needs: &self.needs,
             domain: self.domain,
             narrow: &self.narrow,
+            budgeted: self.principal.budget.is_some(),
+            tier: None,
             at: Timestamp::UNIX_EPOCH,
         };
         plan(&question, &|_, backend| Facts {

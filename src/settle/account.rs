@@ -16,7 +16,7 @@ use super::{
     strangers::Strangers,
 };
 use crate::{
-    admit::{holders::Holder, limits::Denied, table::Table},
+    admit::{budgets::Paying, holders::Holder, limits::Denied, purse::Exceeded, table::Table},
     authenticate::Principal,
     call::{Allowance, Barred, Means, failure::Failure},
     caps::Cap,
@@ -26,7 +26,6 @@ use crate::{
     route::{Candidate, Plan, Refused, names::Target},
     understand::{Ask, Endpoint},
     usage::Usage,
-    wire::usage,
 };
 
 /// Who is asked for, as far as it is known when a request is opened.
@@ -50,9 +49,13 @@ pub struct Account {
     pub(super) key: Option<Arc<str>>,
     /// What the key is held to.
     pub(super) holder: Option<Arc<Holder>>,
+    /// The budgets that it is paid from.
+    pub(super) paying: Paying,
     /// Is the key's id a label in metrics?
     key_is_named: bool,
     key_tags: Option<Arc<Tags>>,
+    /// The names of the key's, where the request has others.
+    pub(super) counted_tags: Option<Arc<str>>,
     /// Has the caller been let in?
     pub(super) let_in: bool,
     /// The key's tags and the request's, for the ledger.
@@ -73,6 +76,12 @@ pub struct Account {
     pub(super) tier: Option<&'static str>,
     /// The output limit that the client set, for each choice.
     pub(super) max_output: Option<u64>,
+    /// The most that it may cost, all calls together.
+    pub(super) max_cost: Option<Usd>,
+    /// What calls that are over have cost, at most.
+    pub(super) paid: Usd,
+    /// The most that the call under way can cost, where that matters.
+    pub(super) at_stake: Usd,
     pub(super) estimated_prompt: u64,
     pub(super) choices: u64,
     /// What the model must be for.
@@ -125,8 +134,10 @@ impl Account {
             opening,
             key: None,
             holder: None,
+            paying: Paying::default(),
             key_is_named: false,
             key_tags: None,
+            counted_tags: None,
             let_in: false,
             tags: None,
             user: None,
@@ -139,6 +150,9 @@ impl Account {
             reasoning: false,
             tier: None,
             max_output: None,
+            max_cost: None,
+            paid: Usd::ZERO,
+            at_stake: Usd::ZERO,
             estimated_prompt: 0,
             choices: 1,
             purpose: Cap::Chat,
@@ -174,6 +188,11 @@ impl Account {
         self.key_is_named = id.is_some_and(|id| self.metrics.names_key(id));
         self.key_tags.clone_from(&principal.tags);
         self.tags = self.key_tags.as_ref().map(|tags| Arc::clone(tags.json()));
+    }
+
+    /// It is known from which budgets it is paid.
+    pub fn pays(&mut self, paying: Paying) {
+        self.paying = paying;
     }
 
     /// May it be served now, although its rows could get lost?
@@ -240,10 +259,8 @@ impl Account {
             .holds
             .enter_call(&table, call, worst_tokens(candidate), now);
         entered.inspect_err(|denied| self.denied(denied))?;
-        self.hold_money(candidate).map_err(|no_money| {
-            self.holds.settle_call(0, now);
-            Barred::Unaffordable(no_money)
-        })
+        let held = self.hold_money(candidate);
+        held.inspect_err(|_| self.holds.settle_call(0, now))
     }
 
     /// Nothing was used of the limits: another one refused.
@@ -262,6 +279,12 @@ impl Account {
     #[must_use]
     pub fn levels(&self) -> Levels {
         self.holds.levels(self.now_ms())
+    }
+
+    /// The budgets that it is paid from and whose soft limits are exceeded.
+    #[must_use]
+    pub fn exceeded(&self) -> &[Exceeded] {
+        self.holds.exceeded()
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -290,13 +313,14 @@ impl Account {
         self.purpose = ask.needs.purpose;
         self.units = ask.needs.units;
         self.max_output = ask.needs.max_output;
-        self.tier = ask
-            .body
-            .get("service_tier")
-            .and_then(|tier| usage::tier(tier.trim_matches('"')));
+        self.max_cost = ask.narrow.max_cost;
+        self.tier = ask.tier;
         if self.opening.ledger.is_some() {
             self.user = ask.body.get("user").and_then(user);
             if let Some(sent) = ask.narrow.tags.as_ref().filter(|tags| !tags.is_empty()) {
+                let own = self.key_tags.iter().flat_map(|own| own.iter());
+                let names: Vec<&str> = own.map(|(name, _)| name).collect();
+                self.counted_tags = Some(names.join(",").into());
                 let both = self.key_tags.as_ref().map(|own| own.with_others(sent));
                 self.tags = Some(Arc::clone(both.as_ref().unwrap_or(sent).json()));
             }

@@ -110,7 +110,7 @@ impl Account {
             // the parts of one answer were let in together
             let (tokens, money) = std::mem::replace(&mut self.unsettled, (0, Some(Usd::ZERO)));
             self.holds.settle_call(tokens, self.means.now_ms());
-            self.holds.settle_money(money, figures.at);
+            self.settle_money(money, figures.at);
         }
         self.used_tokens = self.used_tokens.saturating_add(used);
         self.figures = Some(figures);
@@ -290,6 +290,7 @@ impl Account {
             completed_ms: figures.at.as_millisecond(),
             key: self.key.clone(),
             tags: self.tags.clone(),
+            key_tags: self.counted_tags.clone(),
             user: self.user,
             endpoint: self.opening.endpoint.as_str(),
             route: self.route.clone(),

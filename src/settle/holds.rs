@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     admit::{
         limits::{self, Denied, Grant, Limits},
-        purse::Hold,
+        purse::{Exceeded, Hold},
         rate::Level,
         table::Table,
     },
@@ -23,6 +23,8 @@ pub(super) struct Holds {
     call: Vec<Grant>,
     /// For the worst case of the call.
     money: Option<Hold>,
+    /// Soft limits that were exceeded when it was held.
+    exceeded: Vec<Exceeded>,
     /// Every limit that the request is held to, the one that refused it included.
     watched: Vec<Arc<Limits>>,
 }
@@ -83,15 +85,25 @@ impl Holds {
 
     /// Holds money for the next call.
     pub(super) fn hold_money(&mut self, hold: Option<Hold>) {
+        if let Some(hold) = &hold {
+            self.exceeded = hold.exceeded().to_vec();
+        }
         self.money = hold;
     }
 
     /// The call is over and cost so much; `None`: nobody knows what, so all that was held counts.
-    pub(super) fn settle_money(&mut self, spent: Option<Usd>, at: Timestamp) {
-        if let Some(hold) = self.money.take() {
+    /// Which soft limits that was the first to exceed.
+    pub(super) fn settle_money(&mut self, spent: Option<Usd>, at: Timestamp) -> Vec<Exceeded> {
+        let settled = self.money.take().map(|hold| {
             let spent = spent.unwrap_or(hold.amount());
-            hold.settle(spent, at);
-        }
+            hold.settle(spent, at)
+        });
+        settled.unwrap_or_default()
+    }
+
+    /// Budgets of which more was spent than their soft limits when money was held last.
+    pub(super) fn exceeded(&self) -> &[Exceeded] {
+        &self.exceeded
     }
 
     /// The call is over and used so many tokens.

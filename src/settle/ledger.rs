@@ -28,6 +28,8 @@ pub struct Row {
     pub key: Option<Arc<str>>,
     /// A JSON object of texts: the key's tags, and those of the request that are not among them.
     pub tags: Option<Arc<str>>,
+    /// The names of those that are the key's, with commas: budgets count them. `None`: all are.
+    pub key_tags: Option<Arc<str>>,
     /// The beginning of the SHA-256 of what the request calls its `user`.
     pub user: Option<[u8; 8]>,
     pub endpoint: &'static str,

@@ -3,6 +3,7 @@
 //! the configuration names: the first keys of the file have their own, and a `family` takes so
 //! many and no more. Nothing is left uncounted: what has no series of its own is `other`.
 
+mod budgets;
 pub mod family;
 
 use std::{
@@ -23,7 +24,6 @@ use prometheus::{
 
 use self::family::{Family, Maker, Most};
 use crate::{
-    admit::purse::Standing,
     config::{Config, Series},
     money::PICO_PER_USD,
 };
@@ -49,8 +49,10 @@ pub const KEY_STATES: [&str; 3] = ["up", "cooling", "down"];
 /// Of a second.
 const NANOSECONDS: f64 = 1e9;
 
-const DROPPED_HELP: &str =
-    "Times that something was counted under `other` as its family has too many series.";
+/// The label of what a key has alone.
+const KEY: &[&str] = &["key"];
+/// The labels of shared budgets.
+const SHARED: &[&str] = &["budget", "value"];
 
 /// One series of a gauge.
 pub type Gauge = IntGauge;
@@ -64,6 +66,8 @@ pub struct Metrics {
     registry: Registry,
     /// The ids that are labels.
     named: ArcSwap<HashSet<Arc<str>>>,
+    /// The values of tags that are labels, by their names.
+    values: ArcSwap<HashSet<(Arc<str>, Arc<str>)>>,
     most: Most,
     /// endpoint, route, model, backend, code, outcome
     pub requests: Family<IntCounterVec>,
@@ -128,6 +132,20 @@ pub struct Metrics {
     pub budget_spent: Family<GaugeVec>,
     /// key
     pub budget_held: Family<GaugeVec>,
+    /// key
+    pub budget_soft: Family<GaugeVec>,
+    /// key
+    pub soft_exceeded: Family<IntCounterVec>,
+    /// budget, value
+    pub shared_limit: Family<GaugeVec>,
+    /// budget, value
+    pub shared_soft: Family<GaugeVec>,
+    /// budget, value
+    pub shared_spent: Family<GaugeVec>,
+    /// budget, value
+    pub shared_held: Family<GaugeVec>,
+    /// budget, value
+    pub shared_soft_exceeded: Family<IntCounterVec>,
     /// provider, state
     pub provider_keys: Family<IntGaugeVec>,
     /// result
@@ -173,8 +191,7 @@ impl Metrics {
     pub fn new(commit: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("tollgate".into()), None)?;
         let most = Most::new(AtomicUsize::new(Series::default().max_series));
-        let series_dropped = IntCounter::new("metrics_series_dropped_total", DROPPED_HELP)?;
-        registry.register(Box::new(series_dropped.clone()))?;
+        let series_dropped = dropped(&registry)?;
         let to = Families {
             registry: &registry,
             most: &most,
@@ -182,11 +199,7 @@ impl Metrics {
         };
         to.build_info(commit)?;
         Ok(Self {
-            requests: to.counter(
-                "requests_total",
-                "Requests that were answered, refused or given up.",
-                &["endpoint", "route", "model", "backend", "code", "outcome"],
-            )?,
+            requests: to.counter("requests_total", "Requests that were answered, refused or given up.", &["endpoint", "route", "model", "backend", "code", "outcome"])?,
             key_requests: to.counter("key_requests_total", "The same, by key.", &["key", "outcome"])?,
             duration: to.histogram(
                 ("request_duration_seconds", "From the head of a request to the end of its answer."),
@@ -205,11 +218,7 @@ impl Metrics {
             )?,
             per_token: to.histogram(("time_per_output_token_seconds", "Between two tokens of a stream, on average."), &["backend"], &PER_TOKEN)?,
             tokens: to.counter("tokens_total", "Tokens used, in disjoint types.", &["backend", "key", "type"])?,
-            cost: to.money(
-                "cost_usd_total",
-                "What calls cost, in US dollars; the sum of the rows of the ledger.",
-                &["backend", "key"],
-            )?,
+            cost: to.money("cost_usd_total", "What calls cost, in US dollars; the sum of the rows of the ledger.", &["backend", "key"])?,
             savings: to.money("savings_usd_total", "What calls cost less than the route's baseline would have.", &["route"])?,
             overspent: to.money("overspent_usd_total", "What calls cost more than the route's baseline would have.", &["route"])?,
             unpriced: to.counter("unpriced_requests_total", "Calls that no price applies to.", &["backend"])?,
@@ -226,18 +235,21 @@ impl Metrics {
             decisions: to.counter("route_decisions_total", "Which model was put first, and by what.", &["route", "model", "reason"])?,
             refusals: to.counter("route_refusals_total", "Backends that were not put on the list.", &["route", "backend", "reason"])?,
             capability_misses: to.counter("capability_misses_total", "Requests that a backend turned out to be unable to serve.", &["backend", "need"])?,
-            rate_limited: to.counter(
-                "rate_limited_total",
-                "Requests that a limit refused, or that it passed on to another backend.",
-                &["key", "limit"],
-            )?,
+            rate_limited: to.counter("rate_limited_total", "Requests that a limit refused, or that it passed on to another backend.", &["key", "limit"])?,
             client_retries: to.plain("client_retries_total", "Requests that a client says it repeats.")?,
             inflight: to.gauge("inflight_requests", "Calls that are under way.", &["backend"])?,
             backend_up: to.gauge("backend_up", "1 if the backend is asked, 0 if it is left alone.", &["backend"])?,
             breaker_state: to.gauge("breaker_state", "0 while the backend is asked, 1 while one call tries it, 2 while it is left alone.", &["backend"])?,
-            budget_limit: to.dollars("budget_limit_usd", "What a key may spend in the window of its budget.")?,
-            budget_spent: to.dollars("budget_spent_usd", "What it has spent in this window.")?,
-            budget_held: to.dollars("budget_held_usd", "What is held of it for requests under way.")?,
+            budget_limit: to.dollars("budget_limit_usd", "What a key may spend in the window of its budget.", KEY)?,
+            budget_spent: to.dollars("budget_spent_usd", "What it has spent in this window.", KEY)?,
+            budget_held: to.dollars("budget_held_usd", "What is held of it for requests under way.", KEY)?,
+            budget_soft: to.dollars("budget_soft_usd", "What a key may spend before it is told.", KEY)?,
+            soft_exceeded: to.counter("budget_soft_exceeded_total", "Times that a key came to exceed the soft limit of its budget.", KEY)?,
+            shared_limit: to.dollars("shared_budget_limit_usd", "What may be spent together in the window of a shared budget.", SHARED)?,
+            shared_soft: to.dollars("shared_budget_soft_usd", "What may be spent of it before it is told.", SHARED)?,
+            shared_spent: to.dollars("shared_budget_spent_usd", "What is spent of it in this window.", SHARED)?,
+            shared_held: to.dollars("shared_budget_held_usd", "What is held of it for requests under way.", SHARED)?,
+            shared_soft_exceeded: to.counter("shared_budget_soft_exceeded_total", "Times that the soft limit of a shared budget came to be exceeded.", SHARED)?,
             provider_keys: to.gauge("provider_keys", "Keys of providers that have several, by how they stand.", &["provider", "state"])?,
             reloads: to.counter("config_reloads_total", "Times that the configuration was read again.", &["result"])?,
             ledger_pending: to.level("ledger_pending_rows", "Rows that are settled and not in the ledger yet.")?,
@@ -245,6 +257,7 @@ impl Metrics {
             ledger_lost: to.plain("ledger_lost_total", "Rows that found room neither in the ledger nor beside it.")?,
             series_dropped,
             named: ArcSwap::default(),
+            values: ArcSwap::default(),
             most,
             registry,
         })
@@ -259,6 +272,7 @@ impl Metrics {
         let first = config.keys.iter().take(max_keys);
         let named = first.map(|key| Arc::clone(&key.id)).collect();
         self.named.store(Arc::new(named));
+        self.values.store(Arc::new(budgets::values(config)));
         self.most.store(max_series, Relaxed);
     }
 
@@ -273,26 +287,6 @@ impl Metrics {
     pub fn forget_backend(&self, name: &str) {
         for gauges in [&self.backend_up, &self.breaker_state] {
             gauges.remove(&[name]);
-        }
-    }
-
-    /// Shows how the budget of a key stands.
-    pub fn show_budget(&self, key: &str, standing: &Standing) {
-        for (gauge, pico) in [
-            (&self.budget_limit, standing.budget.usd.pico().into()),
-            (&self.budget_spent, standing.spent.pico()),
-            (&self.budget_held, standing.held.pico()),
-        ] {
-            if let Some(gauge) = gauge.room(&[key]) {
-                gauge.set(dollars(pico));
-            }
-        }
-    }
-
-    /// A key has no budget any more.
-    pub fn forget_budget(&self, key: &str) {
-        for gauge in [&self.budget_limit, &self.budget_spent, &self.budget_held] {
-            gauge.remove(&[key]);
         }
     }
 
@@ -318,10 +312,14 @@ impl Metrics {
     }
 }
 
-/// Pico-dollars as Prometheus wants them: here alone money is a binary float.
-#[expect(clippy::cast_precision_loss, reason = "a float is what the format has")]
-fn dollars(pico: i128) -> f64 {
-    pico as f64 / PICO_PER_USD as f64
+/// Counts what finds no room in a family.
+fn dropped(registry: &Registry) -> Result<IntCounter, prometheus::Error> {
+    let dropped = IntCounter::new(
+        "metrics_series_dropped_total",
+        "Times that something was counted under `other` as its family has too many series.",
+    )?;
+    registry.register(Box::new(dropped.clone()))?;
+    Ok(dropped)
 }
 
 /// Makes and registers families.
@@ -402,8 +400,13 @@ impl Families<'_> {
         self.registered(IntGaugeVec::new(Opts::new(name, help), labels)?, 1)
     }
 
-    fn dollars(&self, name: &str, help: &str) -> Result<Family<GaugeVec>, prometheus::Error> {
-        self.registered(GaugeVec::new(Opts::new(name, help), &["key"])?, 1)
+    fn dollars(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<Family<GaugeVec>, prometheus::Error> {
+        self.registered(GaugeVec::new(Opts::new(name, help), labels)?, 1)
     }
 
     fn histogram(

@@ -7,8 +7,12 @@ use jiff::Timestamp;
 
 use super::{App, World};
 use crate::{
-    admit::holders::{Holder, Stated},
+    admit::{
+        budgets::Paying,
+        holders::{Holder, Stated},
+    },
     authenticate::{AuthError, Caller, Principal},
+    route::names::Target,
     store::keys::KeysError,
 };
 
@@ -25,9 +29,22 @@ impl World {
             key,
             limits: principal.limits,
             budget: principal.budget,
+            tags: principal.tags.as_ref(),
+            budgets: &self.budgets,
             zone: &self.config.time_zone,
         };
         Some(self.holders.state(&stated, now))
+    }
+
+    /// What a request of a caller for this target is paid from.
+    #[must_use]
+    pub fn paying(&self, holder: Option<&Holder>, target: Option<Target>) -> Paying {
+        let route = match target {
+            Some(Target::Route(route)) => Some(route),
+            Some(Target::Model(_) | Target::Backend { .. }) | None => None,
+        };
+        let caller = holder.map(|holder| &holder.purses);
+        self.budgets.paying(caller, route)
     }
 }
 

@@ -23,13 +23,13 @@ use super::{
     schema::{self, OpenError},
 };
 use crate::{
-    admit::window::Window,
+    admit::{purse::Spender, window::Window},
     authenticate::Principal,
     config::{Budget, Limits, Tags},
     money::Total,
 };
 
-pub use self::view::{State, View};
+pub use self::view::{BudgetView, State, View};
 
 /// How long others who change something are waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -288,7 +288,8 @@ impl Register {
         (zone, now): (&TimeZone, Timestamp),
     ) -> Result<Total, KeysError> {
         let start = Window::at(budget.per, zone, now).start;
-        Ok(read::spent_by(&self.db, id, start.as_millisecond())?)
+        let spender = Spender::Key(id.into());
+        Ok(read::spent_by(&self.db, &spender, start.as_millisecond())?)
     }
 
     fn change(&mut self, id: &str, change: impl FnOnce(&mut Stored)) -> Result<Stored, KeysError> {

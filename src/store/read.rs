@@ -12,8 +12,9 @@ use rusqlite::{Connection, Row, ToSql, params_from_iter};
 use super::{
     amortised,
     schema::{self, OpenError},
+    spent::{SLOT_MS, kind_and_name},
 };
-use crate::money::Total;
+use crate::{admit::purse::Spender, money::Total};
 
 /// Types of tokens, as in the metric.
 pub(super) const TOKEN_TYPES: [&str; 7] = [
@@ -37,8 +38,6 @@ const TOKEN_COLUMNS: [&str; 7] = [
 ];
 /// Amounts are cut here for adding up.
 const MILLION: i64 = 1_000_000;
-/// The length of a slot of `spent`.
-const SLOT_MS: i64 = 900_000;
 
 /// What spend is told apart by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,23 +149,29 @@ pub fn spend(path: &Path, question: &Question) -> Result<Page, ReadError> {
     Ok(page(&db, question, question.paid_ms.unwrap_or(now_ms))?)
 }
 
-/// What a key spent since a moment, in milliseconds since 1970: from the beginning of the quarter
-/// of an hour that it lies in, so never less. Only what is in the database counts.
+/// What was spent since a moment, in milliseconds since 1970: from the beginning of the quarter of an
+/// hour that it lies in, so never less. Only what is in the database counts.
 ///
 /// # Errors
 /// If there is no ledger at that path, or it can't be read.
-pub fn spent(path: &Path, key: &str, since_ms: i64) -> Result<Total, ReadError> {
+pub fn spent(path: &Path, spender: &Spender, since_ms: i64) -> Result<Total, ReadError> {
     let db = schema::open_to_read(path)?;
-    Ok(spent_by(&db, key, since_ms)?)
+    Ok(spent_by(&db, spender, since_ms)?)
 }
 
 /// As [`spent`], on an open database.
-pub(super) fn spent_by(db: &Connection, key: &str, since_ms: i64) -> rusqlite::Result<Total> {
+pub(super) fn spent_by(
+    db: &Connection,
+    spender: &Spender,
+    since_ms: i64,
+) -> rusqlite::Result<Total> {
     let sql = "SELECT coalesce(sum(millions), 0), coalesce(sum(rest), 0) FROM spent \
-               WHERE key = ?1 AND slot >= ?2";
-    let mut statement = db.prepare(sql)?;
+               WHERE kind = ?1 AND name = ?2 AND slot >= ?3";
+    let mut statement = db.prepare_cached(sql)?;
     let slot = since_ms.div_euclid(SLOT_MS);
-    statement.query_row((key, slot), |row| Ok(total(row.get(0)?, row.get(1)?)))
+    let (kind, name) = kind_and_name(spender);
+    let sum = |row: &Row<'_>| Ok(total(row.get(0)?, row.get(1)?));
+    statement.query_row((kind, name, slot), sum)
 }
 
 /// A sum from its two parts.

@@ -14,12 +14,13 @@ use serde_json::{Map, Value as Json};
 use crate::{money::Usd, settle::ledger::Row, usage::Usage};
 
 /// Every column of `attempts`.
-pub(super) const COLUMNS: [&str; 40] = [
+pub(super) const COLUMNS: [&str; 41] = [
     "request_id",
     "attempt",
     "completed_ms",
     "key",
     "tags",
+    "key_tags",
     "user",
     "endpoint",
     "route",
@@ -112,10 +113,16 @@ impl ToSql for Cell {
     }
 }
 
-/// What a row says of a key's money.
+/// What a row says of money that budgets count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spent<'a> {
-    pub(super) key: &'a str,
+    /// `None`: nobody was asked for one.
+    pub(super) key: Option<&'a str>,
+    pub(super) route: Option<&'a str>,
+    /// A JSON object.
+    pub(super) tags: Option<&'a str>,
+    /// The names of those that are the key's, with commas; `None`: all are.
+    pub(super) key_tags: Option<&'a str>,
     pub(super) completed_ms: i64,
     /// In pico-dollars.
     pub(super) cost: i64,
@@ -143,10 +150,14 @@ impl Record {
         self.cell(CARD)?.text()
     }
 
-    /// Who spent how much, and when; `None`: nobody, or nobody knows.
+    /// Who spent how much, and when; `None`: nobody knows how much.
     pub(super) fn spent(&self) -> Option<Spent<'_>> {
+        let text = |column| self.cell(column).and_then(Cell::text);
         Some(Spent {
-            key: self.cell("key")?.text()?,
+            key: text("key"),
+            route: text("route"),
+            tags: text("tags"),
+            key_tags: text("key_tags"),
             completed_ms: self.cell("completed_ms")?.number()?,
             cost: self.cell("cost")?.number()?,
         })
@@ -198,6 +209,7 @@ impl From<Row> for Record {
             Cell::Number(row.completed_ms),
             maybe(row.key),
             maybe(row.tags),
+            maybe(row.key_tags),
             row.user.map_or(Cell::Null, |user| Cell::Text(hex(user))),
             Cell::Word(row.endpoint),
             maybe(row.route),
@@ -267,6 +279,7 @@ pub(super) mod tests {
             completed_ms: 1_795_000_000_000 + i64::try_from(request).unwrap(),
             key: Some("team-a".into()),
             tags: Some(r#"{"feature":"chat","team":"a"}"#.into()),
+            key_tags: Some("team".into()),
             user: Some([7; 8]),
             endpoint: "chat_completions",
             route: Some("auto".into()),

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// The changes, in the order in which they were made; a database knows how many it has seen.
-const CHANGES: [&str; 5] = [
+const CHANGES: [&str; 6] = [
     "
     CREATE TABLE cards (
         id INTEGER PRIMARY KEY,
@@ -109,6 +109,40 @@ const CHANGES: [&str; 5] = [
     "
     DROP TRIGGER attempts_are_spent;
 ",
+    // budgets that several keys share: what is spent is added up for everybody (who has no name), for
+    // each route and for each tag of a key (`team=a`) too. Rows that were deleted stay spent as far
+    // as they are in the sums of keys. `key_tags` has the names of the tags that are the key's, where
+    // not all are; of older rows nobody knows, so all of those that have a key count
+    "
+    ALTER TABLE attempts ADD COLUMN key_tags TEXT;
+    ALTER TABLE keys ADD COLUMN soft INTEGER;
+    ALTER TABLE spent RENAME TO spent_by_key;
+    CREATE TABLE spent (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        slot INTEGER NOT NULL,
+        millions INTEGER NOT NULL,
+        rest INTEGER NOT NULL,
+        PRIMARY KEY (kind, name, slot)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO spent SELECT 'key', key, slot, millions, rest FROM spent_by_key;
+    INSERT INTO spent
+        SELECT 'all', '', slot, sum(millions), sum(rest) FROM (
+            SELECT slot, millions, rest FROM spent_by_key
+            UNION ALL
+            SELECT completed_ms / 900000, cost / 1000000, cost % 1000000
+            FROM attempts WHERE key IS NULL AND cost IS NOT NULL
+        ) GROUP BY slot;
+    INSERT INTO spent
+        SELECT 'route', route, completed_ms / 900000, sum(cost / 1000000), sum(cost % 1000000)
+        FROM attempts WHERE route IS NOT NULL AND cost IS NOT NULL GROUP BY 2, 3;
+    INSERT INTO spent
+        SELECT 'tag', tag.key || '=' || tag.value, completed_ms / 900000,
+            sum(cost / 1000000), sum(cost % 1000000)
+        FROM attempts, json_each(attempts.tags) AS tag
+        WHERE attempts.key IS NOT NULL AND cost IS NOT NULL GROUP BY 2, 3;
+    DROP TABLE spent_by_key;
+    ",
     // one's own hardware: how long a call kept it busy, and what it costs from when on
     "
     ALTER TABLE attempts ADD COLUMN gpu_ns INTEGER;
@@ -309,25 +343,62 @@ mod tests {
         old.pragma_update(None, "application_id", APPLICATION)
             .unwrap();
         old.pragma_update(None, "user_version", 1).unwrap();
-        for (attempt, completed_ms, key, cost) in [
-            (1, 899_999, "'a'", "1999999"),
-            (2, 0, "'a'", "1"),
-            (3, 900_000, "'a'", "9223372036854775807"),
-            (4, 0, "'a'", "NULL"),
-            (5, 0, "NULL", "1"),
+        for (attempt, completed_ms, key, tags, route, cost) in [
+            (1, 899_999, "'a'", "NULL", "'auto'", "1999999"),
+            (2, 0, "'a'", r#"'{"team":"x","run":"7"}'"#, "NULL", "1"),
+            (
+                3,
+                900_000,
+                "'a'",
+                r#"'{"team":"x"}'"#,
+                "'auto'",
+                "9223372036854775807",
+            ),
+            (4, 0, "'a'", r#"'{"team":"x"}'"#, "'auto'", "NULL"),
+            (5, 0, "NULL", r#"'{"team":"x"}'"#, "NULL", "1"),
         ] {
             let sql = format!(
-                "INSERT INTO attempts (request_id, attempt, completed_ms, key, endpoint, model, \
-                 backend, tier, cost, basis, latency_ms, outcome) \
-                 VALUES ('r', {attempt}, {completed_ms}, {key}, '', '', '', '', {cost}, '', 0, '')"
+                "INSERT INTO attempts (request_id, attempt, completed_ms, key, tags, route, \
+                 endpoint, model, backend, tier, cost, basis, latency_ms, outcome) \
+                 VALUES ('r', {attempt}, {completed_ms}, {key}, {tags}, {route}, '', '', '', '', \
+                 {cost}, '', 0, '')"
             );
             old.execute_batch(&sql).unwrap();
         }
         drop(old);
         let db = open(&path, SOON).unwrap();
-        let sql = "SELECT group_concat(concat_ws(' ', key, slot, millions, rest), ', ') FROM spent";
+        let sql = "SELECT group_concat(concat_ws(' ', kind, name, slot, millions, rest), ', ') \
+                   FROM (SELECT * FROM spent ORDER BY kind, name, slot)";
         let spent: String = db.query_row(sql, [], |row| row.get(0)).unwrap();
-        assert_eq!(spent, "a 0 1 1000000, a 1 9223372036854 775807");
+        assert_eq!(
+            spent,
+            "all  0 1 1000001, all  1 9223372036854 775807, \
+             key a 0 1 1000000, key a 1 9223372036854 775807, \
+             route auto 0 1 999999, route auto 1 9223372036854 775807, \
+             tag run=7 0 0 1, tag team=x 0 0 1, tag team=x 1 9223372036854 775807"
+        );
+    }
+
+    #[test]
+    fn what_was_spent_of_rows_that_are_deleted_stays_spent_for_everybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let old = Connection::open(&path).unwrap();
+        for sql in &CHANGES[..4] {
+            old.execute_batch(sql).unwrap();
+        }
+        old.pragma_update(None, "application_id", APPLICATION)
+            .unwrap();
+        old.pragma_update(None, "user_version", 4).unwrap();
+        old.execute_batch("INSERT INTO spent VALUES ('a', 7, 3, 4), ('b', 7, 5, 6)")
+            .unwrap();
+        drop(old);
+        let db = open(&path, SOON).unwrap();
+        let sql = "SELECT millions, rest FROM spent WHERE kind = 'all' AND slot = 7";
+        let all: (i64, i64) = db
+            .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(all, (8, 10));
     }
 
     #[test]

@@ -39,11 +39,27 @@ async fn what_was_recorded_before_the_question_is_in_the_answer() {
     for n in 0..1_234 {
         store.record(row(n, 1));
     }
-    let asks = vec![("team-a".into(), 0), ("nobody".into(), 0)];
-    let answer = store.spent(asks).await.unwrap();
+    let key = |id: &str| Spender::Key(id.into());
+    let tag = |name: &str, value: &str| Spender::Tag {
+        name: name.into(),
+        value: value.into(),
+    };
+    let asks = [
+        (key("team-a"), 1_234),
+        (key("nobody"), 0),
+        (Spender::Everybody, 1_234),
+        (Spender::Route("auto".into()), 1_234),
+        (Spender::Route("team-a".into()), 0),
+        (tag("team", "a"), 1_234),
+        // the request's own tag is none of the key
+        (tag("feature", "chat"), 0),
+    ];
+    let answer = store.spent(asks.iter().map(|(who, _)| (who.clone(), 0)).collect());
+    let answer = answer.await.unwrap();
     let one = i128::from(row(0, 1).cost.unwrap().pico());
-    assert_eq!(answer, [one * 1_234, 0].map(Total::from_pico));
-    assert_eq!(spent(&path, "team-a", 0).unwrap(), answer[0]);
+    let want = asks.map(|(_, rows)| Total::from_pico(one * rows));
+    assert_eq!(answer, want);
+    assert_eq!(spent(&path, &key("team-a"), 0).unwrap(), answer[0]);
     store.stop(Duration::from_secs(10)).await;
     let error = store.spent(Vec::new()).await.unwrap_err();
     assert!(matches!(error, ReadError::Closed), "{error}");

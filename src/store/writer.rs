@@ -26,7 +26,7 @@ use super::{
     spent::Sums,
     spill::Spill,
 };
-use crate::{money::Total, settle::ledger::Row};
+use crate::{admit::purse::Spender, money::Total, settle::ledger::Row};
 
 /// How long a batch is gathered.
 const GATHER: Duration = Duration::from_millis(50);
@@ -54,10 +54,10 @@ pub(super) enum Message {
     Stop(oneshot::Sender<()>),
 }
 
-/// What keys spent, each since a moment.
+/// What was spent, each since a moment.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) asks: Vec<(Arc<str>, i64)>,
+    pub(super) asks: Vec<(Spender, i64)>,
     pub(super) answer: oneshot::Sender<Vec<Total>>,
 }
 
@@ -350,7 +350,7 @@ impl Writer {
         let connection = &database.connection;
         let spent = |asked: &Asked| {
             let asks = asked.asks.iter();
-            asks.map(|(key, since_ms)| read::spent_by(connection, key, *since_ms))
+            asks.map(|(spender, since_ms)| read::spent_by(connection, spender, *since_ms))
                 .collect::<rusqlite::Result<Vec<Total>>>()
         };
         let answers: rusqlite::Result<Vec<_>> = self.asked.iter().map(spent).collect();

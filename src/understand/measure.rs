@@ -140,7 +140,8 @@ fn transcription(body: &Body) -> Result<Needs, AskError> {
         return Ok(none());
     };
     let file = form.file("file").ok_or(AskError::Missing("file"))?;
-    let seconds = audio::milliseconds(file).div_ceil(1_000);
+    let said = audio::wav(file);
+    let seconds = said.unwrap_or(audio::guess(file)).div_ceil(1_000);
     let prompt = form.get("prompt").map_or(0, input::text);
     Ok(Needs {
         prompt_tokens: seconds
@@ -153,6 +154,7 @@ fn transcription(body: &Body) -> Result<Needs, AskError> {
             requests: 1,
             ..Usage::default()
         },
+        guessed_length: said.is_none(),
         ..none()
     })
 }
@@ -171,6 +173,7 @@ fn none() -> Needs {
             requests: 1,
             ..Usage::default()
         },
+        guessed_length: false,
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::{Tags, tags::TagError},
+    money::Usd,
     wire::json::{Object, ObjectError},
 };
 
@@ -17,6 +18,8 @@ const MAX_NAMES: usize = 64;
 pub struct Narrow {
     /// The floor for this request, in 1/10,000.
     pub min_quality: Option<u16>,
+    /// The most that it may cost, all calls together.
+    pub max_cost: Option<Usd>,
     /// Only these candidates.
     pub models: Option<Vec<String>>,
     /// Only providers in these regions.
@@ -64,7 +67,7 @@ const KNOWN: [&str; 6] = [
 /// Headers of a request.
 const HEADERS: [&str; 5] = [
     "x-tollgate-min-quality",
-    "x-tollgate-max-cost",
+    MAX_COST,
     "x-tollgate-objective",
     "x-tollgate-regions",
     TAGS,
@@ -72,10 +75,9 @@ const HEADERS: [&str; 5] = [
 /// May stand several times, like any header that is a list.
 const TAGS: &str = "x-tollgate-tags";
 /// Spellings, as header and as member, of what a later version will follow.
-const NOT_YET: [(&str, &str); 2] = [
-    ("x-tollgate-max-cost", "max_cost"),
-    ("x-tollgate-objective", "objective"),
-];
+const NOT_YET: [(&str, &str); 1] = [("x-tollgate-objective", "objective")];
+/// The header for the most that a request may cost.
+const MAX_COST: &str = "x-tollgate-max-cost";
 
 impl NarrowError {
     /// The error code for clients.
@@ -108,6 +110,11 @@ impl Narrow {
                 in_body.min_quality,
                 ("x-tollgate-min-quality", "min_quality"),
             )?,
+            max_cost: same(
+                in_headers.max_cost,
+                in_body.max_cost,
+                (MAX_COST, "max_cost"),
+            )?,
             models: in_body.models,
             regions: same(
                 in_headers.regions,
@@ -127,6 +134,7 @@ impl Narrow {
             let text = value.to_str().unwrap_or_default();
             match name.as_str() {
                 "x-tollgate-min-quality" => narrow.min_quality = Some(quality(text)?),
+                MAX_COST => narrow.max_cost = Some(dollars(text, MAX_COST)?),
                 "x-tollgate-regions" => {
                     narrow.regions =
                         Some(names(text.split(',').map(str::trim), "x-tollgate-regions")?);
@@ -150,6 +158,12 @@ impl Narrow {
         for (name, value) in members {
             match name.as_str() {
                 "min_quality" => narrow.min_quality = Some(quality(&plain(&value))?),
+                "max_cost" => {
+                    // the text that was written: a number would be read as a binary float
+                    let raw = object.get("max_cost").unwrap_or_default();
+                    let text = value.as_str().unwrap_or(raw);
+                    narrow.max_cost = Some(dollars(text, "tollgate.max_cost")?);
+                }
                 "models" => narrow.models = Some(list(&value, "tollgate.models")?),
                 "regions" => narrow.regions = Some(list(&value, "tollgate.regions")?),
                 "tags" => narrow.tags = Some(tags_of_object(&object)?),
@@ -243,6 +257,16 @@ fn quality(text: &str) -> Result<u16, NarrowError> {
         .ok()
         .filter(|value| *value <= 10_000)
         .ok_or(wrong)
+}
+
+/// Dollars as a decimal number; a JSON number may have an exponent. What is finer than money is
+/// kept rounds down, which allows less and never more.
+fn dollars(text: &str, name: &'static str) -> Result<Usd, NarrowError> {
+    let wrong = NarrowError::Value {
+        name,
+        expected: "an amount of USD such as \"0.05\"",
+    };
+    Usd::at_most(text).ok_or(wrong)
 }
 
 /// A JSON number or string as text.

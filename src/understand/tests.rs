@@ -192,6 +192,7 @@ fn narrowing_is_read_from_header_and_body_and_taken_out_of_the_body() {
     let ask =
         with(r#","tollgate":{"min_quality":0.7,"models":["a","b"],"regions":["eu"]}"#).unwrap();
     let want = Narrow {
+        max_cost: None,
         min_quality: Some(7000),
         models: Some(vec!["a".into(), "b".into()]),
         regions: Some(vec!["eu".into()]),
@@ -218,6 +219,23 @@ fn header_and_body_may_agree_but_not_differ() {
     let member = r#","tollgate":{"min_quality":0.7}"#;
     assert!(header("x-tollgate-min-quality", "0.70", member).is_ok());
     let error = header("x-tollgate-min-quality", "0.8", member).unwrap_err();
+    assert!(error.to_string().contains("differ"), "{error}");
+}
+
+#[test]
+fn the_most_that_it_may_cost_is_read_digit_by_digit_from_text_or_number() {
+    let of = |member: &str| {
+        let member = format!(r#","tollgate":{{"max_cost":{member}}}"#);
+        with(&member).unwrap().narrow.max_cost.unwrap().to_string()
+    };
+    // a binary float would make 0.1 of the first
+    assert_eq!(of("0.1000000000001"), "0.1");
+    assert_eq!(of("0.100000000000000005551115123125"), "0.1");
+    assert_eq!(of("5e-06"), "0.000005");
+    assert_eq!(of(r#""0.000000000001""#), "0.000000000001");
+    let member = r#","tollgate":{"max_cost":0.50}"#;
+    assert!(header("x-tollgate-max-cost", "0.5", member).is_ok());
+    let error = header("x-tollgate-max-cost", "0.51", member).unwrap_err();
     assert!(error.to_string().contains("differ"), "{error}");
 }
 
@@ -255,8 +273,16 @@ fn unknown_and_future_narrowing_is_refused_by_name() {
             "`tollgate.tags`: the name of a tag",
         ),
         (
-            r#","tollgate":{"max_cost":"1"}"#,
-            "`max_cost` is not supported yet",
+            r#","tollgate":{"objective":"cost"}"#,
+            "`objective` is not supported yet",
+        ),
+        (
+            r#","tollgate":{"max_cost":"-1"}"#,
+            "`tollgate.max_cost` must be an amount of USD",
+        ),
+        (
+            r#","tollgate":{"max_cost":[1]}"#,
+            "`tollgate.max_cost` must be an amount of USD",
         ),
         (r#","tollgate":3"#, "must be an object"),
         (

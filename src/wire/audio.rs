@@ -1,20 +1,21 @@
 //! How long a recording is, as far as its first bytes tell.
 //!
 //! A WAV file says it exactly; of others there is a guess from their size, which ranks backends and
-//! holds money. What a backend reports always counts before it.
+//! holds money, and is no upper bound. What a backend reports always counts before it.
 
 /// Bytes a millisecond of a compressed recording, at 128 kbit/s: more than speech usually has, so
 /// the guess is rather too short for music and too long for speech.
 const COMPRESSED: u64 = 16;
 
-/// Milliseconds of a recording.
+/// Milliseconds that a recording may have, by its size.
 #[must_use]
-pub fn milliseconds(file: &[u8]) -> u64 {
-    wav(file).unwrap_or(file.len() as u64 / COMPRESSED)
+pub fn guess(file: &[u8]) -> u64 {
+    file.len() as u64 / COMPRESSED
 }
 
-/// Of a WAV file, from the chunks `fmt ` and `data`.
-fn wav(file: &[u8]) -> Option<u64> {
+/// Milliseconds of a WAV file, from the chunks `fmt ` and `data`; `None`: it is none.
+#[must_use]
+pub fn wav(file: &[u8]) -> Option<u64> {
     let mut rest = file
         .strip_prefix(b"RIFF")?
         .get(4..)?
@@ -42,6 +43,10 @@ fn wav(file: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn milliseconds(file: &[u8]) -> u64 {
+        wav(file).unwrap_or(guess(file))
+    }
 
     fn recording(seconds: u32, said: Option<u32>) -> Vec<u8> {
         let mut file = b"RIFF\0\0\0\0WAVEJUNK\x01\0\0\0x\0fmt \x10\0\0\0\x01\0\x01\0".to_vec();

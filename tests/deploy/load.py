@@ -78,8 +78,14 @@ def configuration(simulator: str, dead: str) -> dict:
     # budgets are written as soon as the program knows them: one that lasts, and one that does not.
     # team-c has none, as who has one is never sent to a backend without a price
     if "tollgate_budget_limit_usd" not in announced():
-        keys[0]["budget"] = {"usd": "50", "per": "month"}
+        keys[0] |= {"budget": {"usd": "50", "soft": "0.000001", "per": "month"}, "tags": {"team": "a"}}
         keys[1]["budget"] = {"usd": "0.02", "per": "day"}
+    # and those that keys share: of a tag, of each of its values, and of a route
+    budgets = [
+        {"id": "eng", "tag": "team=a", "usd": "100", "soft": "0.000001", "per": "month"},
+        {"id": "each-team", "tag": "team", "usd": "50", "soft": "40", "per": "day"},
+        {"id": "auto", "route": "auto", "usd": "50", "per": "week"},
+    ]
     return {
         "server": {"first_byte_timeout": "1s"},
         "store": {"ledger": "sqlite:ledger.db"},
@@ -99,6 +105,7 @@ def configuration(simulator: str, dead: str) -> dict:
             {"name": "with-tools", "candidates": ["no-tools", "dear"]},
         ],
         "keys": keys,
+        "budgets": budgets,
     }
 
 

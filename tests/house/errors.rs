@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tollgate::{
     admit::{
         limits::{Denied, What, Whose},
-        purse::{Overdrawn, Standing},
+        purse::{self, Overdrawn, Standing},
     },
     authenticate::AuthError,
     call::{
-        CallError,
+        CallError, TooDear,
         failure::{Class, Failure, Phase},
         judge::{Step, Turn, judge},
     },
@@ -92,16 +92,18 @@ fn denied(what: What) -> Denied {
 
 fn overdrawn() -> Overdrawn {
     Overdrawn {
-        key: "k".into(),
+        whose: purse::Whose::Key("k".into()),
         standing: Standing {
             budget: Budget {
                 usd: Usd::ZERO,
+                soft: None,
                 per: Period::Total,
             },
             spent: Total::default(),
             held: Total::default(),
             resets_at: None,
             known: true,
+            shown: true,
         },
         needed: Usd::ZERO,
     }
@@ -173,7 +175,7 @@ fn before_routing() -> Vec<(&'static str, GatewayError)> {
         ),
         ("NarrowError::Value", narrowed(r#"{"min_quality":2}"#, None)),
         ("NarrowError::Tags", narrowed(r#"{"tags":{"":""}}"#, None)),
-        ("NarrowError::NotYet", narrowed(r#"{"max_cost":1}"#, None)),
+        ("NarrowError::NotYet", narrowed(r#"{"objective":1}"#, None)),
         (
             "NarrowError::Conflict",
             narrowed(r#"{"min_quality":0.6}"#, floor),
@@ -195,6 +197,10 @@ fn from_routing_on() -> Vec<(&'static str, GatewayError)> {
         (
             "RouteError::PolicyExcludesAll",
             of_route(RouteError::PolicyExcludesAll { refused: refused() }),
+        ),
+        (
+            "RouteError::TooDear",
+            of_route(RouteError::TooDear { refused: refused() }),
         ),
         (
             "RouteError::TooLong",
@@ -256,7 +262,19 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
         ),
         (
             "CallError::SpendingUnknown",
-            CallError::SpendingUnknown { key: "k".into() }.into(),
+            CallError::SpendingUnknown {
+                whose: purse::Whose::Key("k".into()),
+            }
+            .into(),
+        ),
+        (
+            "CallError::TooDear",
+            CallError::TooDear(TooDear {
+                worst: Usd::ZERO,
+                left: Usd::ZERO,
+                most: Usd::ZERO,
+            })
+            .into(),
         ),
         (
             "CallError::TimedOut",

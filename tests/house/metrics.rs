@@ -94,7 +94,8 @@ fn the_table_has_every_family_with_its_type_labels_and_buckets() {
         requests key_requests duration first_token overhead per_token tokens cost savings overspent unpriced
         estimated inconsistent price_doubts gpu_busy gpus marginal_share charged charged_listed attempts retries decisions refusals capability_misses
         rate_limited client_retries inflight backend_up breaker_state
-        budget_limit budget_spent budget_held provider_keys reloads ledger_pending ledger_written
+        budget_limit budget_spent budget_held budget_soft soft_exceeded
+        shared_limit shared_soft shared_spent shared_held shared_soft_exceeded provider_keys reloads ledger_pending ledger_written
         ledger_lost series_dropped);
     let tree = Tree::of_folder(root());
     let of_metrics = tree

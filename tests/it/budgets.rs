@@ -2,6 +2,8 @@
 
 mod at_work;
 mod kept;
+mod shared;
+mod shared_kept;
 
 use serde_json::Value;
 

@@ -62,6 +62,7 @@ fn row(number: u64, completed_ms: i64, backend: &str, ran_on: Option<&SelfHosted
         completed_ms,
         key: Some("team-a".into()),
         tags: None,
+        key_tags: None,
         user: None,
         endpoint: "chat_completions",
         route: None,

@@ -11,7 +11,7 @@ use std::{
 use http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
-use tollgate::simulate::Handle;
+use tollgate::{admit::purse::Spender, simulate::Handle};
 
 use crate::support::{Gateway, Setup, eventually, program::run, simulator};
 
@@ -208,8 +208,18 @@ async fn a_budget_of_a_stored_key_is_held() {
     let secret = bench.create(&[&["--id", "a"], &budget[..]].concat());
     let reply = bench.gateway.ask_as(&secret, "small").await;
     assert!(matches!(reply.status, 402 | 429), "{}", reply.text());
-    bench.keys(&["update", "a", "--budget", "5", "--per", "month"]);
+    let more = ["--budget", "5", "--soft", "0.000001", "--per", "month"];
+    bench.keys(&[&["update", "a"], &more[..]].concat());
     bench.becomes(&secret, "small", 200).await;
+    assert_eq!(
+        bench.keys(&["list"])["keys"][0]["budget"]["soft"],
+        "0.000001"
+    );
+    eventually("its soft limit is exceeded", async || {
+        let reply = bench.gateway.ask_as(&secret, "small").await;
+        reply.headers.contains_key("x-tollgate-budget-warning")
+    })
+    .await;
     eventually("the list says what was spent", async || {
         bench.keys(&["list"])["keys"][0]["budget"]["spent_usd"] != "0"
     })
@@ -246,7 +256,7 @@ async fn keys_survive_a_restart_and_their_spend_is_theirs() {
     assert_eq!(again.ask_as(&revoked, "small").await.status, 401);
     let spent = async || {
         let path = bench.database();
-        let by_key = tollgate::store::spent(&path, "a", 0);
+        let by_key = tollgate::store::spent(&path, &Spender::Key("a".into()), 0);
         by_key.is_ok_and(|spent| spent.pico() > 0)
     };
     eventually("the ledger has it", spent).await;
@@ -315,6 +325,11 @@ async fn the_command_line_refuses_what_can_not_be_and_says_why() {
         ),
         (&["create", "--budget", "5"], "--budget: needs `--per`"),
         (&["create", "--per", "day"], "--per: needs `--budget`"),
+        (&["create", "--soft", "4"], "--soft: needs `--budget`"),
+        (
+            &["create", "--budget", "5", "--soft", "6", "--per", "day"],
+            "--soft: is more than `usd`: it would never be told before requests are refused",
+        ),
         (
             &["create", "--rpm", "0"],
             "--rpm: must be a whole number, at least 1, or `none`",

@@ -29,6 +29,7 @@ mod keys;
 mod large;
 mod ledger;
 mod limits;
+mod max_cost;
 mod metrics;
 mod models;
 mod narrow;

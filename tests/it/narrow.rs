@@ -165,7 +165,6 @@ async fn what_is_not_known_or_not_built_is_an_error_that_says_so() {
     for (member, value, code) in [
         ("nothing", json!(1), "unknown_parameter"),
         ("Models", json!(["mid"]), "unknown_parameter"),
-        ("max_cost", json!("0.1"), "unsupported_parameter"),
         ("objective", json!("cost"), "unsupported_parameter"),
     ] {
         let reply = gateway
@@ -190,7 +189,6 @@ async fn what_is_not_known_or_not_built_is_an_error_that_says_so() {
     for (header, code) in [
         ("x-tollgate-nothing", "unknown_parameter"),
         ("x-tollgate-models", "unknown_parameter"),
-        ("x-tollgate-max-cost", "unsupported_parameter"),
         ("x-tollgate-objective", "unsupported_parameter"),
         ("x-tollgate-tags", "invalid_type"),
     ] {

@@ -67,7 +67,7 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 19] = [
+static ASSETS: [Asset; 20] = [
     asset!("/", HTML, "index.html"),
     asset!("/console/style.css", CSS, "style.css"),
     asset!("/console/icon.svg", SVG, "icon.svg"),
@@ -82,6 +82,7 @@ static ASSETS: [Asset; 19] = [
     asset!("/console/overview.js", SCRIPT, "overview.js"),
     asset!("/console/backends.js", SCRIPT, "backends.js"),
     asset!("/console/models.js", SCRIPT, "models.js"),
+    asset!("/console/budgets.js", SCRIPT, "budgets.js"),
     asset!("/console/keys.js", SCRIPT, "keys.js"),
     asset!("/console/decisions.js", SCRIPT, "decisions.js"),
     asset!("/console/playground.js", SCRIPT, "playground.js"),

@@ -1,6 +1,9 @@
+mod together;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Period;
 
 const NOON: &str = "2026-11-25T12:00:00Z";
 
@@ -15,7 +18,19 @@ fn usd(text: &str) -> Usd {
 fn budget(amount: &str, per: Period) -> Budget {
     Budget {
         usd: usd(amount),
+        soft: None,
         per,
+    }
+}
+
+/// Holds of one purse alone.
+trait Alone {
+    fn hold(&self, amount: Usd, now: Timestamp) -> Result<Option<Hold>, NoMoney>;
+}
+
+impl Alone for Arc<Purse> {
+    fn hold(&self, amount: Usd, now: Timestamp) -> Result<Option<Hold>, NoMoney> {
+        Hold::of([self], amount, now)
     }
 }
 
@@ -133,7 +148,7 @@ fn nothing_is_held_before_it_is_known_what_was_spent() {
         Err(NoMoney::Unknown { .. })
     ));
     let since = purse.ask(at(NOON)).unwrap();
-    assert_eq!(since, at("2026-11-01T00:00:00Z"));
+    assert_eq!(since.since, at("2026-11-01T00:00:00Z"));
     purse.learn(since, Total::from_pico(950_000_000_000));
     assert!(purse.ask(at(NOON)).is_none());
     assert!(purse.hold(usd("0.1"), at(NOON)).is_err());
@@ -148,6 +163,30 @@ fn an_answer_about_another_window_is_left_out() {
     purse.set(Some(budget("1", Period::Month)), &TimeZone::UTC, at(NOON));
     purse.learn(yesterday, Total::from_pico(1));
     assert!(purse.is_unknown());
+}
+
+#[test]
+fn whichever_of_several_questions_is_answered_counts_each_settlement_once() {
+    for answered in 0..3 {
+        let purse = purse("1", Period::Month);
+        let hold = || purse.hold(usd("0.1"), at(NOON)).unwrap().unwrap();
+        let holds = [hold(), hold(), hold()];
+        // another window: it has to be asked anew, while calls are under way
+        purse.set(Some(budget("1", Period::Day)), &TimeZone::UTC, at(NOON));
+        let mut questions = Vec::new();
+        for (n, hold) in holds.into_iter().enumerate() {
+            let asked = purse.ask(at(NOON)).unwrap();
+            // so much is in the ledger when it is asked: what came before, and what is settled
+            questions.push((asked, Total::from_pico(1_000 + 100 * n as i128)));
+            hold.settle(Usd::from_pico(100), at(NOON));
+        }
+        let (asked, answer) = questions[answered];
+        purse.learn(asked, answer);
+        for (late, answer) in questions {
+            purse.learn(late, answer);
+        }
+        assert_eq!(purse.standing(at(NOON)).unwrap().spent.pico(), 1_300);
+    }
 }
 
 #[test]

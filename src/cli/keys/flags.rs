@@ -34,6 +34,9 @@ pub(in crate::cli) struct Flags {
     /// What it may spend in each window, in USD
     #[arg(long, value_name = "USD")]
     budget: Option<String>,
+    /// Where more than this is spent in a window, it is told, in USD
+    #[arg(long, value_name = "USD")]
+    soft: Option<String>,
     /// The window: day, week, month or total
     #[arg(long, value_name = "PERIOD")]
     per: Option<String>,
@@ -62,17 +65,23 @@ impl Flags {
     }
 
     fn budget(&self) -> Result<Option<Option<Budget>>, CliError> {
+        let soft = self.soft.as_deref();
         let (usd, per) = match (self.budget.as_deref(), self.per.as_deref()) {
+            (None, None) if soft.is_some() => return Err(wrong("--soft", "needs `--budget`")),
             (None, None) => return Ok(None),
-            (Some(NONE), None) => return Ok(Some(None)),
+            (Some(NONE), None) if soft.is_none() => return Ok(Some(None)),
             (Some(usd), Some(per)) => (usd, per),
             (Some(_), None) => return Err(wrong("--budget", "needs `--per`")),
             (None, Some(_)) => return Err(wrong("--per", "needs `--budget`")),
         };
-        Ok(Some(Some(Budget {
-            usd: read::<raw::Money>("--budget", usd)?.0,
-            per: read::<raw::Period>("--per", per)?.into(),
-        })))
+        let soft = soft.map(|soft| read::<raw::Money>("--soft", soft));
+        let budget = raw::Budget {
+            usd: read("--budget", usd)?,
+            soft: soft.transpose()?,
+            per: read("--per", per)?,
+        };
+        let budget = budget.checked().map_err(|error| wrong("--soft", error))?;
+        Ok(Some(Some(budget)))
     }
 
     fn tags(&self) -> Result<Option<Option<Arc<Tags>>>, CliError> {

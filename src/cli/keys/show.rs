@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{CliError, table::Table},
-    store::keys::View,
+    store::keys::{BudgetView, View},
 };
 
 type Done = Result<ExitCode, CliError>;
@@ -136,13 +136,23 @@ fn row(view: &View) -> Vec<String> {
         or_dash(view.limits.rpm),
         or_dash(view.limits.tpm),
         or_dash(view.limits.max_concurrent),
-        or_dash(budget.map(|budget| format!("{} per {}", budget.usd, budget.per))),
+        or_dash(budget.map(amounts)),
         or_dash(budget.and_then(|budget| budget.spent_usd)),
         or_dash(tags),
         or_dash(view.created.map(whole_seconds)),
         or_dash(view.expires.map(whole_seconds)),
         view.digest.clone(),
     ]
+}
+
+fn amounts(budget: &BudgetView) -> String {
+    let soft = budget.soft.map(|soft| format!(", soft {soft}"));
+    format!(
+        "{} per {}{}",
+        budget.usd,
+        budget.per,
+        soft.unwrap_or_default()
+    )
 }
 
 fn or_dash(value: Option<impl ToString>) -> String {

@@ -8,8 +8,8 @@ use std::{
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{Findings, models::Models, server::limits};
-use crate::config::{Admin, Budget, Key, Period, Tags, mistake::Path, pattern_matches, raw};
+use super::{Findings, budgets, models::Models, server::limits};
+use crate::config::{Admin, Key, Tags, mistake::Path, pattern_matches, raw};
 
 /// More keys than this belong in a store.
 const MAX_KEYS: usize = 10_000;
@@ -47,6 +47,9 @@ pub(super) fn check(
             warn_unmatched(patterns, models, &path.key("models"), findings);
         }
         let tags = tags(raw.tags.as_ref(), &path.key("tags"), findings);
+        let budget = raw
+            .budget
+            .and_then(|budget| budgets::amounts(budget, &path.key("budget"), findings));
         checked.push(Key {
             tags,
             id: raw.id.0.into(),
@@ -55,7 +58,7 @@ pub(super) fn check(
                 .models
                 .map(|list| list.into_iter().map(|name| name.0.into()).collect()),
             limits: limits(raw.limits),
-            budget: raw.budget.map(Into::into),
+            budget,
             expires: raw.expires.map(|moment| moment.0),
         });
     }
@@ -69,26 +72,6 @@ pub(super) fn apart_from_admin(keys: &[Key], admin: &Admin, findings: &mut Findi
     if keys.iter().any(|key| key.sha256 == digest) {
         let path = Path::root().key("admin").key("key");
         findings.mistake(&path, "is also the key of a client");
-    }
-}
-
-impl From<raw::Budget> for Budget {
-    fn from(raw: raw::Budget) -> Self {
-        Self {
-            usd: raw.usd.0,
-            per: raw.per.into(),
-        }
-    }
-}
-
-impl From<raw::Period> for Period {
-    fn from(raw: raw::Period) -> Self {
-        match raw {
-            raw::Period::Day => Self::Day,
-            raw::Period::Week => Self::Week,
-            raw::Period::Month => Self::Month,
-            raw::Period::Total => Self::Total,
-        }
     }
 }
 

@@ -75,6 +75,8 @@ written! {
     LedgerText(Ledger), "ledger-address", text::ledger;
     /// The value of a tag.
     TagValue(String), "tag-value", checked("tag-value");
+    /// The name of a tag, with or without a value.
+    TagMatch((String, Option<String>)), "tag-match", text::tag_match;
     /// A moment.
     Moment(Timestamp), "moment", text::moment;
     /// A time zone.

@@ -271,6 +271,20 @@ pub(super) fn tag_name(text: &str) -> Result<(), TextError> {
     tags::check_name(text).map_err(TextError::Tag)
 }
 
+/// The name of a tag, and a value where one stands behind `=`.
+///
+/// # Errors
+/// If either breaks the bounds of tags.
+pub fn tag_match(text: &str) -> Result<(String, Option<String>), TextError> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, None),
+    };
+    tag_name(name)?;
+    value.map_or(Ok(()), tag_value)?;
+    Ok((name.to_owned(), value.map(str::to_owned)))
+}
+
 pub(super) fn tag_value(text: &str) -> Result<(), TextError> {
     tags::check_value(text).map_err(TextError::Tag)
 }

@@ -19,7 +19,7 @@ use crate::{
 
 /// Every column, in the order in which rows are read and written.
 const COLUMNS: &str = "id, digest, former, former_until_ms, models, rpm, tpm, max_concurrent, \
-                       budget, period, tags, created_ms, expires_ms, revoked_ms, revision";
+                       budget, soft, period, tags, created_ms, expires_ms, revoked_ms, revision";
 
 /// The key of an id.
 pub(super) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<Stored>> {
@@ -63,7 +63,7 @@ pub(super) fn after_revision(
 pub(super) fn insert(db: &Connection, stored: &Stored) -> rusqlite::Result<()> {
     let sql = format!(
         "INSERT INTO keys ({COLUMNS}) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
     );
     write(db, &sql, stored)
 }
@@ -72,7 +72,7 @@ pub(super) fn insert(db: &Connection, stored: &Stored) -> rusqlite::Result<()> {
 pub(super) fn update(db: &Connection, stored: &Stored) -> rusqlite::Result<()> {
     let sql = format!(
         "UPDATE keys SET ({COLUMNS}) = \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) WHERE id = ?1"
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) WHERE id = ?1"
     );
     write(db, &sql, stored)
 }
@@ -91,7 +91,7 @@ fn write(db: &Connection, sql: &str, stored: &Stored) -> rusqlite::Result<()> {
         serde_json::to_string(&plain).unwrap_or_default()
     });
     let former = stored.former.as_ref();
-    let parameters: [&dyn ToSql; 15] = [
+    let parameters: [&dyn ToSql; 16] = [
         &stored.id,
         &stored.digest,
         &former.map(|former| former.digest),
@@ -103,6 +103,7 @@ fn write(db: &Connection, sql: &str, stored: &Stored) -> rusqlite::Result<()> {
             .map(|tpm| i64::try_from(tpm.get()).unwrap_or(i64::MAX)),
         &limits.max_concurrent.map(NonZeroU32::get),
         &budget.map(|budget| budget.usd.pico()),
+        &budget.and_then(|budget| budget.soft).map(Usd::pico),
         &budget.map(|budget| budget.per.as_str()),
         &tags.as_ref().map(|tags| Arc::clone(tags.json())),
         &stored.created.as_millisecond(),
@@ -130,12 +131,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
                 max_concurrent: row.get::<_, Option<u32>>(7)?.and_then(NonZeroU32::new),
             },
             budget: budget(row)?,
-            expires: moment(row, 12)?,
+            expires: moment(row, 13)?,
             tags: tags(row)?,
         },
-        created: moment(row, 11)?.ok_or_else(|| broken(11))?,
-        revoked: moment(row, 13)?,
-        revision: row.get(14)?,
+        created: moment(row, 12)?.ok_or_else(|| broken(12))?,
+        revoked: moment(row, 14)?,
+        revision: row.get(15)?,
     })
 }
 
@@ -158,27 +159,28 @@ fn tpm(row: &Row<'_>) -> rusqlite::Result<Option<NonZeroU64>> {
 }
 
 fn budget(row: &Row<'_>) -> rusqlite::Result<Option<Budget>> {
-    let (pico, period): (Option<i64>, Option<String>) = (row.get(8)?, row.get(9)?);
+    let (pico, period): (Option<i64>, Option<String>) = (row.get(8)?, row.get(10)?);
     let Some((pico, period)) = pico.zip(period) else {
         return Ok(None);
     };
     let mut all = Period::ALL.into_iter();
     let (per, _) = all
         .find(|(_, name)| *name == period)
-        .ok_or_else(|| broken(9))?;
+        .ok_or_else(|| broken(10))?;
     let usd = Usd::from_pico(pico);
-    Ok(Some(Budget { usd, per }))
+    let soft = row.get::<_, Option<i64>>(9)?.map(Usd::from_pico);
+    Ok(Some(Budget { usd, soft, per }))
 }
 
 fn tags(row: &Row<'_>) -> rusqlite::Result<Option<Arc<Tags>>> {
-    let Some(text) = row.get::<_, Option<String>>(10)? else {
+    let Some(text) = row.get::<_, Option<String>>(11)? else {
         return Ok(None);
     };
     let list: std::collections::BTreeMap<String, String> =
-        serde_json::from_str(&text).map_err(|_| broken(10))?;
+        serde_json::from_str(&text).map_err(|_| broken(11))?;
     let tags = Tags::of(list.iter().map(|(name, value)| (&**name, &**value)));
     tags.map(|tags| Some(Arc::new(tags)))
-        .map_err(|_| broken(10))
+        .map_err(|_| broken(11))
 }
 
 /// A value that this program did not write.

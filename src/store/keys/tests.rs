@@ -27,6 +27,7 @@ fn full() -> Terms {
             max_concurrent: NonZeroU32::new(7),
         },
         budget: Some(Budget {
+            soft: Some(Usd::from_pico(1)),
             usd: Usd::MAX,
             per: Period::Week,
         }),

@@ -56,6 +56,7 @@ pub struct LimitsView {
 #[derive(Debug, Serialize)]
 pub struct BudgetView {
     pub usd: Usd,
+    pub soft: Option<Usd>,
     pub per: &'static str,
     /// In its window, as far as the ledger has it; `null`: it was not asked.
     pub spent_usd: Option<Total>,
@@ -128,6 +129,7 @@ impl View {
             limits: terms.limits.into(),
             budget: terms.budget.map(|budget| BudgetView {
                 usd: budget.usd,
+                soft: budget.soft,
                 per: budget.per.as_str(),
                 spent_usd: None,
                 held_usd: None,

@@ -72,7 +72,7 @@ impl Bench {
     /// What the key of the rows spent, if that can be told now.
     fn spent(&mut self, since_ms: i64) -> Option<i128> {
         let (answer, mut spent) = oneshot::channel();
-        let asks = vec![("team-a".into(), since_ms)];
+        let asks = vec![(Spender::Key("team-a".into()), since_ms)];
         self.writer.asked.push(Asked { asks, answer });
         self.writer.answer();
         spent.try_recv().ok().map(|totals| totals[0].pico())

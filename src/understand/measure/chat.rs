@@ -44,6 +44,7 @@ pub(super) fn measure(body: &Body) -> Result<(Needs, Domain), AskError> {
             max_output,
             choices,
             units: Usage::default(),
+            guessed_length: false,
         },
         domain,
     ))

@@ -315,6 +315,7 @@ async fn v1_key_shows_a_caller_what_they_may() {
             "tags": { "team": "a" },
             "limits": { "rpm": null, "tpm": null, "max_concurrent": null },
             "budget": null,
+            "budgets": [],
         })
     );
     let stranger = gateway

@@ -4,6 +4,7 @@ import * as api from './api.js';
 import { h, replace, text } from './dom.js';
 import * as live from './live.js';
 import { backends } from './backends.js';
+import { budgets } from './budgets.js';
 import { config } from './config.js';
 import { decisions } from './decisions.js';
 import { explain } from './explain.js';
@@ -13,7 +14,7 @@ import { overview } from './overview.js';
 import { playground } from './playground.js';
 
 /** Each one draws itself and says how to refresh it: `{ every, refresh(signal), leave() }`. */
-const SECTIONS = { overview, decisions, backends, models, keys, playground, explain, config };
+const SECTIONS = { overview, decisions, backends, models, budgets, keys, playground, explain, config };
 const THEMES = ['auto', 'light', 'dark'];
 
 const at = (id) => document.getElementById(id);

@@ -2,10 +2,9 @@
 // file; those of the store here. A secret is shown once, to who made it.
 
 import * as api from './api.js';
-import { bar } from './chart.js';
+import { amounts } from './budgets.js';
 import { badge, cell, dialog, empty, h, list, replace, say, table, text } from './dom.js';
-import { NONE, compact, count, percent, time, usd } from './format.js';
-import * as money from './money.js';
+import { NONE, compact, count, time } from './format.js';
 
 const KINDS = { active: 'good', expired: 'off', revoked: 'off', shadowed: 'warn' };
 /** Rows that are shown at once, and keys up to which they are read again often. */
@@ -76,17 +75,8 @@ function row(it, again) {
 
 function budget(it) {
   if (!it) return [NONE];
-  const limit = money.parse(it.usd);
-  const spent = it.spent_usd == null ? null : money.parse(it.spent_usd);
-  const held = it.held_usd == null ? 0n : money.parse(it.held_usd);
-  if (spent === null) return [usd(limit), ` a ${it.per}`];
-  const part = money.share(spent, limit);
-  const words = `${percent(part)} of $${it.usd} spent, $${money.exact(held)} held`;
-  return [
-    h('span', { class: 'sum' }, usd(spent), h('small', null, ` of $${it.usd} ${it.per === 'total' ? 'in total' : `a ${it.per}`}`)),
-    bar([[part, part >= 0.9 ? 'over' : 'spent'], [money.share(held, limit), 'held']], words),
-    held > 0n ? h('small', null, usd(held), ' held') : null,
-  ];
+  const soft = it.soft == null ? null : h('small', { class: 'reason' }, `soft limit $${it.soft}`);
+  return [...amounts(it), soft];
 }
 
 /** A form for a new key, or for what a key allows. */
@@ -101,6 +91,7 @@ function edit(it, again) {
   const form = h('form', { onsubmit: send },
     it ? null : field('id', 'Id', '', { placeholder: 'made up where empty' }),
     h('div', { class: 'pair' }, field('usd', 'Budget in USD', it?.budget?.usd, { inputmode: 'decimal', placeholder: 'none' }),
+      field('soft', 'Soft limit in USD', it?.budget?.soft, { inputmode: 'decimal', placeholder: 'none' }),
       h('div', { class: 'field' }, h('label', { for: 'key-per' }, 'each'), per)),
     h('div', { class: 'pair' },
       field('rpm', 'Requests a minute', it?.limits.rpm, { inputmode: 'numeric', placeholder: 'no limit' }),
@@ -147,7 +138,7 @@ function written(form, changes) {
   }));
   return {
     id: changes ? undefined : value('id') || undefined,
-    budget: value('usd') ? { usd: value('usd'), per: form.get('per') } : none,
+    budget: value('usd') ? { usd: value('usd'), soft: value('soft') || undefined, per: form.get('per') } : none,
     limits: Object.values(limits).some((it) => it !== undefined) ? limits : none,
     models: words('models').length ? words('models') : none,
     expires: value('expires') ? new Date(value('expires')).toISOString() : none,

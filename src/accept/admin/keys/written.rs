@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{
     accept::admin::refusal::Refusal,
-    config::{Limits, Tags, raw},
+    config::{Budget, Limits, Tags, raw},
     store::keys::Patch,
 };
 
@@ -90,7 +90,11 @@ impl TryFrom<Change> for Patch {
             rpm: limits.map(|limits| limits.rpm),
             tpm: limits.map(|limits| limits.tpm),
             max_concurrent: limits.map(|limits| limits.max_concurrent),
-            budget: change.budget.map(|budget| budget.map(Into::into)),
+            budget: match change.budget {
+                None => None,
+                Some(None) => Some(None),
+                Some(Some(budget)) => Some(Some(amounts(budget)?)),
+            },
             expires: change.expires.map(later).transpose()?,
             tags: match change.tags {
                 None => None,
@@ -99,6 +103,12 @@ impl TryFrom<Change> for Patch {
             },
         })
     }
+}
+
+/// A soft limit above the hard one is a mistake here as in the file.
+fn amounts(budget: raw::Budget) -> Result<Budget, Refusal> {
+    let wrong = |error| Refusal::Form(format!("budget.soft: {error}"));
+    budget.checked().map_err(wrong)
 }
 
 /// A moment that is still to come: a key that is over when it is made is a mistake, and one that is

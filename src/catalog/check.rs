@@ -160,7 +160,7 @@ impl Of<'_> {
         }
         let tiers: BTreeSet<&str> = cards.iter().map(|card| &*card.tier).collect();
         found.extend(tiers.iter().flat_map(|tier| self.gaps(tier)));
-        found.extend(self.ends());
+        found.extend(self.ends(&tiers));
         found
     }
 
@@ -266,13 +266,12 @@ impl Of<'_> {
     }
 
     /// What ends soon, or has ended.
-    fn ends(&self) -> Vec<Finding> {
+    fn ends(&self, tiers: &BTreeSet<&str>) -> Vec<Finding> {
         let mut found = Vec::new();
         if self.model.status == Status::Removed {
             found.push(self.of_model(false, "is marked as removed".into()));
         }
         let soon = self.now + (NOTICE_DAYS * 24).hours();
-        let tiers: BTreeSet<&str> = self.model.cards.iter().map(|card| &*card.tier).collect();
         for tier in tiers {
             let spans = [When::NonReasoning, When::Reasoning].map(|when| self.plain(tier, when));
             let last = spans.iter().flatten().map(|span| span.until).max();

@@ -47,14 +47,21 @@ impl SelfHosted {
     /// rounded half to even. `None`: a speed of zero, or more than a ledger can hold.
     #[must_use]
     pub fn busy_gpu_ns(&self, prompt: u64, output: u64) -> Option<u64> {
+        let (busy, unit) = self.busy(prompt, output)?;
+        let dividend = busy.checked_mul(NANOSECONDS * i128::from(self.gpus))?;
+        let busy = div_half_even(dividend, unit)?;
+        i64::try_from(busy).ok().map(i64::unsigned_abs)
+    }
+
+    /// The seconds that a call keeps the deployment busy, as a fraction: what it is divided by
+    /// comes second.
+    pub(super) fn busy(&self, prompt: u64, output: u64) -> Option<(i128, i128)> {
         let [prompt, output, prefill, decode] =
             [prompt, output, self.prefill_tps, self.decode_tps].map(i128::from);
         let busy = prompt
             .checked_mul(decode)?
             .checked_add(output.checked_mul(prefill)?)?;
-        let dividend = busy.checked_mul(NANOSECONDS * i128::from(self.gpus))?;
-        let busy = div_half_even(dividend, prefill.checked_mul(decode)?)?;
-        i64::try_from(busy).ok().map(i64::unsigned_abs)
+        Some((busy, prefill.checked_mul(decode)?))
     }
 }
 

@@ -26,8 +26,18 @@ pub struct File {
 #[derive(Debug)]
 pub struct Overlaid {
     pub catalog: Catalog,
-    /// The providers that the files speak of, each with its models that they name.
-    pub touched: Vec<(String, Vec<String>)>,
+    /// The providers that the files speak of.
+    pub touched: Vec<Touched>,
+}
+
+/// A provider that files speak of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Touched {
+    pub provider: String,
+    /// Its models that they name.
+    pub models: Vec<String>,
+    /// The last of the files.
+    file: usize,
 }
 
 impl Catalog {
@@ -41,14 +51,13 @@ impl Catalog {
     pub fn overlaid(&self, files: &[File]) -> Result<Overlaid, (usize, CatalogError)> {
         let mut parts = Parts::of(self);
         for (at, file) in files.iter().enumerate() {
-            parts.lay(file).map_err(|error| (at, error))?;
+            parts.lay(at, file).map_err(|error| (at, error))?;
         }
         let last = files.len().saturating_sub(1);
         let catalog = parts.catalog().map_err(|error| (last, error))?;
-        for (name, _) in &parts.touched {
-            let at = parts.said_last(name, files);
-            if let Some(Err(error)) = catalog.provider(name) {
-                return Err((at, error.clone()));
+        for touched in &parts.touched {
+            if let Some(Err(error)) = catalog.provider(&touched.provider) {
+                return Err((touched.file, error.clone()));
             }
         }
         let touched = parts.touched;
@@ -61,7 +70,7 @@ struct Parts {
     exchange: String,
     schedules: String,
     providers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    touched: Vec<(String, Vec<String>)>,
+    touched: Vec<Touched>,
 }
 
 impl Parts {
@@ -77,11 +86,11 @@ impl Parts {
         }
     }
 
-    fn lay(&mut self, over: &File) -> Result<(), CatalogError> {
+    fn lay(&mut self, at: usize, over: &File) -> Result<(), CatalogError> {
         let refuse = |place: &str, what: &str| file::refusal(&over.name, place, what.to_owned());
         let table: Table = file::parse(&over.name, &over.text)?;
         match table.get("schema").and_then(Value::as_str) {
-            Some(PROVIDER) => self.lay_provider(over, table),
+            Some(PROVIDER) => self.lay_provider(at, over, table),
             Some(EXCHANGE) => {
                 self.exchange = merged(&over.name, &self.exchange, table, &[("rate", "from")])?;
                 Ok(())
@@ -98,7 +107,7 @@ impl Parts {
         }
     }
 
-    fn lay_provider(&mut self, over: &File, table: Table) -> Result<(), CatalogError> {
+    fn lay_provider(&mut self, file: usize, over: &File, table: Table) -> Result<(), CatalogError> {
         let refuse = |place: &str, what: &str| file::refusal(&over.name, place, what.to_owned());
         let id = table
             .get("provider")
@@ -120,9 +129,16 @@ impl Parts {
                 .providers
                 .push((id.clone().into(), over.text.clone().into())),
         }
-        match self.touched.iter_mut().find(|(name, _)| *name == id) {
-            Some((_, all)) => all.extend(named),
-            None => self.touched.push((id, named)),
+        match self.touched.iter_mut().find(|t| t.provider == id) {
+            Some(touched) => {
+                touched.models.extend(named);
+                touched.file = file;
+            }
+            None => self.touched.push(Touched {
+                provider: id,
+                models: named,
+                file,
+            }),
         }
         Ok(())
     }
@@ -130,17 +146,6 @@ impl Parts {
     fn catalog(&self) -> Result<Catalog, CatalogError> {
         let providers = self.providers.iter().cloned();
         Catalog::from_texts(self.exchange.clone(), self.schedules.clone(), providers)
-    }
-
-    /// The last file that speaks of a provider.
-    fn said_last(&self, name: &str, files: &[File]) -> usize {
-        let speaks = |file: &&File| file.text.contains(&format!("\"{name}\""));
-        let found = files
-            .iter()
-            .enumerate()
-            .rev()
-            .find(|(_, file)| speaks(file));
-        found.map_or(0, |(at, _)| at)
     }
 }
 
@@ -222,10 +227,12 @@ mod tests {
         assert_eq!(&*after.cards[0].source, "contract");
         let other = "gpt-5.4-mini";
         assert_eq!(laid.model(other), known.model(other));
-        assert_eq!(
-            over.touched,
-            [("openai".to_owned(), vec!["gpt-5.4".to_owned()])]
-        );
+        let touched = Touched {
+            provider: "openai".to_owned(),
+            models: vec!["gpt-5.4".to_owned()],
+            file: 0,
+        };
+        assert_eq!(over.touched, [touched]);
         assert_eq!(
             check::check(&over.catalog, "2026-11-25T12:00:00Z".parse().unwrap()).len(),
             check::check(builtin(), "2026-11-25T12:00:00Z".parse().unwrap()).len()

@@ -3,6 +3,8 @@
 //! Exactly one card must remain; where two do, neither is taken, because a guessed price is worse
 //! than none. No card inherits from another. The rules are those of `config/catalog/README.md`.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{
@@ -70,7 +72,8 @@ pub fn in_force(cards: &[Card], at: Timestamp, boundary: Boundary) -> Vec<bool> 
         .chain([0])
         .collect();
     let mut found = vec![false; cards.len()];
-    for tier in cards.iter().map(|card| &*card.tier) {
+    let tiers: BTreeSet<&str> = cards.iter().map(|card| &*card.tier).collect();
+    for tier in tiers {
         for reasoning in [false, true] {
             let asked = Asked {
                 at,

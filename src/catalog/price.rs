@@ -149,16 +149,11 @@ pub fn cost<'a>(
 /// `None`: a speed of zero, or more than can be held.
 #[must_use]
 pub fn cost_self_hosted(hardware: &SelfHosted, prompt: u64, output: u64) -> Option<Usd> {
-    let [prompt, output, prefill, decode] =
-        [prompt, output, hardware.prefill_tps, hardware.decode_tps].map(i128::from);
-    let busy = prompt
-        .checked_mul(decode)?
-        .checked_add(output.checked_mul(prefill)?)?;
+    let (busy, unit) = hardware.busy(prompt, output)?;
     let pico = i128::from(hardware.gpu_hour.pico())
         .checked_mul(i128::from(hardware.gpus))?
         .checked_mul(busy)?;
-    let unit = prefill.checked_mul(decode)?.checked_mul(SECONDS_AN_HOUR)?;
-    Usd::from_pico_wide(div_half_even(pico, unit)?)
+    Usd::from_pico_wide(div_half_even(pico, unit.checked_mul(SECONDS_AN_HOUR)?)?)
 }
 
 /// The price on what was picked, and whether the pick depended on an assumption.

@@ -50,11 +50,6 @@ pub(super) fn read(folder: &Path) -> Result<Catalog, CliError> {
 }
 
 fn text(path: &Path) -> Result<String, CliError> {
-    let refused =
-        |error: &dyn std::fmt::Display| CliError::Usage(format!("{}: {error}", path.display()));
-    let size = fs::metadata(path).map_err(|error| refused(&error))?.len();
-    if size > MOST {
-        return Err(refused(&"larger than a file of a catalogue can be"));
-    }
-    fs::read_to_string(path).map_err(|error| refused(&error))
+    load::bounded(path, MOST)
+        .map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))
 }

@@ -5,7 +5,7 @@
 //! A mistake never stops the search for more; a section that is wrong is checked on with a
 //! stand-in that is thrown away in the end.
 
-use std::{path::Path as FilePath, sync::Arc};
+use std::{collections::HashMap, path::Path as FilePath, sync::Arc};
 
 use jiff::tz::TimeZone;
 
@@ -205,6 +205,23 @@ impl Findings<'_> {
         match &self.source.root.nearest(path).1.value {
             Value::Scalar(scalar) => scalar.shown(),
             Value::List(_) | Value::Map(_) => "…".to_owned(),
+        }
+    }
+
+    /// A list that is longer than a file may hold is a mistake.
+    fn at_most(&mut self, most: usize, count: usize, root: &Path, what: &str) {
+        if count > most {
+            self.mistake(root, format!("{count} {what}: a file may hold {most}"));
+        }
+    }
+
+    /// The id of the item at this place of a list; one that stands there already is a mistake.
+    fn own_id(&mut self, ids: &mut HashMap<String, usize>, id: &str, root: &Path, index: usize) {
+        if let Some(first) = ids.insert(id.to_owned(), index) {
+            let first = self.line(&root.index(first));
+            let path = root.index(index).key("id");
+            let message = format!("the id `{}` is taken, {first}", self.shown(&path));
+            self.mistake(&path, message);
         }
     }
 

@@ -216,7 +216,10 @@ pub(super) fn now() -> Timestamp {
 }
 
 /// A text file of bounded size: a device or a log named by mistake must not fill the memory.
-fn bounded(path: &FilePath, limit: u64) -> io::Result<String> {
+///
+/// # Errors
+/// It can't be read, is no text, or is larger.
+pub fn bounded(path: &FilePath, limit: u64) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?
         .take(limit + 1)

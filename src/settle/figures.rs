@@ -151,16 +151,20 @@ impl<'a> Asked<'a> {
     /// that the operator has written.
     pub(super) fn served_by(self, model: Option<&str>) -> Self {
         let named = model.map(|model| model.trim_matches('"'));
-        let other = named.filter(|named| **named != *self.backend.upstream_model);
+        let Some(other) = named.filter(|named| **named != *self.backend.upstream_model) else {
+            return self;
+        };
         let by_catalogue = match &self.backend.price {
             Price::Unpriced => true,
             Price::Cards(cards) => cards.iter().all(|card| *card.source != *STATED),
             Price::Free | Price::SelfHosted(_) => false,
         };
         let provider = self.config.providers.get(self.backend.provider);
-        let listed = |named| provider?.listed.cards(named).map(|cards| &**cards);
+        let provider = provider.filter(|_| by_catalogue);
         Self {
-            swapped: other.filter(|_| by_catalogue).and_then(listed),
+            swapped: provider
+                .and_then(|provider| provider.listed.cards(other))
+                .map(|cards| &**cards),
             ..self
         }
     }

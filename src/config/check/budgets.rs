@@ -20,21 +20,13 @@ pub(super) fn check(
     findings: &mut Findings<'_>,
 ) -> Vec<SharedBudget> {
     let root = Path::root().key("budgets");
-    if budgets.len() > MOST {
-        let message = format!("{} budgets: a file may hold {MOST}", budgets.len());
-        findings.mistake(&root, message);
-    }
+    findings.at_most(MOST, budgets.len(), &root, "budgets");
     let mut ids = HashMap::new();
     let mut scopes = HashMap::new();
     let mut checked = Vec::new();
     for (index, raw) in budgets.into_iter().enumerate() {
         let path = root.index(index);
-        if let Some(first) = ids.insert(raw.id.0.clone(), index) {
-            let first = findings.line(&root.index(first));
-            let path = path.key("id");
-            let message = format!("the id `{}` is taken, {first}", findings.shown(&path));
-            findings.mistake(&path, message);
-        }
+        findings.own_id(&mut ids, &raw.id.0, &root, index);
         let scope = scope(&raw, routes, &path, findings);
         let written = raw::Budget {
             usd: raw.usd,

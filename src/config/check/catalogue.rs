@@ -4,7 +4,7 @@ use super::{Catalog, Findings};
 use crate::{
     catalog::{
         self, check,
-        overlay::{File, Overlaid},
+        overlay::{File, Overlaid, Touched},
     },
     config::{mistake::Path, raw},
 };
@@ -45,7 +45,10 @@ pub(super) fn over(
 fn wrong(over: &Overlaid, findings: &Findings<'_>) -> Vec<String> {
     let now = findings.env.now();
     let mut wrong = Vec::new();
-    for (provider, models) in &over.touched {
+    for Touched {
+        provider, models, ..
+    } in &over.touched
+    {
         let found = check::of_provider(&over.catalog, provider, now).into_iter();
         let own =
             |model: &Option<String>| model.as_ref().is_some_and(|model| models.contains(model));

@@ -21,21 +21,13 @@ pub(super) fn check(
     findings: &mut Findings<'_>,
 ) -> Vec<Key> {
     let root = Path::root().key("keys");
-    if keys.len() > MAX_KEYS {
-        let message = format!("{} keys: a file may hold {MAX_KEYS}", keys.len());
-        findings.mistake(&root, message);
-    }
+    findings.at_most(MAX_KEYS, keys.len(), &root, "keys");
     let mut ids = HashMap::new();
     let mut digests = HashMap::new();
     let mut checked = Vec::new();
     for (index, raw) in keys.into_iter().enumerate() {
         let path = root.index(index);
-        if let Some(first) = ids.insert(raw.id.0.clone(), index) {
-            let first = findings.line(&root.index(first));
-            let path = path.key("id");
-            let message = format!("the id `{}` is taken, {first}", findings.shown(&path));
-            findings.mistake(&path, message);
-        }
+        findings.own_id(&mut ids, &raw.id.0, &root, index);
         let Some(sha256) = digest(&raw, &path, findings) else {
             continue;
         };

@@ -27,6 +27,7 @@ pub mod meter;
 pub mod overlay;
 pub mod pick;
 pub mod price;
+pub mod refresh;
 pub mod time;
 
 /// The tier of a call that names none, and what an unknown tier falls back to.
@@ -117,6 +118,8 @@ pub struct Model {
     pub licence: Option<Arc<str>>,
     /// The announced end.
     pub retires: Option<Date>,
+    /// Its key in the price map of LiteLLM, where it was joined by hand.
+    pub litellm_key: Option<Arc<str>>,
 }
 
 /// The kind of endpoint a model is called by.
@@ -177,6 +180,10 @@ pub struct Card {
     pub until: Option<Timestamp>,
     pub currency: Currency,
     pub source: Arc<str>,
+    /// How its figures are known: `documented`, `contract`, [`refresh::BASIS`], …
+    pub basis: Arc<str>,
+    /// A recording that is shorter is billed as one of so many seconds; 0: as long as it is.
+    pub min_audio_seconds: u32,
     /// Priced by what the hardware costs; `rates` are then empty.
     pub self_hosted: Option<SelfHosted>,
 }
@@ -195,6 +202,8 @@ impl Card {
             until: None,
             currency: Currency::Usd,
             source: source.into(),
+            basis: "configuration".into(),
+            min_audio_seconds: 0,
             self_hosted: None,
         }
     }

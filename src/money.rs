@@ -237,6 +237,46 @@ impl Rate {
         self.0
     }
 
+    /// From the price of one unit in dollars, as JSON writes numbers (`2.5e-07`), and how many
+    /// units the rate is for.
+    ///
+    /// # Errors
+    /// No such number, below nothing, finer than six digits of the rate, or too large.
+    pub fn from_unit_price(text: &str, units: u32) -> Result<Self, MoneyError> {
+        let syntax = || MoneyError::Syntax(text.to_owned());
+        let too_large = || MoneyError::TooLarge(text.to_owned());
+        let (number, exponent) = match text.split_once(['e', 'E']) {
+            None => (text, 0),
+            Some((number, exponent)) => (number, exponent.parse::<i32>().map_err(|_| syntax())?),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let digits = [whole, fraction].concat();
+        if whole.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(syntax());
+        }
+        let mantissa: i128 = digits.parse().map_err(|_| too_large())?;
+        let value = mantissa.checked_mul(units.into()).ok_or_else(too_large)?;
+        let places = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
+        let shift = (i64::from(exponent) + i64::from(RATE_DIGITS)).saturating_sub(places);
+        let scale = u32::try_from(shift.unsigned_abs())
+            .ok()
+            .and_then(|shift| 10_i128.checked_pow(shift));
+        let scaled = match scale {
+            _ if value == 0 => Some(0),
+            Some(scale) if shift >= 0 => value.checked_mul(scale),
+            Some(scale) if value % scale == 0 => Some(value / scale),
+            None if shift >= 0 => None,
+            Some(_) | None => {
+                return Err(MoneyError::TooFine {
+                    text: text.to_owned(),
+                    digits: RATE_DIGITS,
+                });
+            }
+        };
+        let pico = scaled.and_then(|pico| i64::try_from(pico).ok());
+        pico.map(Self).ok_or_else(too_large)
+    }
+
     /// The exact cost of `units`, in pico-dollars.
     #[must_use]
     pub fn times(self, units: u64) -> i128 {
@@ -323,6 +363,47 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_price_of_one_unit_is_read_without_losing_a_digit() {
+        for (text, units, rate) in [
+            ("2.5e-06", 1_000_000, "2.5"),
+            ("0.0000025", 1_000_000, "2.5"),
+            ("1.25E-7", 1_000_000, "0.125"),
+            ("0.000111", 3_600, "0.3996"),
+            ("4e-2", 1, "0.04"),
+            ("25", 1_000, "25000"),
+            ("0.0", 1_000_000, "0"),
+            ("0e999999999", 1, "0"),
+        ] {
+            let read = Rate::from_unit_price(text, units).unwrap();
+            assert_eq!(read.to_string(), rate, "{text}");
+        }
+        let failed = |text| Rate::from_unit_price(text, 1_000_000).unwrap_err();
+        for text in [
+            "",
+            "-1",
+            "1,5",
+            "e5",
+            "1e",
+            "1e1.5",
+            "1e9999999999",
+            "NaN",
+            ".5",
+        ] {
+            assert!(matches!(failed(text), MoneyError::Syntax(_)), "{text}");
+        }
+        for text in ["2.0000000000000002e-07", "1e-13", "1e-999999"] {
+            assert!(matches!(failed(text), MoneyError::TooFine { .. }), "{text}");
+        }
+        for text in [
+            "1e20",
+            "1e999999",
+            "99999999999999999999999999999999999999999",
+        ] {
+            assert!(matches!(failed(text), MoneyError::TooLarge(_)), "{text}");
+        }
+    }
 
     #[test]
     fn a_price_per_million_is_whole_pico_dollars_a_token() {

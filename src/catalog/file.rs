@@ -83,8 +83,7 @@ struct ModelText {
     _released: Option<String>,
     #[serde(rename = "knowledge")]
     _knowledge: Option<String>,
-    #[serde(rename = "litellm_key")]
-    _litellm_key: Option<String>,
+    litellm_key: Option<String>,
     #[serde(rename = "genai_key")]
     _genai_key: Option<String>,
     #[serde(rename = "agrees")]
@@ -108,13 +107,14 @@ struct CardText {
     #[serde(default)]
     currency: Currency,
     source: String,
+    #[serde(default)]
+    min_audio_seconds: u32,
     gpus: Option<u32>,
     prefill_tps: Option<u64>,
     decode_tps: Option<u64>,
     #[serde(rename = "observed")]
     _observed: Option<String>,
-    #[serde(rename = "basis")]
-    _basis: String,
+    basis: String,
 }
 
 #[derive(Deserialize)]
@@ -211,6 +211,7 @@ fn model(text: ModelText, windows: &[Arc<Window>]) -> Result<Model, String> {
         weights: text.weights.map(Arc::from),
         licence: text.licence.map(Arc::from),
         retires: text.retires,
+        litellm_key: text.litellm_key.map(Arc::from),
     })
 }
 
@@ -279,6 +280,8 @@ fn card(text: CardText, windows: &[Arc<Window>]) -> Result<Card, String> {
         until: text.until,
         currency: text.currency,
         source: text.source.into(),
+        basis: text.basis.into(),
+        min_audio_seconds: text.min_audio_seconds,
         self_hosted,
     })
 }

@@ -11,9 +11,9 @@ use toml::{Table, Value};
 use super::{Catalog, CatalogError, file};
 
 /// What a file is, by its `schema`.
-const PROVIDER: &str = "tollgate.catalog/1";
-const EXCHANGE: &str = "tollgate.fx/1";
-const SCHEDULES: &str = "tollgate.schedules/1";
+pub(super) const PROVIDER: &str = "tollgate.catalog/1";
+pub(super) const EXCHANGE: &str = "tollgate.fx/1";
+pub(super) const SCHEDULES: &str = "tollgate.schedules/1";
 
 /// A file, by the name that messages give it.
 #[derive(Debug, Clone)]
@@ -62,6 +62,28 @@ impl Catalog {
         }
         let touched = parts.touched;
         Ok(Overlaid { catalog, touched })
+    }
+}
+
+impl Catalog {
+    /// A catalogue of one provider, whose file is `text`, with the exchange rates and windows of
+    /// this one.
+    ///
+    /// # Errors
+    /// The text can't be read.
+    pub fn alone(&self, text: &str) -> Result<Self, CatalogError> {
+        let table: Table = file::parse("the file", text)?;
+        let id = table
+            .get("provider")
+            .and_then(|provider| provider.get("id"))
+            .and_then(Value::as_str)
+            .ok_or_else(|| file::refusal("the file", "provider", "needs an `id`".to_owned()))?;
+        let provider = (Cow::from(id.to_owned()), Cow::from(text.to_owned()));
+        let one = Self::from_texts(self.exchange.clone(), self.schedules.clone(), [provider])?;
+        match one.provider(id) {
+            Some(Err(error)) => Err(error.clone()),
+            _ => Ok(one),
+        }
     }
 }
 
@@ -151,7 +173,7 @@ impl Parts {
 
 /// One table over another. In these lists an item replaces, member by member, the one that has the
 /// same value under this key, or is added; everything else is replaced as a whole.
-fn merged(
+pub(super) fn merged(
     name: &str,
     under: &str,
     over: Table,

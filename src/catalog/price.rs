@@ -198,7 +198,7 @@ fn listed(card: &Card, usage: &Usage) -> Result<(i128, Flags), Flags> {
     let mut sum = tokens(&card.rates, usage)?;
     let mut flags = Flags::default();
     let mut priced = usage.prompt_total() > 0 || usage.output_total() > 0;
-    for (units, rate, scale, divisor) in fees(&card.rates, usage) {
+    for (units, rate, scale, divisor) in fees(card, usage) {
         match rate {
             _ if units == 0 => {}
             None => flags = Flags::FEE_LEFT_OUT,
@@ -251,12 +251,17 @@ fn tokens(rates: &Rates, usage: &Usage) -> Result<i128, Flags> {
 }
 
 /// `(units, rate, multiply, then divide)` of everything that is not a token.
-fn fees(rates: &Rates, usage: &Usage) -> [(u64, Option<Rate>, i128, i128); 6] {
+fn fees(card: &Card, usage: &Usage) -> [(u64, Option<Rate>, i128, i128); 6] {
+    let rates = &card.rates;
+    let least = match usage.milliseconds {
+        0 => 0,
+        _ => u64::from(card.min_audio_seconds) * 1_000,
+    };
     [
         (usage.searches, rates.web_search_k, PER_THOUSAND, 1),
         (usage.requests, rates.request_k, PER_THOUSAND, 1),
         (
-            usage.milliseconds,
+            usage.milliseconds.max(least),
             rates.audio_hour,
             PER_UNIT,
             MILLISECONDS_AN_HOUR,

@@ -309,6 +309,47 @@ mod tests {
         }
 
         #[test]
+        fn weekends_and_holidays_close_as_a_calendar_library_says(
+            second in 1_700_000_000_i64..1_900_000_000,
+            offset in -720_i32..=840,
+            holidays in prop::collection::btree_set(19_600_i64..22_000, 0..400),
+            covers in 19_600_i64..22_000,
+            (start, end) in (0_u16..1440, 0_u16..1440),
+        ) {
+            prop_assume!(start != end);
+            let mut peak = window("00:00", "01:00");
+            peak.hours = vec![Hours { start, end }];
+            peak.weekdays = Weekdays::from_iso(&[1, 2, 3, 4, 5]).unwrap();
+            peak.offset_minutes = offset;
+            peak.holidays = Some(Arc::new(Calendar {
+                id: "x".into(),
+                offset_minutes: offset,
+                covers_through: covers,
+                days: holidays.iter().copied().collect(),
+            }));
+            let moment = Timestamp::from_second(second).unwrap();
+            let zone = jiff::tz::Offset::from_seconds(offset * 60).unwrap().to_time_zone();
+            let date = moment.to_zoned(zone).date();
+            let epoch = Date::constant(1970, 1, 1);
+            let day = i64::from(date.since(epoch).unwrap().get_days());
+            let utc = moment.to_zoned(TimeZone::UTC);
+            let minute = i64::from(utc.hour()) * 60 + i64::from(utc.minute());
+            let (start, end) = (i64::from(start), i64::from(end));
+            let hours = if start < end { (start..end).contains(&minute) } else { minute >= start || minute < end };
+            let weekend = date.weekday().to_monday_one_offset() > 5;
+            let open = if weekend || !hours {
+                Open::No
+            } else if day > covers {
+                Open::Unknown
+            } else if holidays.contains(&day) {
+                Open::No
+            } else {
+                Open::Yes
+            };
+            prop_assert_eq!(peak.at(moment), open);
+        }
+
+        #[test]
         fn a_window_and_its_complement_are_never_open_together(second in 0_i64..4_000_000_000, start in 0_u16..1440, end in 0_u16..1440) {
             prop_assume!(start != end);
             let mut one = window("00:00", "01:00");

@@ -49,7 +49,7 @@ pub(super) fn read(folder: &Path) -> Result<Catalog, CliError> {
         .map_err(|error| CliError::Usage(format!("{}: {error}", folder.display())))
 }
 
-fn text(path: &Path) -> Result<String, CliError> {
+pub(super) fn text(path: &Path) -> Result<String, CliError> {
     load::bounded(path, MOST)
         .map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))
 }

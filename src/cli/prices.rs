@@ -1,20 +1,25 @@
 //! `tollgate prices`: the price cards of the catalogue, and which of them apply.
 
+mod refresh;
+
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{CliError, catalogue, table::Table};
 use crate::{
-    catalog::{self, Card, Catalog, Currency, Model, Provider, pick},
+    catalog::{self, Boundary, Card, Catalog, Currency, Model, Provider, When, pick},
     config::pattern_matches,
 };
 
 /// What is asked for.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct PricesArgs {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Of this provider alone
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
@@ -37,6 +42,13 @@ pub(super) struct PricesArgs {
     json: bool,
 }
 
+/// What else can be done with prices.
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Compare with a newer price list, and take over what differs
+    Refresh(refresh::RefreshArgs),
+}
+
 /// A card with whose it is.
 struct Row<'a> {
     provider: &'a Provider,
@@ -47,6 +59,9 @@ struct Row<'a> {
 
 /// Lists cards.
 pub(super) fn run(args: &PricesArgs, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+    if let Some(Task::Refresh(args)) = &args.task {
+        return refresh::run(args, out);
+    }
     let own = catalogue::asked(args.catalog.as_deref(), args.config.as_deref())?;
     let catalog = own.as_ref().unwrap_or_else(|| catalog::builtin());
     let rows = rows(args, catalog)?;
@@ -127,6 +142,8 @@ impl Row<'_> {
             until,
             currency,
             source,
+            basis,
+            min_audio_seconds,
             self_hosted,
         } = self.card;
         let rates: serde_json::Map<String, Value> = rates
@@ -151,6 +168,8 @@ impl Row<'_> {
                 "decode_tps": hosted.decode_tps,
             })),
             "source": **source,
+            "basis": **basis,
+            "min_audio_seconds": min_audio_seconds,
             "applies": self.applies,
         })
     }
@@ -158,22 +177,8 @@ impl Row<'_> {
     /// On what the card depends, in words.
     fn condition(&self) -> String {
         let card = self.card;
-        let mut words = Vec::new();
-        if let Some(over) = card.over {
-            let sign = match self.provider.boundary {
-                catalog::Boundary::Over => ">",
-                catalog::Boundary::AtOrOver => ">=",
-            };
-            words.push(format!("prompt {sign} {over}"));
-        }
-        if let Some(window) = &card.window {
-            words.push(window.id.to_string());
-        }
-        match card.when {
-            None => {}
-            Some(catalog::When::Reasoning) => words.push("reasoning".into()),
-            Some(catalog::When::NonReasoning) => words.push("no reasoning".into()),
-        }
+        let window = card.window.as_ref().map(|window| &*window.id);
+        let mut words = conditions(card.over, Some(self.provider.boundary), window, card.when);
         if card.currency == Currency::Cny {
             words.push("in yuan".into());
         }
@@ -192,6 +197,30 @@ impl Row<'_> {
             None => words.join(", "),
         }
     }
+}
+
+/// On what a card depends, in words; without a boundary, that of a prompt stays open.
+fn conditions(
+    over: Option<u64>,
+    boundary: Option<Boundary>,
+    window: Option<&str>,
+    when: Option<When>,
+) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Some(over) = over {
+        let sign = match boundary {
+            Some(Boundary::Over) => ">",
+            Some(Boundary::AtOrOver) => ">=",
+            None => "from",
+        };
+        words.push(format!("prompt {sign} {over}"));
+    }
+    words.extend(window.map(str::to_owned));
+    words.extend(when.map(|when| match when {
+        When::Reasoning => "reasoning".to_owned(),
+        When::NonReasoning => "no reasoning".to_owned(),
+    }));
+    words
 }
 
 fn table(rows: &[Row<'_>], all: bool) -> Table {

@@ -5,10 +5,10 @@
 //! there are none.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     net::SocketAddr,
-    path::Path as FilePath,
+    path::{Path as FilePath, PathBuf},
 };
 
 use jiff::Timestamp;
@@ -208,6 +208,25 @@ fn to_raw(root: &Node) -> Result<Raw, Mistake> {
 /// The content of a file that a value names.
 pub(super) fn secret_file(path: &FilePath) -> io::Result<String> {
     bounded(path, MAX_NAMED)
+}
+
+/// The files of a folder that end so, sorted by name; `None`: it is no folder.
+///
+/// # Errors
+/// It can't be read.
+pub fn folder(path: &FilePath, end: &str) -> io::Result<Option<Vec<PathBuf>>> {
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|known| known == end) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(Some(files))
 }
 
 /// The moment by which certificates are judged.

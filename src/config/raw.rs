@@ -342,6 +342,8 @@ pub struct Rates {
     pub request_k: Option<PriceText>,
     /// USD per hour of a recording that is transcribed.
     pub audio_hour: Option<PriceText>,
+    /// Seconds as which a shorter recording is billed.
+    pub min_audio_seconds: Option<u32>,
     /// USD per 1,000,000 characters that are spoken.
     pub char_m: Option<PriceText>,
     /// USD per image that is made.

@@ -3,7 +3,10 @@
 //! They are replaced in the tree, after YAML was read, so that what a secret holds is never taken
 //! for YAML; keys and comments are left alone. No message ever holds what a variable held.
 
-use std::{io, path::Path as FilePath};
+use std::{
+    io,
+    path::{Path as FilePath, PathBuf},
+};
 
 use jiff::Timestamp;
 
@@ -24,6 +27,14 @@ pub trait Environment {
     /// Whatever keeps it from being read.
     fn file(&self, path: &FilePath) -> io::Result<String> {
         super::load::secret_file(path)
+    }
+
+    /// The files of a folder, sorted by name: those that end so; `None`: it is no folder.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn folder(&self, path: &FilePath, end: &'static str) -> io::Result<Option<Vec<PathBuf>>> {
+        super::load::folder(path, end)
     }
 
     /// The moment by which certificates are judged.

@@ -80,5 +80,6 @@ fn model(id: &str, key: &str) -> Model {
         weights: None,
         licence: None,
         retires: None,
+        litellm_key: None,
     }
 }

@@ -36,6 +36,7 @@ mod narrow;
 mod operate;
 mod price;
 mod program;
+mod refresh;
 mod stream;
 mod support;
 mod timeouts;

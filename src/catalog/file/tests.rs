@@ -58,7 +58,7 @@ fn every_built_in_file_is_read_and_named_as_its_provider() {
             assert!(!model.cards.is_empty(), "{name}/{}", model.id);
         }
     }
-    assert_eq!(models, 581);
+    assert_eq!(models, 583);
     assert!(catalog.provider("nobody").is_none());
 }
 

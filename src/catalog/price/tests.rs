@@ -354,6 +354,24 @@ fn a_missing_rate_falls_back_and_an_explicit_zero_is_free() {
 }
 
 #[test]
+fn groq_bills_a_short_recording_as_ten_seconds() {
+    let groq = builtin().provider("groq").unwrap().unwrap();
+    let whisper = groq.model("whisper-large-v3").unwrap();
+    let of = |milliseconds| {
+        let usage = Usage {
+            milliseconds,
+            ..Usage::default()
+        };
+        at_noon(&whisper.cards, &usage).0
+    };
+    for milliseconds in [1, 3_500, 10_000] {
+        assert_eq!(of(milliseconds), "0.000308333333");
+    }
+    assert_eq!(of(36_000), "0.00111");
+    assert_eq!(of(0), "0", "no recording, no seconds");
+}
+
+#[test]
 fn fees_multiply_first_and_divide_once_half_to_even() {
     let card = Card::flat(
         Rates {

@@ -217,7 +217,10 @@ fn card(raw: &raw::Rates) -> Card {
         image_each: rate(raw.image_each),
         ..Rates::default()
     };
-    Card::flat(rates, STATED)
+    Card {
+        min_audio_seconds: raw.min_audio_seconds.unwrap_or_default(),
+        ..Card::flat(rates, STATED)
+    }
 }
 
 /// What is missing from written rates of a model that is for `serves`.

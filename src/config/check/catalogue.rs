@@ -1,12 +1,14 @@
 //! `catalog`: the operator's own files over the catalogue that is built in.
 
+use std::path::PathBuf;
+
 use super::{Catalog, Findings};
 use crate::{
     catalog::{
         self, check,
         overlay::{File, Overlaid, Touched},
     },
-    config::{mistake::Path, raw},
+    config::{load, mistake::Path, raw},
 };
 
 /// The catalogue with these files over it; `None` where there are none, or one has a mistake.
@@ -16,14 +18,23 @@ pub(super) fn over(
     findings: &mut Findings<'_>,
 ) -> Option<catalog::Catalog> {
     let path = Path::root().key("catalog");
-    let count = files.len();
     let mut read = Vec::new();
+    // of the list, where each file that was read comes from
+    let mut places = Vec::new();
+    let mut missing = false;
     for (index, raw::FilePath(file)) in files.into_iter().enumerate() {
-        let text = findings.file(&path.index(index), &file);
-        let name = file.display().to_string();
-        read.extend(text.map(|text| File { name, text }));
+        for file in listed(&path.index(index), file, findings) {
+            let name = file.display().to_string();
+            match findings.file(&path.index(index), &file) {
+                Some(text) => {
+                    read.push(File { name, text });
+                    places.push(index);
+                }
+                None => missing = true,
+            }
+        }
     }
-    if read.is_empty() || read.len() < count {
+    if read.is_empty() || missing {
         return None;
     }
     match catalog.overlaid(&read) {
@@ -35,8 +46,22 @@ pub(super) fn over(
             wrong.is_empty().then_some(over.catalog)
         }
         Err((at, error)) => {
+            let at = places.get(at).copied().unwrap_or_default();
             findings.mistake(&path.index(at), error.to_string());
             None
+        }
+    }
+}
+
+/// A file, or those of a folder.
+fn listed(path: &Path, file: PathBuf, findings: &mut Findings<'_>) -> Vec<PathBuf> {
+    match findings.env.folder(&file, "toml") {
+        Ok(None) => vec![file],
+        Ok(Some(files)) => files,
+        Err(error) => {
+            let message = format!("the folder cannot be read: {}", load::reason(&error));
+            findings.mistake(path, message);
+            Vec::new()
         }
     }
 }

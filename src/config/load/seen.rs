@@ -10,15 +10,32 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Environment, MAX_FILE, Overrides, bounded, read_str, secret_file, unreadable};
+use super::{Environment, MAX_FILE, Overrides, bounded, folder, read_str, secret_file, unreadable};
 use crate::config::check::{self, Catalog, Checked};
 use crate::config::{Mistakes, Raw};
 
 /// The files behind a configuration, as they were when it was read.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// The file itself, then the secret files.
-    files: Vec<(PathBuf, [u8; 32])>,
+    /// The file itself, then what it names.
+    files: Vec<Noted>,
+}
+
+/// Something that was read.
+#[derive(Debug, Clone)]
+struct Noted {
+    path: PathBuf,
+    kind: Kind,
+    digest: [u8; 32],
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// The configuration.
+    Itself,
+    File,
+    /// The names of its files, with this ending.
+    Folder(&'static str),
 }
 
 /// A file that was read, and what came of it.
@@ -36,12 +53,11 @@ impl Seen {
     /// Would reading again find something else? Also where a file is gone, or there again.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        let mut files = self.files.iter().enumerate();
-        files.any(|(index, (path, digest))| {
-            let now = if index == 0 {
-                bounded(path, MAX_FILE)
-            } else {
-                secret_file(path)
+        self.files.iter().any(|Noted { path, kind, digest }| {
+            let now = match kind {
+                Kind::Itself => bounded(path, MAX_FILE),
+                Kind::File => secret_file(path),
+                Kind::Folder(end) => folder(path, end).map(|files| names(&files)),
             };
             digest_of(&now) != *digest
         })
@@ -61,7 +77,7 @@ pub fn watched(
     };
     let name = path.display().to_string();
     let text = bounded(path, MAX_FILE);
-    recorder.note(path, &text);
+    recorder.note(path, Kind::Itself, &text);
     let (mut listen, mut admin_listen) = (None, None);
     let outcome = text
         .map_err(|error| unreadable(&name, &error))
@@ -92,13 +108,17 @@ fn addresses(raw: &Raw) -> (Option<SocketAddr>, Option<SocketAddr>) {
 /// An environment that remembers which files were read.
 struct Recorder<'a> {
     env: &'a dyn Environment,
-    files: RefCell<Vec<(PathBuf, [u8; 32])>>,
+    files: RefCell<Vec<Noted>>,
 }
 
 impl Recorder<'_> {
-    fn note(&self, path: &Path, content: &io::Result<String>) {
+    fn note(&self, path: &Path, kind: Kind, content: &io::Result<String>) {
         let mut files = self.files.borrow_mut();
-        files.push((path.to_owned(), digest_of(content)));
+        files.push(Noted {
+            path: path.to_owned(),
+            kind,
+            digest: digest_of(content),
+        });
     }
 }
 
@@ -109,9 +129,26 @@ impl Environment for Recorder<'_> {
 
     fn file(&self, path: &Path) -> io::Result<String> {
         let content = self.env.file(path);
-        self.note(path, &content);
+        self.note(path, Kind::File, &content);
         content
     }
+
+    fn folder(&self, path: &Path, end: &'static str) -> io::Result<Option<Vec<PathBuf>>> {
+        let files = self.env.folder(path, end);
+        match &files {
+            Ok(None) => {}
+            Ok(files) => self.note(path, Kind::Folder(end), &Ok(names(files))),
+            Err(error) => self.note(path, Kind::Folder(end), &Err(error.kind().into())),
+        }
+        files
+    }
+}
+
+/// The names of a folder's files as one text.
+fn names(files: &Option<Vec<PathBuf>>) -> String {
+    let files = files.iter().flatten();
+    let names: Vec<String> = files.map(|file| file.display().to_string()).collect();
+    names.join("\n")
 }
 
 fn digest_of(content: &io::Result<String>) -> [u8; 32] {
@@ -164,6 +201,33 @@ mod tests {
         let reading = read(&file);
         assert!(!reading.seen.is_stale());
         fs::write(&file, "models: []").unwrap();
+        assert!(reading.seen.is_stale());
+    }
+
+    #[test]
+    fn a_file_that_comes_into_a_folder_or_leaves_it_is_noticed() {
+        let (folder, file, _) = folder();
+        let prices = folder.path().join("prices");
+        fs::create_dir(&prices).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("catalog: ['{}']\n{text}", prices.display())).unwrap();
+        let reading = read(&file);
+        assert!(reading.outcome.is_ok() && !reading.seen.is_stale());
+        fs::write(prices.join("note.txt"), "no prices").unwrap();
+        assert!(!reading.seen.is_stale());
+        let own = "schema = \"tollgate.catalog/1\"\n[provider]\nid = \"groq\"\n";
+        fs::write(prices.join("groq.toml"), own).unwrap();
+        assert!(reading.seen.is_stale());
+        let reading = read(&file);
+        assert!(reading.outcome.is_ok() && !reading.seen.is_stale());
+        fs::write(prices.join("groq.toml"), "schema = 7").unwrap();
+        assert!(reading.seen.is_stale());
+        let wrong = read(&file).outcome.unwrap_err().to_string();
+        assert!(
+            wrong.contains("catalog[0]") && wrong.contains("groq.toml"),
+            "{wrong}"
+        );
+        fs::remove_dir_all(&prices).unwrap();
         assert!(reading.seen.is_stale());
     }
 

@@ -34,6 +34,8 @@ class Contender:
     starts = 5
     # does it pass on streams? Found out when it is started
     streams = True
+    # one whose loads may be left out if they do not end
+    optional = False
     # streams at once that it is asked for
     most_streams = 4000
 
@@ -194,6 +196,7 @@ class LiteLlm(Contender):
     patience = 90
     starts = 1
     # it keeps an event back until the next one comes, so that streams that fall silent never begin
+    optional = True
     most_streams = 0
 
     def _python(self):
@@ -241,6 +244,7 @@ class Portkey(Contender):
     name = "Portkey"
     patience = 30
     starts = 3
+    optional = True
     most_streams = 1000
 
     def _script(self):

@@ -195,8 +195,8 @@ class LiteLlm(Contender):
     name = "LiteLLM"
     patience = 90
     starts = 1
-    # it keeps an event back until the next one comes, so that streams that fall silent never begin
     optional = True
+    # it keeps an event back until the next one comes, so that streams that fall silent never begin
     most_streams = 0
 
     def _python(self):

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::config::{Auth, Budget, Config, Key, Limits, Tags};
+use crate::config::{Auth, Budget, Config, Key, Limits, Policy, Tags};
 
 /// The header in which Anthropic's clients send their key.
 const X_API_KEY: &str = "x-api-key";
@@ -38,6 +38,8 @@ pub struct Principal {
     pub expires: Option<Timestamp>,
     /// What spend is told apart by, whatever a request says.
     pub tags: Option<Arc<Tags>>,
+    /// Which backends may serve them; `None`: all.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// Who calls, as far as the configuration can tell.
@@ -113,6 +115,7 @@ impl Principal {
             budget: key.budget,
             expires: key.expires,
             tags: key.tags.clone(),
+            policy: key.policy.clone(),
         }
     }
 

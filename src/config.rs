@@ -29,6 +29,7 @@ mod check;
 pub mod load;
 pub mod mistake;
 mod pending;
+pub mod policy;
 pub mod raw;
 mod schema;
 mod shape;
@@ -41,6 +42,7 @@ pub mod yaml;
 pub use budget::{Budget, Period, Scope, SharedBudget};
 pub use check::{Catalog, Checked};
 pub use mistake::{Mistake, Mistakes, Note};
+pub use policy::{About, Hosting, Policy, Weights};
 pub use raw::Raw;
 pub use schema::schema;
 pub use shape::to_json;
@@ -203,8 +205,12 @@ pub struct Provider {
     pub api_keys: Vec<SecretString>,
     /// Sent with every request; `authorization` may stand here in place of `api_key`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// For policies and narrowing: `on-prem`, `eu`, …
+    /// For policies and narrowing: `on-prem`, `eu`, …; `None`: not known.
     pub region: Option<Arc<str>>,
+    /// Whose hardware it is; `None`: not known.
+    pub hosting: Option<Hosting>,
+    /// Days for which it keeps what it was sent; `None`: not known.
+    pub retention_days: Option<u32>,
     /// How this endpoint counts usage.
     pub adapter: Adapter,
     /// How context tiers of its cards are compared.
@@ -303,6 +309,8 @@ pub struct Backend {
     /// Inputs that one call for embeddings may have; `None`: any number.
     pub max_batch: Option<u64>,
     pub quality: Quality,
+    /// What policies ask for.
+    pub about: About,
 }
 
 /// What a backend's tokens cost.
@@ -403,6 +411,8 @@ pub struct Route {
     /// Index into `models`: what savings are measured against.
     pub baseline: Option<usize>,
     pub limits: Limits,
+    /// Which of its candidates may be asked; `None`: all.
+    pub policy: Option<Policy>,
 }
 
 /// What a route minimises.
@@ -436,6 +446,8 @@ pub struct Key {
     /// From then on it is not accepted; `None`: always.
     pub expires: Option<Timestamp>,
     pub tags: Option<Arc<Tags>>,
+    /// Which backends may serve it; `None`: all.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// `retries:`.

@@ -14,6 +14,7 @@ use crate::{
     route::{
         cost,
         names::{Names, Target},
+        policy,
     },
 };
 
@@ -187,6 +188,7 @@ fn entry(
         .iter()
         .filter_map(|index| config.backends.get(*index))
         .filter(|backend| !budgeted || backend.price != Price::Unpriced)
+        .filter(|backend| policy::allow(config, caller, target, backend))
         .collect();
     if backends.is_empty() && !indices.is_empty() {
         return None;

@@ -12,6 +12,7 @@ pub mod health;
 pub mod live;
 pub mod names;
 mod order;
+pub mod policy;
 mod quality;
 mod suit;
 
@@ -20,13 +21,14 @@ use jiff::Timestamp;
 use self::{
     health::Standing,
     names::{Names, Target},
+    policy::{Origin, Policies},
     suit::Doubt,
 };
 use crate::{
     authenticate::Principal,
     caps::Cap,
     catalog::hosted::Share,
-    config::{Config, Domain, Objective},
+    config::{Config, Domain, Objective, policy::Rule},
     money::Usd,
     understand::{Narrow, Needs},
 };
@@ -129,6 +131,8 @@ pub enum Refusal {
     NotNamed,
     /// It is not in a region that the request allows.
     Region,
+    /// The policy of the key or of the route does not allow it.
+    Policy(Origin, Rule),
     /// Nobody knows what it costs, and the request is paid from a budget or may cost so much only.
     Unpriced,
     /// It may cost more than the request allows; `worst` is `None` where there is no upper bound.
@@ -155,6 +159,7 @@ impl Refusal {
         match self {
             Self::NotNamed => "not_named",
             Self::Region => "region",
+            Self::Policy(_, rule) => rule.label(),
             Self::Unpriced => "unpriced",
             Self::MaxCost { .. } => "max_cost",
             Self::Lacks(cap) => cap.as_str(),
@@ -170,7 +175,10 @@ impl Refusal {
     }
 
     fn is_policy(self) -> bool {
-        matches!(self, Self::NotNamed | Self::Region | Self::Unpriced)
+        matches!(
+            self,
+            Self::NotNamed | Self::Region | Self::Policy(..) | Self::Unpriced
+        )
     }
 }
 
@@ -300,9 +308,15 @@ fn fitting(
     facts: &dyn Fn(usize, usize) -> Facts,
 ) -> (Vec<Candidate>, Vec<Refused>) {
     let offered = question.offered(target);
+    let policies = Policies::of(question.config, question.principal, target);
     let (mut able, mut refused) = (Vec::with_capacity(offered.len()), Vec::new());
     for (model, backend) in offered {
-        match suit::fit(question, doubt, (model, backend), facts(model, backend)) {
+        match suit::fit(
+            question,
+            (doubt, &policies),
+            (model, backend),
+            facts(model, backend),
+        ) {
             Ok(candidate) => able.push(candidate),
             Err(why) => refused.push(Refused {
                 model,

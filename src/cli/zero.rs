@@ -181,6 +181,7 @@ fn add_auto(config: &mut Config) {
         return;
     }
     config.routes.push(Route {
+        policy: None,
         name: Arc::from(AUTO),
         candidates,
         objective: Objective::Cost,

@@ -30,6 +30,7 @@ mod keys;
 mod models;
 mod names;
 mod offers;
+mod policy;
 mod providers;
 mod routes;
 mod server;
@@ -85,7 +86,10 @@ pub(super) fn check(
     let providers = providers::check(raw.providers.unwrap_or_default(), catalog, &mut findings);
 
     let routes = raw.routes.unwrap_or_default();
-    let mut models = models::Models::new(&providers, catalog);
+    let keys = raw.keys.unwrap_or_default();
+    let policies = routes.iter().any(|route| route.policy.is_some())
+        || keys.iter().any(|key| key.policy.is_some());
+    let mut models = models::Models::new(&providers, catalog, policies);
     let all_from_catalogue = offer_all || raw.models.is_none();
     models.add_written(raw.models.unwrap_or_default(), &mut findings);
     models.claim_routes(&routes, &mut findings);
@@ -94,7 +98,7 @@ pub(super) fn check(
     }
     let routes = routes::check(routes, &mut models, &mut findings);
 
-    let keys = keys::check(raw.keys.unwrap_or_default(), &models, &mut findings);
+    let keys = keys::check(keys, &models, &mut findings);
     keys::apart_from_admin(&keys, &admin, &mut findings);
     let budgets = raw.budgets.unwrap_or_default();
     let budgets = budgets::check(budgets, &routes, &keys, &mut findings);
@@ -105,6 +109,7 @@ pub(super) fn check(
         &mut findings,
     );
     models.warn(&routes, &mut findings);
+    policy::warn(&routes, &keys, &models, &mut findings);
 
     let Findings {
         mistakes, warnings, ..

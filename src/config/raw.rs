@@ -13,9 +13,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 mod budget;
+mod policy;
 mod value;
 
 pub use budget::{Budget, Period, SharedBudget, SoftAboveHard};
+pub use policy::{Hosting, MaxPrice, Policy, Weights};
 pub use value::{
     Address, ByteSize, ClientKey, DigestText, FilePath, Fraction, HeaderText, HttpUrl, LedgerText,
     Moment, Money, Name, Origin, Pattern, PriceText, ProxyUrl, SecretText, TagMatch, TagValue,
@@ -198,8 +200,13 @@ pub struct Provider {
     /// Several keys, at most 100, that take turns; one that is refused or over its rate limit is
     /// left alone, and the others go on. Instead of `api_key`.
     pub api_keys: Option<Vec<SecretText>>,
-    /// Where it stands, for policies: `on-prem`, `eu`, …
+    /// Where it stands, for policies: `on-prem`, `eu`, … Absent: what the catalogue knows.
     pub region: Option<Name>,
+    /// Whose hardware it is, for policies. Absent: `own` with `self_hosted`, `vendor` at the
+    /// catalogue's address of a vendor, else not known.
+    pub hosting: Option<Hosting>,
+    /// Days for which it keeps what it was sent, for policies. Absent: not known.
+    pub retention_days: Option<u32>,
     /// What the hardware costs, for the price of its models.
     pub self_hosted: Option<SelfHosted>,
     /// Sent with every request.
@@ -274,6 +281,14 @@ pub struct Model {
     pub caps: Option<Vec<Capability>>,
     /// The chance of an acceptable answer, by kind of work.
     pub quality: Option<Quality>,
+    /// Who made it, for policies. Absent: the catalogue's.
+    pub developer: Option<Name>,
+    /// The country of its developer, for policies: `CN`, `US`, … Absent: the catalogue's.
+    pub developer_country: Option<Name>,
+    /// Can its weights be had? For policies. Absent: the catalogue's.
+    pub weights: Option<Weights>,
+    /// The licence of its weights, for policies: `apache-2.0`, … Absent: the catalogue's.
+    pub licence: Option<Name>,
     /// Requests and tokens a minute, and requests at once.
     pub limits: Option<Limits>,
 }
@@ -418,6 +433,8 @@ pub struct Route {
     pub baseline: Option<Pattern>,
     /// `none`: a conversation may move to another backend at any time.
     pub affinity: Option<Affinity>,
+    /// Which of its candidates may be asked. Absent: all.
+    pub policy: Option<Policy>,
     /// Requests and tokens a minute, and requests at once.
     pub limits: Option<Limits>,
 }
@@ -486,6 +503,8 @@ pub struct Key {
     /// From when on it is not accepted: `2027-01-31T18:00:00Z`, or a date, whose day in UTC is no
     /// longer included. Absent: never.
     pub expires: Option<Moment>,
+    /// Which backends may serve it. Absent: all.
+    pub policy: Option<Policy>,
     /// What its spend is told apart by in the ledger, at most 10.
     #[serde(default)]
     #[schemars(schema_with = "value::tags")]

@@ -15,15 +15,18 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use self::policy::view_policy;
 use super::{
-    Admin, Auth, Backend, Breaker, Budget, Config, Domain, Key, Ledger, Limits, Model, Objective,
-    OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy, Quality, Retries, Route,
-    Scope, Series, Server, SharedBudget, Store,
+    About, Admin, Auth, Backend, Breaker, Budget, Config, Domain, Hosting, Key, Ledger, Limits,
+    Model, Objective, OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy, Quality,
+    Retries, Route, Scope, Series, Server, SharedBudget, Store, Weights,
 };
 use crate::{
     caps::{Cap, Caps},
     catalog::{Card, Protocol, SelfHosted},
 };
+
+mod policy;
 
 /// What stands in place of a secret.
 const SECRET: &str = "***";
@@ -255,6 +258,8 @@ fn view_provider(provider: &Provider) -> Value {
         api_keys,
         headers,
         region,
+        hosting,
+        retention_days,
         adapter: _,
         boundary: _,
         listed: _,
@@ -281,6 +286,8 @@ fn view_provider(provider: &Provider) -> Value {
         "api_keys": several,
         "headers": headers.collect::<BTreeMap<_, _>>(),
         "region": region.as_deref(),
+        "hosting": hosting.map(Hosting::as_str),
+        "retention_days": retention_days,
         "output_limit": match output_limit_field {
             OutputLimitField::AsSent => "as_sent",
             OutputLimitField::MaxTokens => "max_tokens",
@@ -334,6 +341,13 @@ fn view_backend(config: &Config, backend: &Backend) -> Value {
         serves,
         max_batch,
         quality,
+        about:
+            About {
+                developer,
+                country,
+                weights,
+                licence,
+            },
     } = backend;
     let provider = config.providers.get(*provider).map(|p| &*p.name);
     let names = |caps: Caps| caps.iter().map(Cap::as_str).collect::<Vec<_>>();
@@ -349,6 +363,10 @@ fn view_backend(config: &Config, backend: &Backend) -> Value {
         "serves": serves.map(names),
         "max_batch": max_batch,
         "quality": view_quality(quality),
+        "developer": developer.as_deref(),
+        "developer_country": country.as_deref(),
+        "weights": weights.map(Weights::as_str),
+        "licence": licence.as_deref(),
     })
 }
 
@@ -426,6 +444,7 @@ fn view_route(config: &Config, route: &Route) -> Value {
         fallback,
         baseline,
         limits,
+        policy,
     } = route;
     let model = |index: usize| config.models.get(index).map(|model| &*model.name);
     let candidates = candidates.iter().filter_map(|index| model(*index));
@@ -445,6 +464,7 @@ fn view_route(config: &Config, route: &Route) -> Value {
         "fallback": fallback,
         "baseline": baseline.and_then(model),
         "limits": view_limits(*limits),
+        "policy": policy.as_ref().map(view_policy),
     })
 }
 
@@ -457,6 +477,7 @@ fn view_key(key: &Key) -> Value {
         budget,
         expires,
         tags,
+        policy,
     } = key;
     let models = models
         .as_ref()
@@ -468,6 +489,7 @@ fn view_key(key: &Key) -> Value {
         "budget": budget.map(view_budget),
         "expires": expires,
         "tags": tags.as_ref().map(|tags| tags.iter().collect::<BTreeMap<_, _>>()),
+        "policy": policy.as_deref().map(view_policy),
     })
 }
 

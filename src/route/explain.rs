@@ -202,6 +202,10 @@ pub fn why(refusal: Refusal) -> String {
     match refusal {
         Refusal::NotNamed => "is not among the models that the request allows".to_owned(),
         Refusal::Region => "is not in a region that the request allows".to_owned(),
+        Refusal::Policy(origin, rule) => {
+            let (whose, asks) = (origin.as_str(), rule.asks());
+            format!("the {whose} policy asks for {asks}")
+        }
         Refusal::Unpriced => "has no price, which a budget or `max_cost` needs".to_owned(),
         Refusal::MaxCost {
             worst: Some(worst),

@@ -1,6 +1,6 @@
 //! Does one backend suit one request? Policy first, then abilities, then room.
 
-use super::{Candidate, Facts, Question, Refusal, afford::Open, cost};
+use super::{Candidate, Facts, Question, Refusal, afford::Open, cost, policy::Policies};
 use crate::{
     caps::{Cap, Caps},
     config::Backend,
@@ -28,7 +28,7 @@ fn undeclared() -> Caps {
 /// The candidate that a backend makes, or why it makes none.
 pub(super) fn fit(
     question: &Question<'_>,
-    doubt: Doubt,
+    (doubt, policies): (Doubt, &Policies<'_>),
     (model, index): (usize, usize),
     facts: Facts,
 ) -> Result<Candidate, Refusal> {
@@ -61,6 +61,9 @@ pub(super) fn fit(
             .any(|r| Some(r.as_str()) == region)
             .then_some(())
             .ok_or(Refusal::Region)?;
+    }
+    if let Some((origin, rule)) = policies.broken(question, backend, facts.prompt_tokens) {
+        return Err(Refusal::Policy(origin, rule));
     }
     able(question, doubt, backend)?;
     let output = facts

@@ -34,6 +34,7 @@ mod metrics;
 mod models;
 mod narrow;
 mod operate;
+mod policy;
 mod price;
 mod program;
 mod refresh;

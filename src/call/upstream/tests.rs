@@ -7,6 +7,8 @@ use crate::{
 
 fn provider(urls: &[&'static str]) -> Provider {
     Provider {
+        hosting: None,
+        retention_days: None,
         listed: Listed::default(),
         name: "p".into(),
         protocol: Protocol::OpenAi,
@@ -29,6 +31,7 @@ fn provider(urls: &[&'static str]) -> Provider {
 
 fn backend() -> Backend {
     Backend {
+        about: crate::config::About::default(),
         serves: None,
         max_batch: None,
         name: "p/Org/Model".into(),

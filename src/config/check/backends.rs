@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Findings, providers::Facts};
+use super::{Findings, policy, providers::Facts};
 use crate::{
     caps::{Cap, Caps},
     catalog::{self, Card, Rates},
@@ -50,7 +50,8 @@ impl Backends {
             {
                 let first = findings.line(first);
                 let message = format!("described differently at {first}: it is one backend");
-                let hint = "price, max_batch, context, max_output, caps and quality must be equal";
+                let hint = "price, max_batch, context, max_output, caps, quality and what policies ask \
+                            for must be equal";
                 findings.mistake_with(path, message, hint);
             }
             return *index;
@@ -79,6 +80,15 @@ impl Backends {
         self.by_name
             .get(name)
             .is_some_and(|(index, _)| own != [*index])
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Backend> {
+        self.list.get(index)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
     }
 
     /// Each with where it was written, if it was.
@@ -130,6 +140,7 @@ pub(super) fn backend(
             .or(known.map(|model| model.mode.purposes())),
         max_batch: stated.max_batch,
         quality: stated.quality,
+        about: known.map(policy::about).unwrap_or_default(),
     }
 }
 
@@ -242,4 +253,5 @@ fn same_facts(a: &Backend, b: &Backend) -> bool {
         && a.serves == b.serves
         && a.max_batch == b.max_batch
         && a.quality == b.quality
+        && a.about == b.about
 }

@@ -8,7 +8,7 @@ use std::{
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{Findings, budgets, models::Models, server::limits};
+use super::{Findings, budgets, models::Models, policy::policy, server::limits};
 use crate::config::{Admin, Key, Tags, mistake::Path, pattern_matches, raw};
 
 /// More keys than this belong in a store.
@@ -42,8 +42,12 @@ pub(super) fn check(
         let budget = raw
             .budget
             .and_then(|budget| budgets::amounts(budget, &path.key("budget"), findings));
+        let policy = raw
+            .policy
+            .map(|raw| Arc::new(policy(raw, &path.key("policy"), findings)));
         checked.push(Key {
             tags,
+            policy,
             id: raw.id.0.into(),
             sha256,
             models: raw

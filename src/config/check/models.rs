@@ -10,13 +10,14 @@ use super::{
     backends::{self, Backends, Stated, backend},
     names::{Named, Names},
     offers::{self, Offer},
+    policy::{self, Makers},
     providers::Providers,
     server::limits,
 };
 use crate::{
     caps::Caps,
     catalog::Status,
-    config::{Backend, Limits, Model, mistake::Path, raw},
+    config::{About, Backend, Limits, Model, Policy, mistake::Path, raw},
 };
 
 /// The models and backends so far.
@@ -28,11 +29,19 @@ pub(super) struct Models<'p, 'c> {
     names: Names,
     /// How many are meant by `"*"`: not those that only a route names.
     pub(super) all: usize,
+    /// Who made which model, where a policy asks.
+    makers: Option<Makers>,
 }
 
 impl<'p, 'c> Models<'p, 'c> {
-    pub(super) fn new(providers: &'p Providers<'c>, catalog: &'c dyn Catalog) -> Self {
+    /// `policies`: does anybody ask who made a model?
+    pub(super) fn new(
+        providers: &'p Providers<'c>,
+        catalog: &'c dyn Catalog,
+        policies: bool,
+    ) -> Self {
         Self {
+            makers: policies.then(|| Makers::of(catalog)),
             providers,
             catalog,
             backends: Backends::default(),
@@ -65,6 +74,13 @@ impl<'p, 'c> Models<'p, 'c> {
                     .unwrap_or_default(),
                 max_batch: None,
             };
+            let about = About {
+                developer: raw.developer.as_ref().map(policy::lower),
+                country: raw.developer_country.as_ref().map(policy::lower),
+                weights: raw.weights.map(policy::weights),
+                licence: raw.licence.as_ref().map(policy::lower),
+            };
+            let stated = (stated, about);
             let backends = self.written_backends(raw.backends, stated, &path, findings);
             self.list.push(Model {
                 wildcard: raw.name.0.ends_with('*'),
@@ -77,10 +93,19 @@ impl<'p, 'c> Models<'p, 'c> {
         self.all = self.list.len();
     }
 
+    /// Does a policy allow a backend, as far as prices are left out?
+    pub(super) fn allowed_by(&self, policy: &Policy, backend: usize) -> bool {
+        let Some(backend) = self.backends.get(backend) else {
+            return false;
+        };
+        let provider = self.providers.get(backend.provider);
+        provider.is_some_and(|(provider, _)| policy.broken(provider, backend).is_none())
+    }
+
     fn written_backends(
         &mut self,
         written: Vec<raw::Backend>,
-        stated: Stated,
+        (stated, about): (Stated, About),
         path: &Path,
         findings: &mut Findings<'_>,
     ) -> Vec<usize> {
@@ -109,7 +134,10 @@ impl<'p, 'c> Models<'p, 'c> {
             if raw.max_batch == Some(0) {
                 findings.mistake(&path.key("max_batch"), "must be at least 1");
             }
-            let backend = backend((index, provider, facts), &raw.model.0, raw.price, stated);
+            let mut backend = backend((index, provider, facts), &raw.model.0, raw.price, stated);
+            let made = self.makers.as_ref().and_then(|all| all.find(&raw.model.0));
+            let known = policy::over(backend.about, made.cloned().unwrap_or_default());
+            backend.about = policy::over(about.clone(), known);
             if let Some(raw::Price::Rates(rates)) = price {
                 let serves = backend.serves.unwrap_or(Caps::default().purposes());
                 if let Some(lacks) = backends::lacks_rates(&rates, serves) {

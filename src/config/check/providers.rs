@@ -6,17 +6,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Arc,
 };
 
 use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Catalog, Findings, server::limits};
+use super::{Catalog, Findings, policy, server::limits};
 use crate::{
     catalog::{self, Adapter, Boundary, Protocol},
     certificates::Authorities,
     config::{
-        CaFile, Listed, OutputLimitField, Provider, SelfHosted,
+        CaFile, Hosting, Listed, OutputLimitField, Provider, SelfHosted,
         mistake::{Path, similar},
         pending, raw, text,
     },
@@ -157,6 +158,8 @@ fn provider(
         let hint = format!("api_key: ${{{var}}}");
         findings.warning(path, "has no `api_key`", Some(hint));
     }
+    // at an address of one's own, the vendor's name says nothing of where that is
+    let vendor = same.filter(|catalog| !own_address && catalog.base_url.is_some());
     let known = same.and_then(|catalog| catalog.base_url.as_deref());
     let base_urls = base_urls(raw.base_url, raw.base_urls, known, path, findings);
     Provider {
@@ -165,7 +168,15 @@ fn provider(
         base_urls,
         api_keys: api_keys(raw.api_key, raw.api_keys, path, findings),
         headers,
-        region: raw.region.map(|region| region.0.into()),
+        region: raw
+            .region
+            .map(|region| region.0.into())
+            .or_else(|| vendor.and_then(only_region)),
+        hosting: raw.hosting.map(policy::hosting).or_else(|| {
+            let own = raw.self_hosted.is_some().then_some(Hosting::Own);
+            own.or(vendor.map(|_| Hosting::Vendor))
+        }),
+        retention_days: raw.retention_days,
         adapter: same.map_or(Adapter::OpenAi, |catalog| catalog.adapter),
         boundary: same.map_or(Boundary::Over, |catalog| catalog.boundary),
         listed: same.map(Listed::of).unwrap_or_default(),
@@ -183,6 +194,14 @@ fn provider(
                 output_limit(&catalog.id)
             }),
         },
+    }
+}
+
+/// Where a vendor stands, if that is one place.
+fn only_region(catalog: &catalog::Provider) -> Option<Arc<str>> {
+    match catalog.regions.as_slice() {
+        [only] => Some(Arc::clone(only)),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Virtual models: which models they choose among, and how.
 
-use super::{Findings, models::Models, server::limits};
+use super::{Findings, models::Models, policy::policy, server::limits};
 use crate::config::{
     Objective, OnUncertain, Route,
     mistake::Path,
@@ -38,6 +38,9 @@ pub(super) fn check(
             fallback: raw.fallback.unwrap_or(true),
             baseline,
             limits: limits(raw.limits),
+            policy: raw
+                .policy
+                .map(|raw| policy(raw, &path.key("policy"), findings)),
         });
     }
     checked

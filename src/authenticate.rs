@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::config::{Auth, Budget, Config, Key, Limits, Policy, Tags};
+use crate::config::{Auth, Budget, Config, Key, Limits, May, Policy, Tags};
 
 /// The header in which Anthropic's clients send their key.
 const X_API_KEY: &str = "x-api-key";
@@ -40,6 +40,8 @@ pub struct Principal {
     pub tags: Option<Arc<Tags>>,
     /// Which backends may serve them; `None`: all.
     pub policy: Option<Arc<Policy>>,
+    /// What their requests may say otherwise than their route.
+    may: May,
 }
 
 /// Who calls, as far as the configuration can tell.
@@ -116,6 +118,7 @@ impl Principal {
             expires: key.expires,
             tags: key.tags.clone(),
             policy: key.policy.clone(),
+            may: key.may,
         }
     }
 
@@ -130,6 +133,12 @@ impl Principal {
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| now >= expires)
+    }
+
+    /// May a request say what is minimised? Whoever is not asked for a key may.
+    #[must_use]
+    pub fn may_choose_objective(&self) -> bool {
+        self.id.is_none() || self.may.objective
     }
 
     /// May this caller use a model of that name?

@@ -448,6 +448,14 @@ pub struct Key {
     pub tags: Option<Arc<Tags>>,
     /// Which backends may serve it; `None`: all.
     pub policy: Option<Arc<Policy>>,
+    pub may: May,
+}
+
+/// What requests of a key may say otherwise than their route.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct May {
+    /// What is minimised.
+    pub objective: bool,
 }
 
 /// `retries:`.

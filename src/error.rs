@@ -213,7 +213,9 @@ impl GatewayError {
             Self::Body(BodyError::NoRoom) | Self::Unrecorded(_) => Outcome::Refused,
             Self::Body(_) => Outcome::ClientError,
             Self::Route { error, .. } => match error {
-                RouteError::UnknownModel(_) | RouteError::NotAllowed(_) => Outcome::ClientError,
+                RouteError::UnknownModel(_)
+                | RouteError::NotAllowed(_)
+                | RouteError::ObjectiveNotAllowed => Outcome::ClientError,
                 RouteError::NoneHealthy { .. } => Outcome::UpstreamError,
                 RouteError::AllFull { .. } => Outcome::RateLimited,
                 RouteError::PolicyExcludesAll { .. }
@@ -312,6 +314,14 @@ fn route(error: &RouteError, message: String) -> Public {
         RouteError::NotAllowed(_) => {
             Public::new(StatusCode::FORBIDDEN, INVALID, "model_not_allowed", message).of("model")
         }
+        RouteError::ObjectiveNotAllowed => Public::new(
+            StatusCode::FORBIDDEN,
+            INVALID,
+            "objective_not_allowed",
+            message,
+        )
+        .of("tollgate")
+        .never_again(),
         RouteError::PolicyExcludesAll { .. } => Public::new(
             StatusCode::FORBIDDEN,
             INVALID,

@@ -230,6 +230,8 @@ pub enum RouteError {
     UnknownModel(String),
     #[error("this key may not use the model `{}`", shortened(.0))]
     NotAllowed(String),
+    #[error("this key may not choose the objective")]
+    ObjectiveNotAllowed,
     #[error("policy leaves no backend of this model")]
     PolicyExcludesAll { refused: Vec<Refused> },
     #[error("no backend of this model serves the request for what it may cost")]
@@ -257,7 +259,7 @@ impl RouteError {
     #[must_use]
     pub fn refused(&self) -> &[Refused] {
         match self {
-            Self::UnknownModel(_) | Self::NotAllowed(_) => &[],
+            Self::UnknownModel(_) | Self::NotAllowed(_) | Self::ObjectiveNotAllowed => &[],
             Self::PolicyExcludesAll { refused }
             | Self::TooDear { refused }
             | Self::TooLong { refused }
@@ -277,6 +279,9 @@ pub fn plan(
     facts: &dyn Fn(usize, usize) -> Facts,
 ) -> Result<Plan, RouteError> {
     let target = question.target()?;
+    if question.narrow.objective.is_some() && !question.principal.may_choose_objective() {
+        return Err(RouteError::ObjectiveNotAllowed);
+    }
     let (mut able, mut refused) = fitting(question, target, Doubt::Refuses, facts);
     if able.is_empty() && !matches!(target, Target::Route(_)) {
         (able, refused) = fitting(question, target, Doubt::Allows, facts);
@@ -380,6 +385,9 @@ impl Question<'_> {
     }
 
     fn objective(&self, target: Target) -> Objective {
+        if let Some(objective) = self.narrow.objective {
+            return objective;
+        }
         match target {
             Target::Route(route) => self
                 .config

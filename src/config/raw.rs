@@ -505,10 +505,20 @@ pub struct Key {
     pub expires: Option<Moment>,
     /// Which backends may serve it. Absent: all.
     pub policy: Option<Policy>,
+    /// What its requests may say otherwise than their route. Absent: nothing.
+    pub may: Option<Vec<May>>,
     /// What its spend is told apart by in the ledger, at most 10.
     #[serde(default)]
     #[schemars(schema_with = "value::tags")]
     pub tags: Option<BTreeMap<String, TagValue>>,
+}
+
+/// What a request may say otherwise than its route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum May {
+    Objective,
 }
 
 /// What may be asked for in a minute and at once; absent is unlimited.

@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 use self::policy::view_policy;
 use super::{
     About, Admin, Auth, Backend, Breaker, Budget, Config, Domain, Hosting, Key, Ledger, Limits,
-    Model, Objective, OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy, Quality,
-    Retries, Route, Scope, Series, Server, SharedBudget, Store, Weights,
+    May, Model, Objective, OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy,
+    Quality, Retries, Route, Scope, Series, Server, SharedBudget, Store, Weights,
 };
 use crate::{
     caps::{Cap, Caps},
@@ -478,6 +478,7 @@ fn view_key(key: &Key) -> Value {
         expires,
         tags,
         policy,
+        may: May { objective },
     } = key;
     let models = models
         .as_ref()
@@ -490,6 +491,7 @@ fn view_key(key: &Key) -> Value {
         "expires": expires,
         "tags": tags.as_ref().map(|tags| tags.iter().collect::<BTreeMap<_, _>>()),
         "policy": policy.as_deref().map(view_policy),
+        "may": objective.then_some("objective").as_slice(),
     })
 }
 

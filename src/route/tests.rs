@@ -326,6 +326,36 @@ fn a_key_gets_what_its_patterns_say_and_a_route_covers_its_candidates() {
 }
 
 #[test]
+fn a_request_chooses_the_objective_only_where_its_key_may() {
+    let config = config(THREE);
+    let mut case = Case::new(&config, "auto");
+    assert_eq!(case.order(), ["small", "cheap", "dear"]);
+    case.narrow.objective = Some(Objective::Quality);
+    assert_eq!(
+        case.order(),
+        ["dear", "cheap", "small"],
+        "nobody asked for a key"
+    );
+    let with = |may| crate::config::Key {
+        id: "a".into(),
+        sha256: [0; 32],
+        models: None,
+        limits: crate::config::Limits::default(),
+        budget: None,
+        expires: None,
+        tags: None,
+        policy: None,
+        may: crate::config::May { objective: may },
+    };
+    case.principal = Principal::of(&with(true));
+    assert_eq!(case.order(), ["dear", "cheap", "small"]);
+    case.principal = Principal::of(&with(false));
+    assert!(matches!(case.plan(), Err(RouteError::ObjectiveNotAllowed)));
+    case.narrow.objective = None;
+    assert_eq!(case.order(), ["small", "cheap", "dear"]);
+}
+
+#[test]
 fn a_request_may_only_narrow() {
     let config = config(THREE);
     let mut case = Case::new(&config, "auto");

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::{
-    config::{Tags, tags::TagError},
+    config::{Objective, Tags, tags::TagError},
     money::Usd,
     wire::json::{Object, ObjectError},
 };
@@ -24,6 +24,8 @@ pub struct Narrow {
     pub models: Option<Vec<String>>,
     /// Only providers in these regions.
     pub regions: Option<Vec<String>>,
+    /// What is minimised in place of what its route says, if its key may say so; narrows nothing.
+    pub objective: Option<Objective>,
     /// What its spend is told apart by; narrows nothing.
     pub tags: Option<Tags>,
 }
@@ -46,8 +48,6 @@ pub enum NarrowError {
     },
     #[error("`{name}`: {error}")]
     Tags { name: &'static str, error: TagError },
-    #[error("`{name}` is not supported yet")]
-    NotYet { name: &'static str },
     #[error("`{header}` and `tollgate.{member}` are both given and differ; send one of them")]
     Conflict {
         header: &'static str,
@@ -68,14 +68,14 @@ const KNOWN: [&str; 6] = [
 const HEADERS: [&str; 5] = [
     "x-tollgate-min-quality",
     MAX_COST,
-    "x-tollgate-objective",
+    OBJECTIVE,
     "x-tollgate-regions",
     TAGS,
 ];
 /// May stand several times, like any header that is a list.
 const TAGS: &str = "x-tollgate-tags";
-/// Spellings, as header and as member, of what a later version will follow.
-const NOT_YET: [(&str, &str); 1] = [("x-tollgate-objective", "objective")];
+/// The header for what is minimised.
+const OBJECTIVE: &str = "x-tollgate-objective";
 /// The header for the most that a request may cost.
 const MAX_COST: &str = "x-tollgate-max-cost";
 
@@ -87,7 +87,6 @@ impl NarrowError {
             Self::Object(_) | Self::Value { .. } | Self::Tags { .. } => "invalid_type",
             Self::Duplicate(_) => "invalid_json",
             Self::Unknown { .. } | Self::UnknownHeader { .. } => "unknown_parameter",
-            Self::NotYet { .. } => "unsupported_parameter",
             Self::Conflict { .. } => "conflicting_parameters",
         }
     }
@@ -97,7 +96,7 @@ impl Narrow {
     /// Reads headers and body together.
     ///
     /// # Errors
-    /// If one is unknown, malformed, not supported yet, or contradicts the other.
+    /// If one is unknown, malformed, or contradicts the other.
     pub(super) fn read(tollgate: Option<&str>, headers: &HeaderMap) -> Result<Self, NarrowError> {
         let in_headers = Self::from_headers(headers)?;
         let in_body = match tollgate {
@@ -114,6 +113,11 @@ impl Narrow {
                 in_headers.max_cost,
                 in_body.max_cost,
                 (MAX_COST, "max_cost"),
+            )?,
+            objective: same(
+                in_headers.objective,
+                in_body.objective,
+                (OBJECTIVE, "objective"),
             )?,
             models: in_body.models,
             regions: same(
@@ -139,8 +143,13 @@ impl Narrow {
                     narrow.regions =
                         Some(names(text.split(',').map(str::trim), "x-tollgate-regions")?);
                 }
+                OBJECTIVE => narrow.objective = Some(objective(text, OBJECTIVE)?),
                 TAGS => narrow.tags = Some(tags_of_header(headers)?),
-                other => return Err(refuse_header(other)),
+                other => {
+                    return Err(NarrowError::UnknownHeader {
+                        name: other.to_owned(),
+                    });
+                }
             }
         }
         Ok(narrow)
@@ -167,12 +176,11 @@ impl Narrow {
                 "models" => narrow.models = Some(list(&value, "tollgate.models")?),
                 "regions" => narrow.regions = Some(list(&value, "tollgate.regions")?),
                 "tags" => narrow.tags = Some(tags_of_object(&object)?),
-                other => {
-                    return Err(match NOT_YET.iter().find(|(_, member)| *member == other) {
-                        Some((_, name)) => NarrowError::NotYet { name },
-                        None => NarrowError::Unknown { name },
-                    });
+                "objective" => {
+                    let text = value.as_str().unwrap_or_default();
+                    narrow.objective = Some(objective(text, "tollgate.objective")?);
                 }
+                _ => return Err(NarrowError::Unknown { name }),
             }
         }
         Ok(narrow)
@@ -213,12 +221,16 @@ fn tags_of_object(tollgate: &Object) -> Result<Tags, NarrowError> {
     Tags::of(pairs).map_err(|error| NarrowError::Tags { name, error })
 }
 
-fn refuse_header(name: &str) -> NarrowError {
-    match NOT_YET.iter().find(|(header, _)| *header == name) {
-        Some((name, _)) => NarrowError::NotYet { name },
-        None => NarrowError::UnknownHeader {
-            name: name.to_owned(),
-        },
+/// What is minimised: a request has no list whose order could count.
+fn objective(text: &str, name: &'static str) -> Result<Objective, NarrowError> {
+    match text {
+        "cost" => Ok(Objective::Cost),
+        "latency" => Ok(Objective::Latency),
+        "quality" => Ok(Objective::Quality),
+        _ => Err(NarrowError::Value {
+            name,
+            expected: "`cost`, `latency` or `quality`",
+        }),
     }
 }
 

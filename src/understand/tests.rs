@@ -192,6 +192,7 @@ fn narrowing_is_read_from_header_and_body_and_taken_out_of_the_body() {
     let ask =
         with(r#","tollgate":{"min_quality":0.7,"models":["a","b"],"regions":["eu"]}"#).unwrap();
     let want = Narrow {
+        objective: None,
         max_cost: None,
         min_quality: Some(7000),
         models: Some(vec!["a".into(), "b".into()]),
@@ -273,8 +274,8 @@ fn unknown_and_future_narrowing_is_refused_by_name() {
             "`tollgate.tags`: the name of a tag",
         ),
         (
-            r#","tollgate":{"objective":"cost"}"#,
-            "`objective` is not supported yet",
+            r#","tollgate":{"objective":"order"}"#,
+            "`tollgate.objective` must be `cost`, `latency` or `quality`",
         ),
         (
             r#","tollgate":{"max_cost":"-1"}"#,
@@ -297,7 +298,6 @@ fn unknown_and_future_narrowing_is_refused_by_name() {
         assert!(error.contains(says), "{members}: {error}");
     }
     for (name, says) in [
-        ("x-tollgate-objective", "not supported yet"),
         (
             "x-tollgate-tags",
             "tags are written as `name=value,name=value`",

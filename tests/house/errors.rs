@@ -175,7 +175,6 @@ fn before_routing() -> Vec<(&'static str, GatewayError)> {
         ),
         ("NarrowError::Value", narrowed(r#"{"min_quality":2}"#, None)),
         ("NarrowError::Tags", narrowed(r#"{"tags":{"":""}}"#, None)),
-        ("NarrowError::NotYet", narrowed(r#"{"objective":1}"#, None)),
         (
             "NarrowError::Conflict",
             narrowed(r#"{"min_quality":0.6}"#, floor),
@@ -193,6 +192,10 @@ fn from_routing_on() -> Vec<(&'static str, GatewayError)> {
         (
             "RouteError::NotAllowed",
             of_route(RouteError::NotAllowed("m".into())),
+        ),
+        (
+            "RouteError::ObjectiveNotAllowed",
+            of_route(RouteError::ObjectiveNotAllowed),
         ),
         (
             "RouteError::PolicyExcludesAll",

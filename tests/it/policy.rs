@@ -151,3 +151,37 @@ async fn a_key_lists_only_what_its_policy_leaves() {
     assert_eq!(listed(LEGAL).await, ["auto", "vendors", "first", "third"]);
     assert_eq!(listed(NOBODY).await, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_may_chooses_the_objective_and_another_is_forbidden_to() {
+    const MAY: &str = "sk-may-0123456789abcdef";
+    let sim = simulator().await;
+    let quality =
+        |q: &str| format!("context: 9000, caps: [streaming], quality: {{ default: {q} }}");
+    let gateway = Setup::new(&sim)
+        .model_with("low", &quality("0.5"), &["a/low"])
+        .model_with("high", &quality("0.9"), &["a/high"])
+        .also("routes:\n  - { name: auto, candidates: [low, high] }")
+        .also(&format!(
+            "keys:\n  - {{ id: may, key: {MAY}, may: [objective] }}\n  - {{ id: free, key: {FREE} }}"
+        ))
+        .start()
+        .await;
+    let as_key = |key: &str, objective: &str| {
+        let call = gateway.post(&ask("auto"));
+        let call = call.header("authorization", &format!("Bearer {key}"));
+        call.header("x-tollgate-objective", objective)
+    };
+    let reply = as_key(MAY, "quality").send().await;
+    assert_eq!(reply.header("x-tollgate-model"), "high");
+    assert_eq!(reply.header("x-tollgate-decision"), "best of 2 capable");
+    let reply = as_key(MAY, "cost").send().await;
+    assert_eq!(reply.header("x-tollgate-decision"), "cheapest of 2 capable");
+    let reply = as_key(FREE, "quality").send().await;
+    assert_eq!(
+        reply.refusal(),
+        "403 invalid_request_error objective_not_allowed tollgate"
+    );
+    let reply = as_key(MAY, "order").send().await;
+    assert_eq!(reply.status, 400);
+}

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::{Findings, budgets, models::Models, policy::policy, server::limits};
-use crate::config::{Admin, Key, Tags, mistake::Path, pattern_matches, raw};
+use crate::config::{Admin, Key, May, Tags, mistake::Path, pattern_matches, raw};
 
 /// More keys than this belong in a store.
 const MAX_KEYS: usize = 10_000;
@@ -48,6 +48,13 @@ pub(super) fn check(
         checked.push(Key {
             tags,
             policy,
+            may: May {
+                objective: raw
+                    .may
+                    .iter()
+                    .flatten()
+                    .any(|may| *may == raw::May::Objective),
+            },
             id: raw.id.0.into(),
             sha256,
             models: raw

@@ -10,7 +10,9 @@ mod demo;
 mod explain;
 mod health;
 mod keys;
+mod lines;
 mod models;
+mod predict;
 mod price;
 mod prices;
 mod report;
@@ -129,6 +131,8 @@ enum Command {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
+    /// Predict how likely each model is to answer acceptably: JSON lines in, JSON lines out
+    Predict(predict::PredictArgs),
     /// Show what was spent, from the ledger
     Report {
         #[command(flatten)]
@@ -163,7 +167,7 @@ enum Command {
 }
 
 /// Commands that a later version will have.
-const NOT_YET: [&str; 4] = ["predict", "evaluate", "calibrate", "import"];
+const NOT_YET: [&str; 3] = ["evaluate", "calibrate", "import"];
 
 /// Why a command failed; decides the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -249,6 +253,7 @@ impl Cli {
                 config,
                 file,
             } => price::run((catalog.as_deref(), config.as_deref()), &file, out),
+            Command::Predict(args) => predict::run(&args, out),
             Command::Report {
                 config,
                 since,

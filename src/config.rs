@@ -39,6 +39,8 @@ mod vars;
 pub mod view;
 pub mod yaml;
 
+pub use crate::domain::Domain;
+
 pub use budget::{Budget, Period, Scope, SharedBudget};
 pub use check::{Catalog, Checked};
 pub use mistake::{Mistake, Mistakes, Note};
@@ -324,43 +326,6 @@ pub enum Price {
     Cards(Arc<[Card]>),
     /// From what the hardware costs an hour.
     SelfHosted(SelfHosted),
-}
-
-/// What kind of work a request is; `quality:` may say how good a model is at each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Domain {
-    Chat,
-    Code,
-    Math,
-    Reasoning,
-    Knowledge,
-    Tools,
-    Extraction,
-    Multilingual,
-}
-
-impl Domain {
-    /// Every domain with its spelling.
-    pub const ALL: [(Self, &'static str); 8] = [
-        (Self::Chat, "chat"),
-        (Self::Code, "code"),
-        (Self::Math, "math"),
-        (Self::Reasoning, "reasoning"),
-        (Self::Knowledge, "knowledge"),
-        (Self::Tools, "tools"),
-        (Self::Extraction, "extraction"),
-        (Self::Multilingual, "multilingual"),
-    ];
-
-    /// The spelling in configuration and messages.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(domain, _)| *domain == self)
-            .map_or("", |(_, name)| name)
-    }
 }
 
 /// The prior chance of an acceptable answer, in 1/10,000, by domain.

@@ -19,11 +19,15 @@
 pub mod caps;
 pub mod certificates;
 pub mod cores;
+pub mod domain;
 pub mod money;
 pub mod usage;
 
 // Floor 1: shapes and facts. No policy; I/O only where the configuration is read.
 pub mod catalog;
+
+pub mod quality;
+
 pub mod config;
 pub mod learn;
 pub mod tokens;

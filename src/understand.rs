@@ -13,6 +13,7 @@ mod narrow;
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::Deserialize;
 
@@ -24,11 +25,12 @@ use crate::{
         body::Body,
         form::{Form, FormError},
         json::{Object, ObjectError},
+        openai::chat,
         usage,
     },
 };
 
-use self::endpoint::AsksStream;
+use self::{endpoint::AsksStream, measure::Measured};
 pub use self::{
     endpoint::{Endpoint, Written},
     narrow::Narrow,
@@ -45,6 +47,8 @@ pub struct Ask {
     pub wants_usage: bool,
     pub needs: Needs,
     pub domain: Domain,
+    /// What the user says last, as JSON text: a string or content parts.
+    pub said: Option<ByteString>,
     pub narrow: Narrow,
     /// The service tier that is asked for, where we know it.
     pub tier: Option<&'static str>,
@@ -118,7 +122,12 @@ pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask,
     body.remove("tollgate");
     let tier = body.get("service_tier");
     let tier = tier.and_then(|tier| usage::tier(tier.trim_matches('"')));
-    let (mut needs, domain) = measure::measure(endpoint, &body)?;
+    let Measured {
+        mut needs,
+        domain,
+        said,
+    } = measure::measure(endpoint, &body)?;
+    let said = said.and_then(|said| body.share(said));
     if stream {
         needs.caps = needs.caps.with(Cap::Streaming);
     }
@@ -129,10 +138,20 @@ pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask,
         wants_usage,
         needs,
         domain,
+        said,
         narrow,
         tier,
         body,
     })
+}
+
+impl Ask {
+    /// What the user says last, by which the quality of an answer is predicted.
+    #[must_use]
+    pub fn words(&self) -> Option<Cow<'_, str>> {
+        let words = chat::text_of(self.said.as_deref()?);
+        (!words.is_empty()).then_some(words)
+    }
 }
 
 fn model(body: &Body) -> Result<String, AskError> {

@@ -3,18 +3,18 @@
 //! A line that can't be understood becomes a line that says why, and the others are priced all the
 //! same: nothing that was read is lost. Memory is that of one line.
 
-mod lines;
 mod recorded;
 
 use std::{
-    fs::File,
-    io::{self, BufReader, Write},
+    io::{self, Write},
     path::Path,
     process::ExitCode,
 };
 
-use self::lines::{Lines, Read};
-use super::{CliError, catalogue};
+use super::{
+    CliError, catalogue,
+    lines::{self, Lines, Read},
+};
 use crate::catalog;
 
 /// Prices every line of a file, or of standard input.
@@ -26,11 +26,7 @@ pub(super) fn run(
     let own = catalogue::asked(folder, config)?;
     let catalog = own.as_ref().unwrap_or_else(|| catalog::builtin());
     let refused = |error: io::Error| CliError::Usage(format!("{}: {error}", file.display()));
-    let mut lines = if file == Path::new("-") {
-        Lines::of(Box::new(io::stdin().lock()))
-    } else {
-        Lines::of(Box::new(BufReader::new(File::open(file).map_err(refused)?)))
-    };
+    let mut lines = Lines::open(file).map_err(refused)?;
     let (mut number, mut failed) = (0_u64, 0_u64);
     while let Some(read) = lines.next().map_err(refused)? {
         number += 1;

@@ -32,8 +32,18 @@ const TEXT_TOKENS_PER_SECOND: u64 = 8;
 /// What inputs may be.
 const INPUTS: &str = "a string, or an array of strings or of token numbers";
 
+/// What was found.
+pub(super) struct Measured<'a> {
+    /// What the request demands.
+    pub(super) needs: Needs,
+    /// What kind of work it is.
+    pub(super) domain: Domain,
+    /// What the user says last, as JSON text.
+    pub(super) said: Option<&'a str>,
+}
+
 /// What the request demands, and what kind of work it is.
-pub(super) fn measure(endpoint: Endpoint, body: &Body) -> Result<(Needs, Domain), AskError> {
+pub(super) fn measure(endpoint: Endpoint, body: &Body) -> Result<Measured<'_>, AskError> {
     let needs = match endpoint {
         Endpoint::ChatCompletions => return chat::measure(body),
         Endpoint::Completions => completions(body)?,
@@ -44,7 +54,12 @@ pub(super) fn measure(endpoint: Endpoint, body: &Body) -> Result<(Needs, Domain)
         Endpoint::Transcriptions | Endpoint::Translations => transcription(body)?,
     };
     let purpose = endpoint.traits().purpose;
-    Ok((Needs { purpose, ..needs }, Domain::Chat))
+    let prompt = body.get("prompt").filter(|raw| raw.starts_with('"'));
+    Ok(Measured {
+        needs: Needs { purpose, ..needs },
+        domain: Domain::Chat,
+        said: prompt.filter(|_| endpoint == Endpoint::Completions),
+    })
 }
 
 fn completions(body: &Body) -> Result<Needs, AskError> {

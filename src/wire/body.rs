@@ -6,6 +6,7 @@
 use std::{borrow::Cow, collections::VecDeque};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::{form::Form, json::Object};
 
@@ -23,6 +24,15 @@ impl Body {
         match self {
             Self::Json(object) => object.get(name).filter(|raw| *raw != "null"),
             Self::Form(form) => form.get(name),
+        }
+    }
+
+    /// A part of what [`Self::get`] lent, to be kept without being copied; forms lend none.
+    #[must_use]
+    pub fn share(&self, part: &str) -> Option<ByteString> {
+        match self {
+            Self::Json(object) => object.share(part),
+            Self::Form(_) => None,
         }
     }
 

@@ -157,6 +157,15 @@ impl Object {
         }
     }
 
+    /// A part of what [`Self::get`] lent, to be kept without being copied; `None`: it is of another
+    /// text.
+    #[must_use]
+    pub fn share(&self, part: &str) -> Option<ByteString> {
+        let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
+        let inside = self.text.get(start..start + part.len())?;
+        (inside.as_ptr() == part.as_ptr()).then(|| self.text.slice_ref(inside))
+    }
+
     /// Every original member with its original value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.members.iter().map(|m| {

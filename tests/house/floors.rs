@@ -19,7 +19,7 @@ pub(crate) struct Floor {
 pub(crate) const HOUSE: [Floor; 5] = [
     Floor {
         name: "words",
-        rooms: &["caps", "certificates", "cores", "money", "usage"],
+        rooms: &["caps", "certificates", "cores", "domain", "money", "usage"],
         stairs: false,
     },
     // stairs: a configuration is checked against the catalogue and speaks of its cards; a usage
@@ -27,7 +27,7 @@ pub(crate) const HOUSE: [Floor; 5] = [
     // pass that reads its messages
     Floor {
         name: "shapes and facts",
-        rooms: &["catalog", "config", "learn", "tokens", "wire"],
+        rooms: &["catalog", "quality", "config", "learn", "tokens", "wire"],
         stairs: true,
     },
     // stairs: each stage takes what the ones before it made

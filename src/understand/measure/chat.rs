@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
+use super::Measured;
 use crate::{
     caps::{Cap, Caps},
-    config::Domain,
     tokens::Counter,
     understand::{AskError, Needs, domain, flag, limits, number},
     usage::Usage,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What the request demands, and what kind of work it is.
-pub(super) fn measure(body: &Body) -> Result<(Needs, Domain), AskError> {
+pub(super) fn measure(body: &Body) -> Result<Measured<'_>, AskError> {
     let raw = body.get("messages").ok_or(AskError::Missing("messages"))?;
     let messages = chat::messages(raw).map_err(|_| AskError::Type {
         member: "messages",
@@ -34,8 +34,10 @@ pub(super) fn measure(body: &Body) -> Result<(Needs, Domain), AskError> {
     }
     let domain = domain::of(&messages, &count, caps);
     let max_output = limits::max_output(body)?;
-    Ok((
-        Needs {
+    Ok(Measured {
+        said: messages.last_user,
+        domain,
+        needs: Needs {
             purpose: Cap::Chat,
             caps,
             prompt_tokens: count.tokens(),
@@ -46,8 +48,7 @@ pub(super) fn measure(body: &Body) -> Result<(Needs, Domain), AskError> {
             units: Usage::default(),
             guessed_length: false,
         },
-        domain,
-    ))
+    })
 }
 
 /// Needs that `response_format` and `modalities` state.

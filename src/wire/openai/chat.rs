@@ -76,6 +76,35 @@ pub fn messages(raw: &str) -> Result<Messages<'_>, serde_json::Error> {
     Ok(found)
 }
 
+/// The text of a message's content, which is a string or an array of parts; empty if it has none.
+#[must_use]
+pub fn text_of(content: &str) -> Cow<'_, str> {
+    if !content.starts_with('[') {
+        return unescaped(content);
+    }
+    let mut all = String::new();
+    let mut source = serde_json::Deserializer::from_str(content);
+    let parts = each("an array of parts", |part: Part<'_>| {
+        let Some(text) = part.text else { return };
+        if !all.is_empty() {
+            all.push('\n');
+        }
+        all.push_str(&unescaped(text.get()));
+    });
+    // an odd part is the backend's to judge; the text before it counts
+    let _ = parts.deserialize(&mut source);
+    Cow::Owned(all)
+}
+
+/// What a JSON string says; empty if it is none.
+fn unescaped(json: &str) -> Cow<'_, str> {
+    match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        None => Cow::Borrowed(""),
+        Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Cow::Borrowed(plain),
+        Some(_) => Cow::Owned(serde_json::from_str(json).unwrap_or_default()),
+    }
+}
+
 impl<'a> Messages<'a> {
     fn add(&mut self, message: &Message<'a>) {
         self.number += 1;
@@ -194,6 +223,17 @@ mod tests {
 
     fn read(raw: &str) -> Messages<'_> {
         messages(raw).unwrap()
+    }
+
+    #[test]
+    fn the_text_of_a_content_is_what_it_says() {
+        assert_eq!(text_of(r#""plain ä""#), "plain ä");
+        assert_eq!(text_of(r#""a\n\"b\u00e9\\""#), "a\n\"b\u{e9}\\");
+        let parts = r#"[{"type":"text","text":"one"},{"type":"image_url","image_url":{"url":"x"}},{"text":"t\two"}]"#;
+        assert_eq!(text_of(parts), "one\nt\two");
+        for nothing in ["null", "[]", "7", r#"{"text":"x"}"#, "[7"] {
+            assert_eq!(text_of(nothing), "", "{nothing}");
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Lines of a text of any length, each of them bounded.
 
-use std::io::{self, BufRead};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
 
 use bytes::Bytes;
 
@@ -23,6 +27,14 @@ pub(super) enum Read {
 }
 
 impl Lines {
+    /// Of a file; `-` is standard input.
+    pub(super) fn open(file: &Path) -> io::Result<Self> {
+        if file == Path::new("-") {
+            return Ok(Self::of(Box::new(io::stdin().lock())));
+        }
+        Ok(Self::of(Box::new(BufReader::new(File::open(file)?))))
+    }
+
     pub(super) fn of(text: Box<dyn BufRead>) -> Self {
         Self { text }
     }

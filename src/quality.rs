@@ -1,0 +1,16 @@
+//! Quality: the chance that a model's answer to a request is acceptable.
+//!
+//! Pure: a text and what is known of a model go in, a chance with its error comes out. A trained
+//! [`Artifact`] reads the text: which kind it is, how like that it is, and how hard. Of a model it
+//! may know the recorded outcomes themselves, or only a level that somebody states or published
+//! scores give; where the text is unlike all that it was trained on, the level is all that counts,
+//! and the error says how little that is.
+
+mod artifact;
+mod features;
+mod reading;
+
+pub use self::{
+    artifact::{Artifact, ArtifactError, Known, LARGEST},
+    reading::{Chance, Reading},
+};

@@ -1,0 +1,207 @@
+//! A text as the predictor reads it, and what that says of a model.
+
+use super::{
+    artifact::{Artifact, Known, MOST_HEADS},
+    features::Features,
+};
+use crate::domain::Domain;
+
+/// The 90th percentile of the normal distribution: `low` and `high` enclose four of five.
+const Z: f64 = 1.281_552;
+/// Answers are predicted to be at most twice as long as usual, and no shorter than half.
+const LENGTH: f64 = 0.7;
+
+/// What every head says of a text.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    heads: [f64; MOST_HEADS],
+    /// The kind that it is most like.
+    kind: usize,
+    /// How like that it is, from 0 to 1.
+    like: f64,
+}
+
+/// The chance of an acceptable answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Chance {
+    /// In logits.
+    pub logit: f64,
+    /// Its standard error, in logits.
+    pub error: f64,
+}
+
+impl Chance {
+    /// A chance that somebody vouches for.
+    #[must_use]
+    pub fn certain(p: f64) -> Self {
+        Self {
+            logit: logit(p),
+            error: 0.0,
+        }
+    }
+
+    #[must_use]
+    pub fn p(self) -> f64 {
+        logistic(self.logit)
+    }
+
+    /// What it is in nine of ten cases at least.
+    #[must_use]
+    pub fn low(self) -> f64 {
+        logistic(self.logit - Z * self.error)
+    }
+
+    /// What it is in nine of ten cases at most.
+    #[must_use]
+    pub fn high(self) -> f64 {
+        logistic(self.logit + Z * self.error)
+    }
+}
+
+pub(super) fn logistic(logit: f64) -> f64 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+/// Of a chance; one of 0 or 1 is taken for nearly that.
+pub(super) fn logit(p: f64) -> f64 {
+    let p = p.clamp(1e-4, 1.0 - 1e-4);
+    (p / (1.0 - p)).ln()
+}
+
+impl Reading {
+    /// Reads a text.
+    #[must_use]
+    pub fn of(artifact: &Artifact, text: &str) -> Self {
+        let features = Features::of(text.as_bytes(), artifact.bits);
+        let mut sums = [0_i32; MOST_HEADS];
+        let mut small = [0_i64; MOST_HEADS];
+        let width = artifact.width;
+        for (row, value) in &features.rows {
+            let begin = *row as usize * width;
+            let Some(weights) = artifact.table.get(begin..begin + width) else {
+                continue;
+            };
+            let value = i32::from(*value);
+            // groups of eight, which are added at once
+            let (weights, _) = weights.as_chunks::<8>();
+            let (sums, _) = sums.as_chunks_mut::<8>();
+            for (sums, weights) in sums.iter_mut().zip(weights) {
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum += value * i32::from(weight.cast_signed());
+                }
+            }
+        }
+        for row in features.cues {
+            let begin = row as usize * width;
+            let weights = artifact.cue_table.get(begin..begin + width);
+            for (sum, weight) in small.iter_mut().zip(weights.unwrap_or_default()) {
+                *sum += i64::from(*weight);
+            }
+        }
+        let norm = norm(features.squares);
+        let mut heads = [0.0; MOST_HEADS];
+        let said = artifact.heads.iter().zip(sums).zip(small);
+        for (out, ((head, sum), small)) in heads.iter_mut().zip(said) {
+            *out = f64::from(sum) * head.scale / norm + (head.bias + millionths(small));
+        }
+        let mut reading = Self {
+            heads,
+            kind: 0,
+            like: 0.0,
+        };
+        reading.find_kind(artifact);
+        reading
+    }
+
+    fn find_kind(&mut self, artifact: &Artifact) {
+        let mut best = f64::NEG_INFINITY;
+        for (at, kind) in artifact.kinds.iter().enumerate() {
+            let score = self.heads.get(kind.head).copied().unwrap_or_default();
+            if score > best {
+                best = score;
+                self.kind = at;
+                let (begins, whole) = kind.likeness;
+                self.like = ((score - begins) / (whole - begins)).clamp(0.0, 1.0);
+            }
+        }
+    }
+
+    /// How unlike it is to all that the predictor was trained on, from 0 to 1.
+    #[must_use]
+    pub fn novelty(&self) -> f64 {
+        1.0 - self.like
+    }
+
+    /// The domain of a request whose text this is, given what its other cues say: they count more
+    /// where they say anything.
+    #[must_use]
+    pub fn domain(&self, artifact: &Artifact, cues: Domain) -> Domain {
+        let kind = artifact.kinds.get(self.kind).filter(|_| self.like > 0.0);
+        match (cues, kind) {
+            (Domain::Chat, Some(kind)) => kind.domain,
+            _ => cues,
+        }
+    }
+
+    /// A model that the predictor knows.
+    #[must_use]
+    pub fn of_known(&self, artifact: &Artifact, model: &Known) -> Chance {
+        let unlike = artifact.unlike;
+        let outside = model.general * unlike.pull + unlike.shift;
+        let Some(record) = model.record(self.kind) else {
+            return Chance {
+                logit: outside,
+                error: unlike.error,
+            };
+        };
+        let inside = record.logit.of(&self.heads);
+        let (like, novel) = (self.like, 1.0 - self.like);
+        Chance {
+            logit: like * inside + novel * outside,
+            error: (like * record.error).hypot(novel * unlike.error),
+        }
+    }
+
+    /// A model of which a level for texts of this domain is known: harder or easier than that, as
+    /// far as the text is like what the predictor was trained on.
+    #[must_use]
+    pub fn of_level(&self, artifact: &Artifact, level: Chance) -> Chance {
+        let shift = artifact.kinds.get(self.kind).map_or(0.0, |kind| kind.shift.of(&self.heads));
+        Chance {
+            logit: level.logit + self.like * shift,
+            error: level.error,
+        }
+    }
+
+    /// How long an answer of a model that the predictor knows will be, in tokens.
+    #[must_use]
+    pub fn tokens(&self, artifact: &Artifact, model: &Known) -> Option<u64> {
+        let record = model.record(self.kind).filter(|_| self.like > 0.0)?;
+        let length = artifact.kinds.get(self.kind).and_then(|kind| kind.length);
+        let length = length.and_then(|head| self.heads.get(head)).copied();
+        let tokens = record.tokens * length.unwrap_or_default().clamp(-LENGTH, LENGTH).exp();
+        Some(whole(tokens))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sum of squares below 2^53")]
+fn norm(squares: u64) -> f64 {
+    if squares == 0 {
+        return 1.0;
+    }
+    (squares as f64).sqrt()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sum of eleven i32")]
+fn millionths(sum: i64) -> f64 {
+    sum as f64 / 1e6
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the mean length of an answer, which is a positive number of few digits"
+)]
+fn whole(tokens: f64) -> u64 {
+    tokens.round() as u64
+}

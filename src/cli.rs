@@ -7,6 +7,7 @@ mod budgets;
 mod catalogue;
 mod check;
 mod demo;
+mod evaluate;
 mod explain;
 mod health;
 mod keys;
@@ -133,6 +134,8 @@ enum Command {
     },
     /// Predict how likely each model is to answer acceptably: JSON lines in, JSON lines out
     Predict(predict::PredictArgs),
+    /// Replay recorded outcomes through the code that serves, and print how good routing is
+    Evaluate(evaluate::EvaluateArgs),
     /// Show what was spent, from the ledger
     Report {
         #[command(flatten)]
@@ -167,7 +170,7 @@ enum Command {
 }
 
 /// Commands that a later version will have.
-const NOT_YET: [&str; 3] = ["evaluate", "calibrate", "import"];
+const NOT_YET: [&str; 2] = ["calibrate", "import"];
 
 /// Why a command failed; decides the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -254,6 +257,7 @@ impl Cli {
                 file,
             } => price::run((catalog.as_deref(), config.as_deref()), &file, out),
             Command::Predict(args) => predict::run(&args, out),
+            Command::Evaluate(args) => evaluate::run(&args, out),
             Command::Report {
                 config,
                 since,

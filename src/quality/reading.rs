@@ -58,6 +58,14 @@ impl Chance {
     }
 }
 
+impl Chance {
+    /// Is it sure enough to be at least this?
+    #[must_use]
+    pub fn meets(self, floor: f64) -> bool {
+        self.low() >= floor
+    }
+}
+
 pub(super) fn logistic(logit: f64) -> f64 {
     1.0 / (1.0 + (-logit).exp())
 }

@@ -173,6 +173,8 @@ fn ask() -> Ask {
 }
 
 fn plan(world: &World, principal: &Principal, ask: &Ask) -> Plan {
+    let target = world.names.find(&ask.model);
+    let reading = world.judge.reading(&world.config, target, ask);
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -180,6 +182,8 @@ fn plan(world: &World, principal: &Principal, ask: &Ask) -> Plan {
         model: &ask.model,
         needs: &ask.needs,
         domain: ask.domain,
+        judge: &world.judge,
+        reading: reading.as_ref(),
         narrow: &ask.narrow,
         budgeted: true,
         tier: ask.tier,

@@ -148,6 +148,8 @@ fn read(body: Bytes) -> Ask {
 }
 
 fn plan(world: &World, ask: &Ask) -> Plan {
+    let target = world.names.find(&ask.model);
+    let reading = world.judge.reading(&world.config, target, ask);
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -155,6 +157,8 @@ fn plan(world: &World, ask: &Ask) -> Plan {
         model: &ask.model,
         needs: &ask.needs,
         domain: ask.domain,
+        judge: &world.judge,
+        reading: reading.as_ref(),
         narrow: &ask.narrow,
         budgeted: false,
         tier: ask.tier,

@@ -4,6 +4,7 @@
 //! version are known by name and refused.
 
 mod budgets;
+mod calibrate;
 mod catalogue;
 mod check;
 mod demo;
@@ -134,6 +135,8 @@ enum Command {
     },
     /// Predict how likely each model is to answer acceptably: JSON lines in, JSON lines out
     Predict(predict::PredictArgs),
+    /// Fit corrections of predictions to outcomes of your own
+    Calibrate(calibrate::CalibrateArgs),
     /// Replay recorded outcomes through the code that serves, and print how good routing is
     Evaluate(evaluate::EvaluateArgs),
     /// Show what was spent, from the ledger
@@ -170,7 +173,7 @@ enum Command {
 }
 
 /// Commands that a later version will have.
-const NOT_YET: [&str; 2] = ["calibrate", "import"];
+const NOT_YET: [&str; 1] = ["import"];
 
 /// Why a command failed; decides the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -257,6 +260,7 @@ impl Cli {
                 file,
             } => price::run((catalog.as_deref(), config.as_deref()), &file, out),
             Command::Predict(args) => predict::run(&args, out),
+            Command::Calibrate(args) => calibrate::run(&args, out),
             Command::Evaluate(args) => evaluate::run(&args, out),
             Command::Report {
                 config,

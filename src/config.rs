@@ -22,6 +22,7 @@ use crate::{
     caps::Caps,
     catalog::{self, Adapter, Boundary, Card, Protocol, SelfHosted, Shared},
     certificates::{Authorities, Identity},
+    quality::Scores,
 };
 
 mod budget;
@@ -64,6 +65,8 @@ pub struct Config {
     pub store: Store,
     /// Exchange rates and hours that price cards refer to.
     pub prices: Arc<Shared>,
+    /// How good models are by `scores:` and `calibration:`.
+    pub scored: Scored,
     /// Who may call.
     pub auth: Auth,
     /// Accounts and addresses.
@@ -285,6 +288,15 @@ pub enum OutputLimitField {
     MaxTokens,
     /// `max_completion_tokens` only.
     MaxCompletionTokens,
+}
+
+/// Tables of scores, and what they say.
+#[derive(Debug, Default)]
+pub struct Scored {
+    /// `scores:`, in the order written.
+    pub files: Vec<PathBuf>,
+    pub calibration: Option<PathBuf>,
+    pub scores: Scores,
 }
 
 /// One model at one provider.

@@ -39,6 +39,7 @@ pub fn explain(
 ) -> Result<String, AskError> {
     let ask = understand::read(endpoint, body, headers)?;
     let target = world.names.find(&ask.model);
+    let reading = world.judge.read(&ask);
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -46,6 +47,8 @@ pub fn explain(
         model: &ask.model,
         needs: &ask.needs,
         domain: ask.domain,
+        judge: &world.judge,
+        reading: reading.as_ref(),
         narrow: &ask.narrow,
         budgeted: offer::is_budgeted(&world.config, principal, target),
         tier: ask.tier,

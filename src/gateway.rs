@@ -139,6 +139,7 @@ where
     account.aims(target);
     let paying = world.paying(holder.as_deref(), target);
     spending::know(app, paying.iter()).await;
+    let reading = world.judge.reading(&world.config, target, &ask);
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -146,6 +147,8 @@ where
         model: &ask.model,
         needs: &ask.needs,
         domain: ask.domain,
+        judge: &world.judge,
+        reading: reading.as_ref(),
         narrow: &ask.narrow,
         budgeted: !paying.is_empty(),
         tier: ask.tier,

@@ -7,10 +7,16 @@
 //! and the error says how little that is.
 
 mod artifact;
+mod correction;
 mod features;
+mod judge;
 mod reading;
+mod scores;
 
 pub use self::{
     artifact::{Artifact, ArtifactError, Known, LARGEST},
+    correction::{Correction, CorrectionError, Corrections},
+    judge::{Odds, Placed, Stated, builtin},
     reading::{Chance, Reading},
+    scores::{Levels, Scores, ScoresError, Table},
 };

@@ -13,7 +13,7 @@ pub mod live;
 pub mod names;
 mod order;
 pub mod policy;
-mod quality;
+pub mod quality;
 mod suit;
 
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ use self::{
     health::Standing,
     names::{Names, Target},
     policy::{Origin, Policies},
+    quality::Judge,
     suit::Doubt,
 };
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
     catalog::hosted::Share,
     config::{Config, Domain, Objective, policy::Rule},
     money::Usd,
+    quality::{Odds, Reading},
     understand::{Narrow, Needs},
 };
 
@@ -46,7 +48,12 @@ pub struct Question<'a> {
     /// The model as the client wrote it.
     pub model: &'a str,
     pub needs: &'a Needs,
+    /// The domain of the request by its cues.
     pub domain: Domain,
+    /// Who knows how good the backends are.
+    pub judge: &'a Judge,
+    /// What the judge makes of the text; `None`: it was not read, or there is none.
+    pub reading: Option<&'a Reading>,
     pub narrow: &'a Narrow,
     /// Is it paid from a budget?
     pub budgeted: bool,
@@ -104,8 +111,8 @@ pub struct Candidate {
     /// What of it the request adds at the present load, on hardware of one's own, which is paid for
     /// anyway; as much as `expected` where that is not known. `None`: it is none.
     pub marginal: Option<Usd>,
-    /// The chance of an acceptable answer, in 1/10,000; `None`: not known.
-    pub quality: Option<u16>,
+    /// The chance of an acceptable answer; `None`: not known.
+    pub quality: Option<Odds>,
     /// Microseconds to the first token; `None`: never called.
     pub first_token_us: Option<u64>,
     /// How it stood when it was looked at.
@@ -144,8 +151,8 @@ pub enum Refusal {
     Context { needed: u64, has: Option<u64> },
     /// It can't write as much as the request allows.
     Output { needed: u64, has: u64 },
-    /// Its chance of an acceptable answer is below the floor, both in 1/10,000.
-    Quality { floor: u16, has: Option<u16> },
+    /// Its chance of an acceptable answer is not surely at the floor, which is in 1/10,000.
+    Quality { floor: u16, has: Option<Odds> },
     /// It can't be asked now.
     Unhealthy(Standing),
     /// A limit of its model or provider is reached, for so many milliseconds.
@@ -334,6 +341,12 @@ fn fitting(
 }
 
 impl Question<'_> {
+    /// What kind of work the request is.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        self.judge.domain(self.domain, self.reading)
+    }
+
     /// What the name means, if this caller may use it.
     fn target(&self) -> Result<Target, RouteError> {
         let unknown = || RouteError::UnknownModel(self.model.to_owned());

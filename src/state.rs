@@ -30,7 +30,7 @@ use crate::{
     config::{Config, Provider, load::Seen, view},
     keyring::Keyring,
     learn::Lengths,
-    route::{Facts, health::Standing, live::Live, names::Names},
+    route::{Facts, health::Standing, live::Live, names::Names, quality::Judge},
     settle::{Strangers, decisions::Decisions, ledger::Sink, metrics::Metrics},
     store::Store,
 };
@@ -41,6 +41,8 @@ pub struct World {
     pub config: Arc<Config>,
     pub keys: Keys,
     pub names: Names,
+    /// How good the backends are.
+    pub judge: Judge,
     pub means: Arc<Means>,
     pub limits: Arc<Table>,
     /// What is paid for together.
@@ -123,6 +125,7 @@ impl World {
             holders,
             keys: Keys::of(&config),
             names: Names::of(&config),
+            judge: Judge::of(&config),
             means: Arc::new(means),
             config,
         }

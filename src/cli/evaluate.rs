@@ -212,7 +212,7 @@ impl Bench<'_> {
         let known: Vec<&Known> = known.collect();
         let of = |at: &usize| {
             let reading = self.readings.get(*at)?;
-            let each = known.iter().map(|known| reading.of_known(self.artifact, known));
+            let each = known.iter().map(|known| reading.of_known(self.artifact, known, None));
             Some(each.collect())
         };
         pool.questions.iter().filter_map(of).collect()
@@ -253,7 +253,9 @@ impl Bench<'_> {
             .map(|m| (mean(of_model(m).map(|o| o.cost)), mean(of_model(m).map(|o| o.score))))
             .collect();
         let costs: Vec<f64> = singles.iter().map(|(cost, _)| *cost).collect();
-        let best = (0..singles.len()).max_by(|a, b| singles[*a].1.total_cmp(&singles[*b].1));
+        // of equally good ones the cheapest, so that nothing is saved by a tie
+        let better = |a: &(f64, f64), b: &(f64, f64)| a.1.total_cmp(&b.1).then(b.0.total_cmp(&a.0));
+        let best = (0..singles.len()).max_by(|a, b| better(&singles[*a], &singles[*b]));
         let best = best.unwrap_or_default();
         let sweep = Sweep::of(&p, &costs);
         let outcome = |row: usize, model: usize| {

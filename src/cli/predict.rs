@@ -138,7 +138,7 @@ pub(super) fn run(args: &PredictArgs, out: &mut dyn Write) -> Result<ExitCode, C
 }
 
 /// A line as the request that it stands for.
-fn understood(line: &[u8]) -> (Option<Box<RawValue>>, Result<Ask, String>) {
+pub(super) fn understood(line: &[u8]) -> (Option<Box<RawValue>>, Result<Ask, String>) {
     let line: Line = match serde_json::from_slice(line) {
         Ok(line) => line,
         Err(error) => return (None, Err(format!("not a line of JSON with `id`, and `prompt` or `messages`: {error}"))),
@@ -197,7 +197,7 @@ fn predict(
 ) -> Result<(), CliError> {
     let reading = Reading::of(artifact, &ask.words().unwrap_or_default());
     for (model, known) in models {
-        let chance = known.map(|known| reading.of_known(artifact, known));
+        let chance = known.map(|known| reading.of_known(artifact, known, None));
         let tokens = known.and_then(|known| reading.tokens(artifact, known));
         let answer = Answer {
             id,

@@ -33,6 +33,7 @@ mod offers;
 mod policy;
 mod providers;
 mod routes;
+mod scores;
 mod server;
 mod unintended;
 
@@ -83,6 +84,7 @@ pub(super) fn check(
     let retries = server::retries(&raw.retries.unwrap_or_default());
     let breaker = server::breaker(&raw.breaker.unwrap_or_default(), &mut findings);
     let metrics = server::series(&raw.metrics.unwrap_or_default());
+    let scored = scores::check(raw.scores, raw.calibration, &mut findings);
     let providers = providers::check(raw.providers.unwrap_or_default(), catalog, &mut findings);
 
     let routes = raw.routes.unwrap_or_default();
@@ -124,6 +126,7 @@ pub(super) fn check(
         admin,
         store,
         prices: catalog.shared(),
+        scored,
         auth,
         providers,
         backends,

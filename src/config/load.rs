@@ -31,8 +31,9 @@ use super::{
 
 /// The largest configuration file: 10,000 keys take about 2 MB.
 const MAX_FILE: u64 = 16 << 20;
-/// The largest file that a value names: bundles of authorities have some 200 KiB.
-const MAX_NAMED: u64 = 1 << 20;
+/// The largest file that a value names: bundles of authorities have some 200 KiB, scores of all
+/// models that are tested in public a little more than 1 MiB.
+const MAX_NAMED: u64 = 8 << 20;
 
 /// A file's name and tree, to say where things stand.
 #[derive(Debug)]

@@ -8,18 +8,16 @@ use super::mistake::{Path, Step};
 
 /// Keys, and values of keys (`path: value`), by path: `[]` is any item of a list and `*` any key
 /// of a mapping.
-const PENDING: [&str; 12] = [
+const PENDING: [&str; 10] = [
     "auth.jwt",
     "auth.mode: jwt",
     "auth.mode[]: jwt",
-    "calibration",
     "keys[].expose",
     "providers.*.protocol: anthropic",
     "providers.*.protocol: azure",
     "providers.*.protocol: bedrock",
     "providers.*.protocol: gemini",
     "routes[].affinity: conversation",
-    "scores",
     "store.shared",
 ];
 

@@ -37,6 +37,11 @@ pub struct Raw {
     pub store: Option<Store>,
     /// Files of your own over the price catalogue that is built in, later ones over earlier ones.
     pub catalog: Option<Vec<FilePath>>,
+    /// Tables of benchmark scores that say how good models are, later ones over earlier ones: ours,
+    /// or the summary that OpenCompass writes.
+    pub scores: Option<Vec<FilePath>>,
+    /// What `tollgate calibrate` wrote.
+    pub calibration: Option<FilePath>,
     /// How clients prove who they are.
     pub auth: Option<Auth>,
     /// Accounts and addresses by name. A name from the catalogue needs only its `api_key`.

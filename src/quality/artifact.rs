@@ -71,7 +71,6 @@ pub(super) struct Head {
 /// A kind of text that it was trained on.
 #[derive(Debug)]
 pub(super) struct Kind {
-    pub(super) name: String,
     pub(super) domain: Domain,
     /// The head that knows it.
     pub(super) head: usize,
@@ -200,6 +199,17 @@ impl Artifact {
     pub fn model(&self, id: &str) -> Option<&Known> {
         self.models.get(*self.by_id.get(id)?)
     }
+
+    /// Where a model of this name stands: its id, in any case, with or without its maker.
+    #[must_use]
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        let name = name.rsplit('/').next()?.to_ascii_lowercase();
+        self.by_id.get(&name).copied()
+    }
+
+    pub(super) fn known(&self, place: usize) -> Option<&Known> {
+        self.models.get(place)
+    }
 }
 
 fn wrong(why: String) -> ArtifactError {
@@ -318,7 +328,6 @@ impl File {
             return Err(wrong(format!("the likeness of `{}` has no length", raw.name)));
         }
         Ok(Kind {
-            name: raw.name.clone(),
             domain: *domain,
             head: self.head(raw.head)?,
             length: raw.length.map(|head| self.head(head)).transpose()?,

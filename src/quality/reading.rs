@@ -8,6 +8,9 @@ use crate::domain::Domain;
 
 /// The 90th percentile of the normal distribution: `low` and `high` enclose four of five.
 const Z: f64 = 1.281_552;
+/// How unsure it is how much harder than usual a text is for a model of which the level alone is
+/// known, in logits: the spread of slopes over models of known outcomes.
+const SHIFT: f64 = 0.3;
 /// Answers are predicted to be at most twice as long as usual, and no shorter than half.
 const LENGTH: f64 = 0.7;
 
@@ -151,22 +154,23 @@ impl Reading {
         }
     }
 
-    /// A model that the predictor knows.
+    /// A model that the predictor knows. `level`: what is known of it elsewhere, which counts where
+    /// the text is unlike what the predictor was trained on.
     #[must_use]
-    pub fn of_known(&self, artifact: &Artifact, model: &Known) -> Chance {
+    pub fn of_known(&self, artifact: &Artifact, model: &Known, level: Option<Chance>) -> Chance {
         let unlike = artifact.unlike;
-        let outside = model.general * unlike.pull + unlike.shift;
+        let outside = level.unwrap_or(Chance {
+            logit: model.general * unlike.pull + unlike.shift,
+            error: unlike.error,
+        });
         let Some(record) = model.record(self.kind) else {
-            return Chance {
-                logit: outside,
-                error: unlike.error,
-            };
+            return outside;
         };
         let inside = record.logit.of(&self.heads);
         let (like, novel) = (self.like, 1.0 - self.like);
         Chance {
-            logit: like * inside + novel * outside,
-            error: (like * record.error).hypot(novel * unlike.error),
+            logit: like * inside + novel * outside.logit,
+            error: (like * record.error).hypot(novel * outside.error),
         }
     }
 
@@ -177,7 +181,7 @@ impl Reading {
         let shift = artifact.kinds.get(self.kind).map_or(0.0, |kind| kind.shift.of(&self.heads));
         Chance {
             logit: level.logit + self.like * shift,
-            error: level.error,
+            error: level.error.hypot(self.like * SHIFT),
         }
     }
 

@@ -49,6 +49,8 @@ pub struct NeedsView {
     pub max_output_tokens: Option<u64>,
     pub choices: u64,
     pub domain: &'static str,
+    /// How unlike its text is to all that qualities are predicted from, from 0 to 1.
+    pub novelty: Option<String>,
     pub min_quality: Option<String>,
     /// The most that it may cost.
     pub max_cost_usd: Option<Usd>,
@@ -68,7 +70,11 @@ pub struct CandidateView<'a> {
     /// On hardware of one's own: what of it the request adds at the present load, by which it is
     /// compared with others.
     pub marginal_cost_usd: Option<Usd>,
+    /// The chance of an acceptable answer; `null`: not known.
     pub quality: Option<String>,
+    /// What surrounds it four of five times; a floor is held against the lower one.
+    pub quality_low: Option<String>,
+    pub quality_high: Option<String>,
 }
 
 /// A backend that is not asked.
@@ -117,7 +123,8 @@ pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) 
             prompt_tokens: question.needs.prompt_tokens,
             max_output_tokens: question.needs.max_output,
             choices: question.needs.choices,
-            domain: question.domain.as_str(),
+            domain: question.domain().as_str(),
+            novelty: question.reading.map(|reading| part(reading.novelty())),
             min_quality: floor.map(chance),
             max_cost_usd: question.narrow.max_cost,
         },
@@ -231,11 +238,14 @@ pub fn why(refusal: Refusal) -> String {
             floor,
             has: Some(has),
         } => {
-            format!(
-                "has a quality of {} where {} is the floor",
-                chance(has),
-                chance(floor)
-            )
+            let floor = chance(floor);
+            let p = chance(has.p);
+            if has.low == has.p {
+                format!("has a quality of {p} where {floor} is the floor")
+            } else {
+                let low = chance(has.low);
+                format!("has a quality of {p}, surely {low}, where {floor} is the floor")
+            }
         }
         Refusal::Quality { floor, has: None } => {
             format!(
@@ -294,7 +304,9 @@ fn candidate<'a>(config: &'a Config, candidate: &Candidate) -> CandidateView<'a>
         max_output_tokens: candidate.max_output,
         expected_cost_usd: candidate.expected,
         marginal_cost_usd: candidate.marginal,
-        quality: candidate.quality.map(chance),
+        quality: candidate.quality.map(|odds| chance(odds.p)),
+        quality_low: candidate.quality.map(|odds| chance(odds.low)),
+        quality_high: candidate.quality.map(|odds| chance(odds.high)),
     }
 }
 
@@ -315,6 +327,11 @@ fn name(config: &Config, model: usize, backend: usize) -> (&str, &str) {
         .get(backend)
         .map_or("", |backend: &Backend| &*backend.name);
     (model, backend)
+}
+
+/// A part of one with two digits.
+fn part(of_one: f64) -> String {
+    format!("{of_one:.2}")
 }
 
 /// A chance in 1/10,000 as a decimal.

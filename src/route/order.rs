@@ -6,6 +6,7 @@ use super::{Candidate, Question, Reason, names::Target};
 use crate::{
     config::{Objective, OnUncertain},
     money::Usd,
+    quality::Odds,
 };
 
 /// Sorts the candidates, best first, and says by what. Equals stay in the order written.
@@ -59,7 +60,7 @@ fn cheapest(candidate: &Candidate) -> (bool, Usd, Usd) {
 
 /// Known quality before unknown, the higher the sooner; among equals the dearer first, as price
 /// is all that is left to go by.
-fn strongest(candidate: &Candidate) -> (Reverse<Option<u16>>, Reverse<Option<Usd>>) {
+fn strongest(candidate: &Candidate) -> (Reverse<Option<Odds>>, Reverse<Option<Usd>>) {
     (Reverse(candidate.quality), Reverse(candidate.expected))
 }
 

@@ -1,10 +1,89 @@
-//! The quality floor: who is good enough for this request.
-//!
-//! The chance of an acceptable answer is for now the configured one of the request's domain;
-//! this is the seat where a prediction per request will sit.
+//! How good an answer is expected to be, and the floor: who is good enough for this request.
 
 use super::{Candidate, Question, Refusal, Refused, RouteError, names::Target};
-use crate::config::OnUncertain;
+use crate::{
+    config::{Backend, Config, Objective, OnUncertain},
+    domain::Domain,
+    quality::{self, Artifact, Odds, Placed, Reading, Stated},
+    understand::{Ask, Narrow},
+};
+
+/// All that is known of how good the backends of a configuration are.
+#[derive(Debug)]
+pub struct Judge {
+    artifact: Option<&'static Artifact>,
+    /// By backend.
+    placed: Vec<Placed>,
+}
+
+impl Judge {
+    /// Looks every backend up: by the name that its provider has for it, then by those that clients
+    /// ask for.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let artifact = quality::builtin();
+        let mut names: Vec<Vec<&str>> = Vec::with_capacity(config.backends.len());
+        names.extend(config.backends.iter().map(|b| vec![&*b.upstream_model]));
+        for model in &config.models {
+            for backend in &model.backends {
+                if let Some(names) = names.get_mut(*backend) {
+                    names.push(&*model.name);
+                    names.extend(model.aliases.iter().map(|alias| &**alias));
+                }
+            }
+        }
+        let place = |(backend, names): (&Backend, Vec<&str>)| {
+            let stated: Stated = Domain::ALL.map(|(domain, _)| backend.quality.at(domain));
+            Placed::find(artifact, &config.scored.scores, stated, &names)
+        };
+        Self {
+            artifact,
+            placed: config.backends.iter().zip(names).map(place).collect(),
+        }
+    }
+
+    /// Reads what the user says, where the answer's quality matters for the choice.
+    #[must_use]
+    pub fn reading(&self, config: &Config, target: Option<Target>, ask: &Ask) -> Option<Reading> {
+        let route = match target? {
+            Target::Route(route) => config.routes.get(route),
+            Target::Model(_) | Target::Backend { .. } => None,
+        };
+        let Narrow {
+            min_quality,
+            objective,
+            ..
+        } = &ask.narrow;
+        let best = |objective| objective == Objective::Quality;
+        let matters = min_quality.is_some()
+            || objective.is_some_and(best)
+            || route.is_some_and(|route| route.min_quality.is_some() || best(route.objective));
+        matters.then(|| self.read(ask)).flatten()
+    }
+
+    /// Reads what the user says; `None`: nothing that is text.
+    #[must_use]
+    pub fn read(&self, ask: &Ask) -> Option<Reading> {
+        Some(Reading::of(self.artifact?, &ask.words()?))
+    }
+
+    /// The domain of a request by its cues, or by its text where those say nothing.
+    pub(super) fn domain(&self, cues: Domain, reading: Option<&Reading>) -> Domain {
+        let read = self.artifact.zip(reading);
+        read.map_or(cues, |(artifact, reading)| reading.domain(artifact, cues))
+    }
+
+    /// How likely a backend answers acceptably; `None`: not known.
+    pub(super) fn odds(
+        &self,
+        backend: usize,
+        reading: Option<&Reading>,
+        domain: Domain,
+    ) -> Option<Odds> {
+        let placed = self.placed.get(backend)?;
+        placed.odds(self.artifact.zip(reading), domain)
+    }
+}
 
 /// Who is left, and by which rule if no known quality decided it.
 pub(super) struct Floored {
@@ -12,11 +91,11 @@ pub(super) struct Floored {
     pub(super) uncertain: Option<OnUncertain>,
 }
 
-/// Leaves out whoever is below the floor. A quality that is not known never meets a floor; where
-/// nobody's is known to meet it and somebody's is not known, the route says whom to ask.
+/// Leaves out whoever is not sure enough to be at the floor or above it. A quality that is not known
+/// never meets one; where nobody surely meets it and somebody might, the route says whom to ask.
 ///
 /// # Errors
-/// If everybody's quality is known and below the floor.
+/// If everybody is surely below the floor.
 pub(super) fn above_floor(
     question: &Question<'_>,
     target: Target,
@@ -34,8 +113,9 @@ pub(super) fn above_floor(
             uncertain: None,
         });
     };
-    let meets = |candidate: &Candidate| candidate.quality.is_some_and(|quality| quality >= floor);
-    if !able.iter().any(meets) && able.iter().any(|c| c.quality.is_none()) {
+    let meets = |candidate: &Candidate| candidate.quality.is_some_and(|odds| odds.low >= floor);
+    let might = |candidate: &Candidate| candidate.quality.is_none_or(|odds| odds.high >= floor);
+    if !able.iter().any(meets) && able.iter().any(might) {
         let uncertain = route.map_or(OnUncertain::Strongest, |route| route.on_uncertain);
         return Ok(Floored {
             candidates: able,

@@ -92,6 +92,7 @@ impl<'a> Case<'a> {
 
     fn plan_with(&self, standing: &dyn Fn(usize) -> Standing) -> Result<Plan, RouteError> {
         let names = Names::of(self.config);
+        let judge = Judge::of(self.config);
         let question = Question {
             config: self.config,
             names: &names,
@@ -99,6 +100,8 @@ impl<'a> Case<'a> {
             model: self.model,
             needs: &self.needs,
             domain: self.domain,
+            judge: &judge,
+            reading: None,
             narrow: &self.narrow,
             budgeted: self.principal.budget.is_some(),
             tier: None,

@@ -12,7 +12,7 @@ use crate::{
         load::{self, Environment},
         policy::Lists,
     },
-    route::{self, Facts, Plan, Refusal, RouteError, health::Standing, names::Names},
+    route::{self, Facts, Plan, Refusal, RouteError, health::Standing, names::Names, quality::Judge},
     understand::{Narrow, Needs},
 };
 
@@ -72,6 +72,7 @@ fn plan(config: &Config, regions: Option<Vec<String>>) -> Result<Plan, RouteErro
         regions,
         ..Narrow::default()
     };
+    let judge = Judge::of(config);
     let question = Question {
         config,
         names: &names,
@@ -79,6 +80,8 @@ fn plan(config: &Config, regions: Option<Vec<String>>) -> Result<Plan, RouteErro
         model: "auto",
         needs: &needs,
         domain: Domain::Chat,
+        judge: &judge,
+        reading: None,
         narrow: &narrow,
         budgeted: false,
         tier: None,

@@ -101,6 +101,7 @@ fn stages(c: &mut Criterion) {
         });
     });
     group.bench_function("understand", |b| b.iter(|| read(black_box(body.clone()))));
+    group.bench_function("read", |b| b.iter(|| world.judge.read(black_box(&ask))));
     group.bench_function("plan", |b| b.iter(|| plan(&world, black_box(&ask))));
     group.bench_function("price", |b| {
         b.iter(|| cost::of(&world.config, backend, black_box(&used), &asked));

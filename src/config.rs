@@ -22,6 +22,7 @@ use crate::{
     caps::Caps,
     catalog::{self, Adapter, Boundary, Card, Protocol, SelfHosted, Shared},
     certificates::{Authorities, Identity},
+    domain::Domain,
     quality::Scores,
 };
 
@@ -39,8 +40,6 @@ pub mod text;
 mod vars;
 pub mod view;
 pub mod yaml;
-
-pub use crate::domain::Domain;
 
 pub use budget::{Budget, Period, Scope, SharedBudget};
 pub use check::{Catalog, Checked};

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::{
     caps::{Cap, Caps},
-    config::Domain,
+    domain::Domain,
     usage::Usage,
     wire::{
         body::Body,

@@ -3,13 +3,7 @@
 //! Every fifth request (by its text) is held out: corrections are fitted on the others and measured
 //! on those, before and after. What is written is fitted on all of them.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{collections::BTreeMap, fs, io, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use serde::Deserialize;
@@ -75,7 +69,13 @@ pub(super) fn run(args: &CalibrateArgs, out: &mut dyn Write) -> Result<ExitCode,
     let outcomes: usize = found.values().map(Vec::len).sum();
     let mut corrections = Corrections::default();
     let mut table = Table::new(&[
-        "MODEL", "DOMAIN", "OUTCOMES", "SCORE", "PREDICTED", "CORRECTED", "INTERVAL",
+        "MODEL",
+        "DOMAIN",
+        "OUTCOMES",
+        "SCORE",
+        "PREDICTED",
+        "CORRECTED",
+        "INTERVAL",
     ]);
     let (mut before, mut after) = (Error::default(), Error::default());
     let mut few = 0;
@@ -85,7 +85,9 @@ pub(super) fn run(args: &CalibrateArgs, out: &mut dyn Write) -> Result<ExitCode,
             continue;
         }
         let pairs = |held: Option<bool>| -> Vec<(f64, f64)> {
-            let part = all.iter().filter(|o| held.is_none_or(|held| o.held_out == held));
+            let part = all
+                .iter()
+                .filter(|o| held.is_none_or(|held| o.held_out == held));
             part.map(|o| (o.logit, o.score)).collect()
         };
         let fitted = Correction::fit(&pairs(Some(false)));
@@ -100,7 +102,10 @@ pub(super) fn run(args: &CalibrateArgs, out: &mut dyn Write) -> Result<ExitCode,
     }
     table.write(out)?;
     if few > 0 {
-        writeln!(out, "\n{few} of them have fewer than {FEWEST} outcomes and are left as they are")?;
+        writeln!(
+            out,
+            "\n{few} of them have fewer than {FEWEST} outcomes and are left as they are"
+        )?;
     }
     writeln!(
         out,
@@ -121,7 +126,11 @@ pub(super) fn run(args: &CalibrateArgs, out: &mut dyn Write) -> Result<ExitCode,
     if let Some(file) = &args.out {
         fs::write(file, corrections.write())
             .map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
-        writeln!(out, "written; name it in the configuration: `calibration: {}`", file.display())?;
+        writeln!(
+            out,
+            "written; name it in the configuration: `calibration: {}`",
+            file.display()
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -132,7 +141,11 @@ fn line((model, domain): (&str, &str), all: &[Outcome], correction: Correction) 
         let logit = outcome.logit;
         score += outcome.score;
         predicted += Chance { logit, error: 0.0 }.p();
-        corrected += Chance { logit: logit + correction.offset, error: 0.0 }.p();
+        corrected += Chance {
+            logit: logit + correction.offset,
+            error: 0.0,
+        }
+        .p();
         n += 1.0;
     }
     // of the usual request: the interval of the mean
@@ -200,9 +213,8 @@ fn read(args: &CalibrateArgs, config: Option<&Config>) -> Result<Found, CliError
     let (mut found, mut placed, mut number) = (Found::new(), BTreeMap::new(), 0_u64);
     while let Some(read) = lines.next().map_err(refused)? {
         number += 1;
-        let wrong = |why: String| {
-            CliError::Usage(format!("{}, line {number}: {why}", args.data.display()))
-        };
+        let wrong =
+            |why: String| CliError::Usage(format!("{}, line {number}: {why}", args.data.display()));
         let text = match read {
             Read::Blank => continue,
             Read::TooLong => return Err(wrong(format!("longer than {} bytes", lines::MOST))),
@@ -210,16 +222,19 @@ fn read(args: &CalibrateArgs, config: Option<&Config>) -> Result<Found, CliError
         };
         let line: Line = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
         if !(0.0..=1.0).contains(&line.score) {
-            return Err(wrong(format!("`score` is {}, and must be from 0 to 1", line.score)));
+            return Err(wrong(format!(
+                "`score` is {}, and must be from 0 to 1",
+                line.score
+            )));
         }
         let (_, ask): (Option<Box<RawValue>>, _) = predict::understood(&text);
         let ask = ask.map_err(wrong)?;
         let words = ask.words().unwrap_or_default();
         let reading = Reading::of(&artifact, &words);
         let domain = reading.domain(&artifact, ask.domain);
-        let known = placed.entry(line.model.clone()).or_insert_with(|| {
-            place(config.zip(names.as_ref()), &line.model)
-        });
+        let known = placed
+            .entry(line.model.clone())
+            .or_insert_with(|| place(config.zip(names.as_ref()), &line.model));
         // before corrections: what is fitted now replaces those
         let chance = known.chance(Some((&artifact, &reading)), domain);
         let digest = Sha256::digest(words.as_bytes());

@@ -37,7 +37,14 @@ use crate::{
 /// The two models of RouteLLM, the weak one first.
 const PAIR: [&str; 2] = ["mixtral-8x7b", "gpt-4-1106-preview"];
 /// Makers whose models are called by API; the others call tools with models of one's own.
-const BY_API: [&str; 6] = ["claude-", "command-", "gemini-", "gpt-", "mistral-", "firefunction-"];
+const BY_API: [&str; 6] = [
+    "claude-",
+    "command-",
+    "gemini-",
+    "gpt-",
+    "mistral-",
+    "firefunction-",
+];
 /// One more of those: its smaller sister is a model of one's own.
 const ALSO_BY_API: &str = "mixtral-8x22b";
 
@@ -75,7 +82,8 @@ struct Row {
 /// Replays a folder.
 pub(super) fn run(args: &EvaluateArgs, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     let artifact = predict::artifact(args.artifact.as_deref())?;
-    let recorded = Recorded::read(&args.data).map_err(|error| CliError::Usage(error.to_string()))?;
+    let recorded =
+        Recorded::read(&args.data).map_err(|error| CliError::Usage(error.to_string()))?;
     let readings = readings(&artifact, &recorded)?;
     let bench = Bench {
         artifact: &artifact,
@@ -172,7 +180,9 @@ fn pairs(artifact: &Artifact, recorded: &Recorded) -> Vec<Pool> {
     sets.sort_unstable();
     sets.dedup();
     let knows = |model: &str| PAIR.contains(&model) && artifact.model(model).is_some();
-    let pools = sets.iter().map(|set| recorded.pool(set, |q| q.dataset == **set, knows));
+    let pools = sets
+        .iter()
+        .map(|set| recorded.pool(set, |q| q.dataset == **set, knows));
     pools.filter(|pool| pool.models.len() == 2).collect()
 }
 
@@ -212,7 +222,9 @@ impl Bench<'_> {
         let known: Vec<&Known> = known.collect();
         let of = |at: &usize| {
             let reading = self.readings.get(*at)?;
-            let each = known.iter().map(|known| reading.of_known(self.artifact, known, None));
+            let each = known
+                .iter()
+                .map(|known| reading.of_known(self.artifact, known, None));
             Some(each.collect())
         };
         pool.questions.iter().filter_map(of).collect()
@@ -234,7 +246,9 @@ impl Bench<'_> {
             .zip(&pool.outcomes)
             .filter_map(|(chances, outcomes)| two(chances, outcomes))
             .collect();
-        let figures = with_intervals(three.len(), self.draws, |drawn| metrics::pair(&three, drawn));
+        let figures = with_intervals(three.len(), self.draws, |drawn| {
+            metrics::pair(&three, drawn)
+        });
         let names = ["APGR", "CPT50", "CPT80"];
         let mut put = Put { pool, rows };
         for (name, figure) in names.into_iter().zip(figures) {
@@ -246,11 +260,19 @@ impl Bench<'_> {
 
     fn pool(&self, pool: &Pool, rows: &mut Vec<Row>) -> Panel {
         let chances = self.chances(pool);
-        let p: Vec<Vec<f64>> = chances.iter().map(|row| row.iter().map(|c| c.p()).collect()).collect();
+        let p: Vec<Vec<f64>> = chances
+            .iter()
+            .map(|row| row.iter().map(|c| c.p()).collect())
+            .collect();
         let models = 0..pool.models.len();
         let of_model = |model: usize| pool.outcomes.iter().filter_map(move |row| row.get(model));
         let singles: Vec<(f64, f64)> = models
-            .map(|m| (mean(of_model(m).map(|o| o.cost)), mean(of_model(m).map(|o| o.score))))
+            .map(|m| {
+                (
+                    mean(of_model(m).map(|o| o.cost)),
+                    mean(of_model(m).map(|o| o.score)),
+                )
+            })
             .collect();
         let costs: Vec<f64> = singles.iter().map(|(cost, _)| *cost).collect();
         // of equally good ones the cheapest, so that nothing is saved by a tie
@@ -273,7 +295,10 @@ impl Bench<'_> {
         };
         let figures = with_intervals(pool.outcomes.len(), self.draws, ratios);
         let mut put = Put { pool, rows };
-        for (name, figure) in ["cost at 95 %", "cost at 99 %", "cost at 100 %"].into_iter().zip(figures) {
+        for (name, figure) in ["cost at 95 %", "cost at 99 %", "cost at 100 %"]
+            .into_iter()
+            .zip(figures)
+        {
             put.figure(name, figure);
         }
         let flat = flat(&chances, &pool.outcomes);
@@ -298,8 +323,13 @@ impl Bench<'_> {
         ];
         for (floor, (promised, kept)) in FLOORS.into_iter().zip(NAMES) {
             let cheapest = |row: &Vec<Chance>| {
-                let able = row.iter().zip(costs).enumerate().filter(|(_, (c, _))| c.meets(floor));
-                able.min_by(|a, b| a.1.1.total_cmp(b.1.1)).map(|(model, _)| model)
+                let able = row
+                    .iter()
+                    .zip(costs)
+                    .enumerate()
+                    .filter(|(_, (c, _))| c.meets(floor));
+                able.min_by(|a, b| a.1.1.total_cmp(b.1.1))
+                    .map(|(model, _)| model)
             };
             let served: Vec<Option<f64>> = chances
                 .iter()
@@ -310,7 +340,9 @@ impl Bench<'_> {
             put.value(promised, share);
             if share > 0.0 {
                 let figures = with_intervals(served.len(), self.draws, |drawn| {
-                    let each = drawn.iter().filter_map(|row| served.get(*row).copied().flatten());
+                    let each = drawn
+                        .iter()
+                        .filter_map(|row| served.get(*row).copied().flatten());
                     [mean(each)]
                 });
                 put.figure(kept, figures[0]);

@@ -86,9 +86,8 @@ pub(super) fn artifact(file: Option<&Path>) -> Result<Artifact, CliError> {
     };
     let wrong = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| {
-        file.take(LARGEST as u64 + 1).read_to_end(&mut bytes)
-    });
+    let read =
+        File::open(path).and_then(|file| file.take(LARGEST as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|error| wrong(error.to_string()))?;
     Artifact::parse(Cow::Owned(bytes)).map_err(|error| wrong(error.to_string()))
 }
@@ -103,8 +102,7 @@ pub(super) fn run(args: &PredictArgs, out: &mut dyn Write) -> Result<ExitCode, C
         let asked = args.models.iter();
         asked.map(|id| (id.as_str(), artifact.model(id))).collect()
     };
-    let refused =
-        |error: io::Error| CliError::Usage(format!("{}: {error}", args.file.display()));
+    let refused = |error: io::Error| CliError::Usage(format!("{}: {error}", args.file.display()));
     let mut lines = Lines::open(&args.file).map_err(refused)?;
     let (mut number, mut failed) = (0_u64, 0_u64);
     while let Some(read) = lines.next().map_err(refused)? {
@@ -141,7 +139,14 @@ pub(super) fn run(args: &PredictArgs, out: &mut dyn Write) -> Result<ExitCode, C
 pub(super) fn understood(line: &[u8]) -> (Option<Box<RawValue>>, Result<Ask, String>) {
     let line: Line = match serde_json::from_slice(line) {
         Ok(line) => line,
-        Err(error) => return (None, Err(format!("not a line of JSON with `id`, and `prompt` or `messages`: {error}"))),
+        Err(error) => {
+            return (
+                None,
+                Err(format!(
+                    "not a line of JSON with `id`, and `prompt` or `messages`: {error}"
+                )),
+            );
+        }
     };
     let body = body(&line);
     let ask = body.and_then(|body| {

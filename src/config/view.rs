@@ -17,13 +17,14 @@ use serde_json::{Map, Value, json};
 
 use self::policy::view_policy;
 use super::{
-    About, Admin, Auth, Backend, Breaker, Budget, Config, Domain, Hosting, Key, Ledger, Limits,
-    May, Model, Objective, OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy,
-    Quality, Retries, Route, Scope, Series, Server, SharedBudget, Store, Weights,
+    About, Admin, Auth, Backend, Breaker, Budget, Config, Hosting, Key, Ledger, Limits, May, Model,
+    Objective, OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy, Quality, Retries,
+    Route, Scope, Series, Server, SharedBudget, Store, Weights,
 };
 use crate::{
     caps::{Cap, Caps},
     catalog::{Card, Protocol, SelfHosted},
+    domain::Domain,
 };
 
 mod policy;

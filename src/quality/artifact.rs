@@ -169,15 +169,23 @@ impl Artifact {
         let rest = body.get(12..).ok_or(ArtifactError::Damaged)?;
         let (length, rest) = rest.split_first_chunk().ok_or(ArtifactError::Damaged)?;
         let length = u32::from_le_bytes(*length) as usize;
-        let (text, tables) = rest.split_at_checked(length).ok_or(ArtifactError::Damaged)?;
+        let (text, tables) = rest
+            .split_at_checked(length)
+            .ok_or(ArtifactError::Damaged)?;
         let file: File = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
         let (cells, cues) = file.sizes()?;
         if tables.len() != cells + cues * 4 {
-            return Err(wrong("the tables have another size than it says".to_owned()));
+            return Err(wrong(
+                "the tables have another size than it says".to_owned(),
+            ));
         }
         let begin = bytes.len() - 32 - tables.len();
         let cue_table = tables.get(cells..).unwrap_or_default();
-        let cue_table = cue_table.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b));
+        let cue_table = cue_table
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| i32::from_le_bytes(*b));
         let cue_table = cue_table.collect();
         let table = match bytes {
             Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(begin..begin + cells).unwrap_or(&[])),
@@ -325,7 +333,10 @@ impl File {
         let (domain, _) = domain.ok_or_else(|| wrong(format!("a domain `{}`", raw.domain)))?;
         let [begins, whole] = raw.likeness;
         if begins >= whole {
-            return Err(wrong(format!("the likeness of `{}` has no length", raw.name)));
+            return Err(wrong(format!(
+                "the likeness of `{}` has no length",
+                raw.name
+            )));
         }
         Ok(Kind {
             domain: *domain,
@@ -339,7 +350,10 @@ impl File {
     fn model(&self, raw: &RawModel) -> Result<Known, ArtifactError> {
         let records = raw.kinds.iter().map(|record| {
             if record.kind >= self.kinds.len() {
-                return Err(wrong(format!("`{}` speaks of kind {}", raw.id, record.kind)));
+                return Err(wrong(format!(
+                    "`{}` speaks of kind {}",
+                    raw.id, record.kind
+                )));
             }
             Ok(Record {
                 kind: record.kind,
@@ -401,7 +415,12 @@ mod tests {
         let artifact = Artifact::shipped().unwrap();
         assert_eq!(artifact.name, "shipped");
         assert!(SHIPPED.len() <= 2 * 1024 * 1024);
-        assert!(!artifact.sets.iter().any(|set| set == "bfcl" || set == "alpaca_eval"));
+        assert!(
+            !artifact
+                .sets
+                .iter()
+                .any(|set| set == "bfcl" || set == "alpaca_eval")
+        );
         assert!(artifact.model("gpt-4-1106-preview").is_some());
         assert!(artifact.model("nobody").is_none());
     }
@@ -411,7 +430,10 @@ mod tests {
         let error = |bytes: Vec<u8>| Artifact::parse(Cow::Owned(bytes)).unwrap_err();
         assert_eq!(error(Vec::new()), ArtifactError::Foreign);
         assert_eq!(error(b"TGROUTER".to_vec()), ArtifactError::Foreign);
-        assert_eq!(error(b"PNG and more of it".to_vec()), ArtifactError::Foreign);
+        assert_eq!(
+            error(b"PNG and more of it".to_vec()),
+            ArtifactError::Foreign
+        );
         let mut newer = SHIPPED.to_vec();
         newer[8] = 2;
         assert_eq!(error(newer), ArtifactError::Version(2));
@@ -420,7 +442,10 @@ mod tests {
             damaged[at] ^= 1;
             assert_eq!(error(damaged), ArtifactError::Damaged, "byte {at}");
         }
-        assert_eq!(error(SHIPPED[..SHIPPED.len() - 1].to_vec()), ArtifactError::Damaged);
+        assert_eq!(
+            error(SHIPPED[..SHIPPED.len() - 1].to_vec()),
+            ArtifactError::Damaged
+        );
         assert_eq!(error(vec![0; LARGEST + 1]), ArtifactError::TooLarge);
     }
 

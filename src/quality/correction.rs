@@ -96,16 +96,22 @@ impl Corrections {
                 return Err(wrong(format!("{} cells where `{HEAD}` has 5", cells.len())));
             };
             let known = Domain::ALL.iter().find(|(_, name)| *name == domain);
-            let (_, domain) = known.ok_or_else(|| wrong(format!("a domain `{domain}` is not known")))?;
+            let (_, domain) =
+                known.ok_or_else(|| wrong(format!("a domain `{domain}` is not known")))?;
             let number = |cell: &str| {
-                let number: f64 = cell.parse().map_err(|_| wrong(format!("`{cell}` is not a number")))?;
+                let number: f64 = cell
+                    .parse()
+                    .map_err(|_| wrong(format!("`{cell}` is not a number")))?;
                 let usual = number.is_finite() && number.abs() <= 20.0;
-                usual.then_some(number).ok_or_else(|| wrong(format!("`{cell}` is no logit")))
+                usual
+                    .then_some(number)
+                    .ok_or_else(|| wrong(format!("`{cell}` is no logit")))
             };
             let correction = Correction {
                 offset: number(offset)?,
                 error: number(error)?.abs(),
-                n: n.parse().map_err(|_| wrong(format!("`{n}` is not a count")))?,
+                n: n.parse()
+                    .map_err(|_| wrong(format!("`{n}` is not a count")))?,
             };
             self.insert(model, domain, correction);
         }
@@ -144,7 +150,10 @@ impl Corrections {
     pub fn write(&self) -> String {
         let mut text = format!("{HEAD}\n");
         for ((model, domain), c) in &self.0 {
-            text.push_str(&format!("{model},{domain},{:.4},{:.4},{}\n", c.offset, c.error, c.n));
+            text.push_str(&format!(
+                "{model},{domain},{:.4},{:.4},{}\n",
+                c.offset, c.error, c.n
+            ));
         }
         text
     }
@@ -156,9 +165,14 @@ mod tests {
 
     #[test]
     fn an_offset_brings_the_mean_to_what_was_seen() {
-        let seen: Vec<_> = (0..1_000).map(|n| (2.0, f64::from(u8::from(n % 2 == 0)))).collect();
+        let seen: Vec<_> = (0..1_000)
+            .map(|n| (2.0, f64::from(u8::from(n % 2 == 0))))
+            .collect();
         let fit = Correction::fit(&seen);
-        let chance = fit.of(Some(Chance { logit: 2.0, error: 1.0 }));
+        let chance = fit.of(Some(Chance {
+            logit: 2.0,
+            error: 1.0,
+        }));
         assert!((chance.p() - 0.5).abs() < 0.01, "{}", chance.p());
         assert!((fit.error - 0.063).abs() < 0.002, "{}", fit.error);
         assert_eq!(fit.n, 1_000);
@@ -166,9 +180,19 @@ mod tests {
 
     #[test]
     fn few_outcomes_move_little_and_leave_much_unsure() {
-        assert_eq!(Correction::fit(&[]), Correction { offset: 0.0, error: PRIOR, n: 0 });
+        assert_eq!(
+            Correction::fit(&[]),
+            Correction {
+                offset: 0.0,
+                error: PRIOR,
+                n: 0
+            }
+        );
         let fit = Correction::fit(&[(0.0, 1.0), (0.0, 1.0)]);
-        assert!((0.4..0.8).contains(&fit.offset) && fit.error > 0.7, "{fit:?}");
+        assert!(
+            (0.4..0.8).contains(&fit.offset) && fit.error > 0.7,
+            "{fit:?}"
+        );
         let extreme = Correction::fit(&vec![(-9.0, 1.0); 200]);
         assert!(extreme.offset.is_finite() && extreme.offset > 4.0);
     }
@@ -176,7 +200,11 @@ mod tests {
     #[test]
     fn a_table_is_read_as_it_was_written() {
         let mut all = Corrections::default();
-        let one = Correction { offset: -0.5, error: 0.25, n: 40 };
+        let one = Correction {
+            offset: -0.5,
+            error: 0.25,
+            n: 40,
+        };
         all.insert("maker/Model.1", "code", one);
         let mut again = Corrections::default();
         again.read(&all.write()).unwrap();
@@ -191,8 +219,14 @@ mod tests {
             let text = format!("{HEAD}\nm,code,0,0.1,5\n\n{line}\n");
             Corrections::default().read(&text).unwrap_err().to_string()
         };
-        assert_eq!(why("m,code,1"), "line 4: 3 cells where `model,domain,offset,error,n` has 5");
-        assert_eq!(why("m,poetry,0,0,1"), "line 4: a domain `poetry` is not known");
+        assert_eq!(
+            why("m,code,1"),
+            "line 4: 3 cells where `model,domain,offset,error,n` has 5"
+        );
+        assert_eq!(
+            why("m,poetry,0,0,1"),
+            "line 4: a domain `poetry` is not known"
+        );
         assert_eq!(why("m,code,inf,0,1"), "line 4: `inf` is no logit");
         assert_eq!(why("m,code,x,0,1"), "line 4: `x` is not a number");
         assert_eq!(why("m,code,0,0,-1"), "line 4: `-1` is not a count");

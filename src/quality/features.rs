@@ -239,7 +239,11 @@ impl Reader {
         let mut base = 0;
         let mut cues = [0; CUES.len()];
         for ((cue, edges), count) in cues.iter_mut().zip(CUES).zip(counts) {
-            *cue = base + edges.iter().map(|edge| u32::from(count >= *edge)).sum::<u32>();
+            *cue = base
+                + edges
+                    .iter()
+                    .map(|edge| u32::from(count >= *edge))
+                    .sum::<u32>();
             base += edges.iter().map(|_| 1).sum::<u32>() + 1;
         }
         cues

@@ -30,11 +30,7 @@ impl Odds {
     /// A chance that somebody vouches for.
     #[must_use]
     pub fn exactly(p: u16) -> Self {
-        Self {
-            p,
-            low: p,
-            high: p,
-        }
+        Self { p, low: p, high: p }
     }
 }
 
@@ -76,7 +72,12 @@ pub struct Placed {
 impl Placed {
     /// Looks a model up by its names, the surest first.
     #[must_use]
-    pub fn find(artifact: Option<&Artifact>, scores: &Scores, stated: Stated, names: &[&str]) -> Self {
+    pub fn find(
+        artifact: Option<&Artifact>,
+        scores: &Scores,
+        stated: Stated,
+        names: &[&str],
+    ) -> Self {
         let all = || names.iter().copied();
         let corrections = &scores.corrections;
         let of = |domain| corrections.of(all(), domain);
@@ -114,11 +115,7 @@ impl Placed {
 
     /// The same before it is corrected.
     #[must_use]
-    pub fn chance(
-        &self,
-        reading: Option<(&Artifact, &Reading)>,
-        domain: Domain,
-    ) -> Option<Chance> {
+    pub fn chance(&self, reading: Option<(&Artifact, &Reading)>, domain: Domain) -> Option<Chance> {
         let vouched = self.stated(domain);
         let vouched = vouched.map(|p| Chance::certain(f64::from(p) / 10_000.0));
         let level = self.levels.as_ref().and_then(|levels| levels.at(domain));
@@ -151,7 +148,9 @@ impl Placed {
 }
 
 fn harder_or_easier(level: Chance, reading: Option<(&Artifact, &Reading)>) -> Chance {
-    reading.map_or(level, |(artifact, reading)| reading.of_level(artifact, level))
+    reading.map_or(level, |(artifact, reading)| {
+        reading.of_level(artifact, level)
+    })
 }
 
 #[cfg(test)]
@@ -218,7 +217,8 @@ mod tests {
 
     #[test]
     fn scores_place_a_model_that_has_no_outcomes_and_corrections_move_it() {
-        const SCORES: &str = "model,model_key,variant,benchmark,score\nnew,new,,llm-stats/math,0.8\n";
+        const SCORES: &str =
+            "model,model_key,variant,benchmark,score\nnew,new,,llm-stats/math,0.8\n";
         let place = |scores: &Scores| Placed::find(builtin(), scores, Stated::default(), &["new"]);
         let odds = math(&place(&scores(SCORES)), PROSE).unwrap();
         assert_eq!(odds.p, 8_000);
@@ -231,6 +231,9 @@ mod tests {
         };
         corrected.corrections.insert("new", "math", correction);
         let odds = math(&place(&corrected), PROSE).unwrap();
-        assert!((5_900..6_000).contains(&odds.p) && odds.low > 5_000, "{odds:?}");
+        assert!(
+            (5_900..6_000).contains(&odds.p) && odds.low > 5_000,
+            "{odds:?}"
+        );
     }
 }

@@ -178,7 +178,10 @@ impl Reading {
     /// far as the text is like what the predictor was trained on.
     #[must_use]
     pub fn of_level(&self, artifact: &Artifact, level: Chance) -> Chance {
-        let shift = artifact.kinds.get(self.kind).map_or(0.0, |kind| kind.shift.of(&self.heads));
+        let shift = artifact
+            .kinds
+            .get(self.kind)
+            .map_or(0.0, |kind| kind.shift.of(&self.heads));
         Chance {
             logit: level.logit + self.like * shift,
             error: level.error.hypot(self.like * SHIFT),

@@ -1,7 +1,7 @@
 //! Published scores and a team's own evaluations, as levels of models by domain.
 //!
 //! Three kinds of table are known by their heads: scores, one a row (`model`, `model_key`, `variant`,
-//! `benchmark`, `score`); the summary that `OpenCompass` writes (`dataset`, `version`, `metric`, `mode`,
+//! `benchmark`, `score`); the summary that OpenCompass writes (`dataset`, `version`, `metric`, `mode`,
 //! then a column for each model); and which benchmark speaks of which domain (`benchmark`, `domain`,
 //! `unit`, `reference`), whose rows go over those that are built in.
 
@@ -121,11 +121,15 @@ impl Mapping {
     fn find(&self, name: &str) -> Option<&Benchmark> {
         let name = name.to_ascii_lowercase();
         let begins = |pattern: &str| {
-            pattern.strip_suffix('*').is_some_and(|begin| name.starts_with(begin))
+            pattern
+                .strip_suffix('*')
+                .is_some_and(|begin| name.starts_with(begin))
         };
         self.0.get(&name).or_else(|| {
             let fitting = self.0.iter().filter(|(pattern, _)| begins(pattern));
-            fitting.max_by_key(|(pattern, _)| pattern.len()).map(|(_, benchmark)| benchmark)
+            fitting
+                .max_by_key(|(pattern, _)| pattern.len())
+                .map(|(_, benchmark)| benchmark)
         })
     }
 
@@ -133,15 +137,22 @@ impl Mapping {
         each(text, |row, wrong| {
             let domain = row.get("domain");
             let domain = Domain::ALL.iter().find(|(_, name)| *name == domain);
-            let (domain, _) = domain.ok_or_else(|| wrong(format!("a domain `{}` is not known", row.get("domain"))))?;
+            let (domain, _) = domain
+                .ok_or_else(|| wrong(format!("a domain `{}` is not known", row.get("domain"))))?;
             let unit = match row.get("unit") {
                 "percent" => Unit::Percent,
                 "fraction" => Unit::Fraction,
                 "elo" => {
                     let even = row.get("reference").parse();
-                    Unit::Elo(even.map_err(|_| wrong("`elo` needs a `reference`, the Elo of an even chance".to_owned()))?)
+                    Unit::Elo(even.map_err(|_| {
+                        wrong("`elo` needs a `reference`, the Elo of an even chance".to_owned())
+                    })?)
                 }
-                other => return Err(wrong(format!("a unit `{other}` is not known: percent, fraction or elo"))),
+                other => {
+                    return Err(wrong(format!(
+                        "a unit `{other}` is not known: percent, fraction or elo"
+                    )));
+                }
             };
             let name = row.get("benchmark").to_ascii_lowercase();
             let domain = *domain;
@@ -161,7 +172,9 @@ impl<'a> Row<'a> {
     /// The cell of a column; empty if there is none.
     fn get(&self, column: &str) -> &'a str {
         let at = self.head.iter().position(|name| name == column);
-        at.and_then(|at| self.cells.get(at)).unwrap_or_default().trim()
+        at.and_then(|at| self.cells.get(at))
+            .unwrap_or_default()
+            .trim()
     }
 }
 
@@ -175,7 +188,8 @@ fn each(
     let at = |line: u64, why: String| ScoresError::Line { line, why };
     let head = reader.headers().map_err(|e| at(1, e.to_string()))?.clone();
     for cells in reader.records() {
-        let cells = cells.map_err(|e| at(e.position().map_or(0, csv::Position::line), e.to_string()))?;
+        let cells =
+            cells.map_err(|e| at(e.position().map_or(0, csv::Position::line), e.to_string()))?;
         let line = cells.position().map_or(0, csv::Position::line);
         let row = Row {
             head: &head,
@@ -197,7 +211,11 @@ enum Kind {
 impl Kind {
     fn of(text: &str) -> Option<Self> {
         let head = text.trim_start_matches('\u{feff}').lines().next()?;
-        let has = |names: &[&str]| names.iter().all(|n| head.split(',').any(|cell| cell.trim() == *n));
+        let has = |names: &[&str]| {
+            names
+                .iter()
+                .all(|n| head.split(',').any(|cell| cell.trim() == *n))
+        };
         if has(&["model", "model_key", "benchmark", "score"]) {
             Some(Self::Scores)
         } else if has(&["dataset", "version", "metric", "mode"]) {
@@ -222,7 +240,12 @@ impl fmt::Debug for Scores {
             levels,
             corrections,
         } = self;
-        write!(f, "Scores({} models, {} corrections)", levels.len(), corrections.len())
+        write!(
+            f,
+            "Scores({} models, {} corrections)",
+            levels.len(),
+            corrections.len()
+        )
     }
 }
 
@@ -317,7 +340,9 @@ fn scores(text: &str, mapping: &Mapping, found: &mut Found) -> Result<(), Scores
             return Ok(());
         };
         let score = row.get("score");
-        let score = score.parse().map_err(|_| wrong(format!("the score `{score}` is not a number")))?;
+        let score = score
+            .parse()
+            .map_err(|_| wrong(format!("the score `{score}` is not a number")))?;
         let (model, general) = (row.get("model"), row.get("model_key"));
         take(&mut own, model, (name, benchmark), score, true);
         if key(general) != key(model) {
@@ -341,7 +366,9 @@ fn opencompass(text: &str, mapping: &Mapping, found: &mut Found) -> Result<(), S
             if ABOUT.contains(&model) || cell.is_empty() || cell == "-" {
                 continue;
             }
-            let score = cell.parse().map_err(|_| wrong(format!("`{cell}` of `{model}` is not a number")))?;
+            let score = cell
+                .parse()
+                .map_err(|_| wrong(format!("`{cell}` of `{model}` is not a number")))?;
             take(&mut own, model, (&name, benchmark), score, false);
         }
         Ok(())

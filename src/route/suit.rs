@@ -95,7 +95,9 @@ pub(super) fn fit(
         max_output,
         expected,
         marginal: cost::marginal(&backend.price, expected, facts.share),
-        quality: question.judge.odds(index, question.reading, question.domain()),
+        quality: question
+            .judge
+            .odds(index, question.reading, question.domain()),
         first_token_us: facts.first_token_us,
         standing: facts.standing,
         full_ms: facts.full_ms,

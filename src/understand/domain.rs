@@ -6,7 +6,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::{
     caps::{Cap, Caps},
-    config::Domain,
+    domain::Domain,
     tokens::Counter,
     wire::openai::chat::Messages,
 };

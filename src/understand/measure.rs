@@ -9,7 +9,7 @@ mod chat;
 use super::{AskError, Endpoint, Needs, number, text};
 use crate::{
     caps::{Cap, Caps},
-    config::Domain,
+    domain::Domain,
     usage::Usage,
     wire::{
         audio,

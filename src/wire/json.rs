@@ -161,7 +161,10 @@ impl Object {
     /// text.
     #[must_use]
     pub fn share(&self, part: &str) -> Option<ByteString> {
-        let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
+        let start = part
+            .as_ptr()
+            .addr()
+            .checked_sub(self.text.as_ptr().addr())?;
         let inside = self.text.get(start..start + part.len())?;
         (inside.as_ptr() == part.as_ptr()).then(|| self.text.slice_ref(inside))
     }

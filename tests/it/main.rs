@@ -37,6 +37,7 @@ mod operate;
 mod policy;
 mod price;
 mod program;
+mod quality;
 mod refresh;
 mod stream;
 mod support;

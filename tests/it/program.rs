@@ -82,7 +82,7 @@ async fn a_wrong_configuration_is_code_2_with_file_line_and_column() {
     let unset = good.replace("UPSTREAM_KEY", "NOT_SET_ANYWHERE");
     let output = run(&unset, &["check"]);
     assert_eq!(output.status.code(), Some(2));
-    for arguments in [&["--nonsense"][..], &["nonsense"], &["predict"]] {
+    for arguments in [&["--nonsense"][..], &["nonsense"], &["import"]] {
         let output = command().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }

@@ -54,7 +54,10 @@ pub(super) fn with_intervals<const N: usize>(
     let drawn: Vec<[f64; N]> = (0..times).map(|_| of(&draws.rows(n))).collect();
     let mut at = 0;
     values.map(|value| {
-        let mut column: Vec<f64> = drawn.iter().filter_map(|row| row.get(at).copied()).collect();
+        let mut column: Vec<f64> = drawn
+            .iter()
+            .filter_map(|row| row.get(at).copied())
+            .collect();
         at += 1;
         column.sort_by(f64::total_cmp);
         let quantile = |part: usize| {
@@ -217,11 +220,21 @@ mod tests {
 
     #[test]
     fn a_router_that_knows_nothing_is_worth_a_half_and_one_that_knows_all_more() {
-        let blind = [(0.5, 0.0, 1.0), (0.5, 1.0, 1.0), (0.5, 0.0, 1.0), (0.5, 1.0, 1.0)];
+        let blind = [
+            (0.5, 0.0, 1.0),
+            (0.5, 1.0, 1.0),
+            (0.5, 0.0, 1.0),
+            (0.5, 1.0, 1.0),
+        ];
         let [apgr, half, most] = pair(&blind, &all(4));
         assert!((apgr - 0.5).abs() < 1e-12);
         assert!((half - 0.5).abs() < 1e-12 && (most - 1.0).abs() < 1e-12);
-        let seeing = [(0.9, 0.0, 1.0), (0.1, 1.0, 1.0), (0.8, 0.0, 1.0), (0.2, 1.0, 1.0)];
+        let seeing = [
+            (0.9, 0.0, 1.0),
+            (0.1, 1.0, 1.0),
+            (0.8, 0.0, 1.0),
+            (0.2, 1.0, 1.0),
+        ];
         let [apgr, half, most] = pair(&seeing, &all(4));
         assert!((apgr - 0.75).abs() < 1e-12);
         assert!((half - 0.25).abs() < 1e-12 && (most - 0.5).abs() < 1e-12);

@@ -76,7 +76,11 @@ fn draw(out: &mut String, panel: &Panel) {
     let scale = Scale::of(panel);
     let (left, right, top, bottom) = MARGINS;
     let (floor, edge) = (HEIGHT - bottom, WIDTH - right);
-    let _ = writeln!(out, "<text class=\"t\" x=\"{left}\" y=\"24\">{}</text>", plain(&panel.title));
+    let _ = writeln!(
+        out,
+        "<text class=\"t\" x=\"{left}\" y=\"24\">{}</text>",
+        plain(&panel.title)
+    );
     for step in 0..=4 {
         let part = f64::from(step) / 4.0;
         let score = scale.score.0 + part * (scale.score.1 - scale.score.0);
@@ -111,7 +115,11 @@ fn draw(out: &mut String, panel: &Panel) {
     });
     let points = points.collect::<Vec<_>>().join(" ");
     let _ = writeln!(out, "<polyline class=\"c\" points=\"{points}\"/>");
-    let best = panel.models.iter().map(|(_, point)| point.1).fold(0.0, f64::max);
+    let best = panel
+        .models
+        .iter()
+        .map(|(_, point)| point.1)
+        .fold(0.0, f64::max);
     for (name, point) in &panel.models {
         let (x, y) = scale.at(*point);
         let class = if point.1 >= best { "b" } else { "m" };
@@ -133,5 +141,7 @@ fn draw(out: &mut String, panel: &Panel) {
 
 /// Without signs that mean something in XML.
 fn plain(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

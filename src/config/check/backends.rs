@@ -10,10 +10,11 @@ use crate::{
     caps::{Cap, Caps},
     catalog::{self, Card, Rates},
     config::{
-        Backend, Domain, Price, Provider, Quality, STATED,
+        Backend, Price, Provider, Quality, STATED,
         mistake::Path,
         raw::{self, Capability, Fraction},
     },
+    domain::Domain,
 };
 
 /// The backends by name.

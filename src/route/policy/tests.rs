@@ -8,11 +8,14 @@ use crate::{
     caps::Caps,
     catalog,
     config::{
-        About, Domain, Hosting, Weights,
+        About, Hosting, Weights,
         load::{self, Environment},
         policy::Lists,
     },
-    route::{self, Facts, Plan, Refusal, RouteError, health::Standing, names::Names, quality::Judge},
+    domain::Domain,
+    route::{
+        self, Facts, Plan, Refusal, RouteError, health::Standing, names::Names, quality::Judge,
+    },
     understand::{Narrow, Needs},
 };
 

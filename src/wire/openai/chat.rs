@@ -98,7 +98,10 @@ pub fn text_of(content: &str) -> Cow<'_, str> {
 
 /// What a JSON string says; empty if it is none.
 fn unescaped(json: &str) -> Cow<'_, str> {
-    match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+    match json
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
         None => Cow::Borrowed(""),
         Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Cow::Borrowed(plain),
         Some(_) => Cow::Owned(serde_json::from_str(json).unwrap_or_default()),

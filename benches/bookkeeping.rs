@@ -184,6 +184,7 @@ fn plan(world: &World, principal: &Principal, ask: &Ask) -> Plan {
         domain: ask.domain,
         judge: &world.judge,
         reading: reading.as_ref(),
+        pin: None,
         narrow: &ask.narrow,
         budgeted: true,
         tier: ask.tier,

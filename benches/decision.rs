@@ -160,6 +160,7 @@ fn plan(world: &World, ask: &Ask) -> Plan {
         domain: ask.domain,
         judge: &world.judge,
         reading: reading.as_ref(),
+        pin: None,
         narrow: &ask.narrow,
         budgeted: false,
         tier: ask.tier,

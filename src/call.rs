@@ -68,6 +68,8 @@ pub struct Job {
     pub ask: Ask,
     /// Headers of the client that are passed on.
     pub forwarded: HeaderMap,
+    /// Its conversation, which goes to the same replica as long as that is not busier than others.
+    pub conversation: Option<u64>,
     /// When the request ends.
     pub deadline: Instant,
 }

@@ -382,6 +382,8 @@ pub struct Route {
     /// The floor, in 1/10,000.
     pub min_quality: Option<u16>,
     pub on_uncertain: OnUncertain,
+    /// Does what a backend has in its cache of a conversation count in its price?
+    pub affinity: bool,
     /// Does the next candidate serve when one fails?
     pub fallback: bool,
     /// Index into `models`: what savings are measured against.

@@ -40,6 +40,9 @@ pub fn explain(
     let ask = understand::read(endpoint, body, headers)?;
     let target = world.names.find(&ask.model);
     let reading = world.judge.read(&ask);
+    let now_ms = world.means.now_ms();
+    let conversation = world.conversation(principal, target, &ask);
+    let pin = conversation.and_then(|number| world.means.conversations.find(number, now_ms));
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -49,12 +52,12 @@ pub fn explain(
         domain: ask.domain,
         judge: &world.judge,
         reading: reading.as_ref(),
+        pin: pin.as_ref(),
         narrow: &ask.narrow,
         budgeted: offer::is_budgeted(&world.config, principal, target),
         tier: ask.tier,
         at,
     };
-    let now_ms = world.means.now_ms();
     let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
     let outcome = route::plan(&question, &facts);
     let explanation = explain::explain(&question, &outcome);

@@ -140,6 +140,10 @@ where
     let paying = world.paying(holder.as_deref(), target);
     spending::know(app, paying.iter()).await;
     let reading = world.judge.reading(&world.config, target, &ask);
+    let now_ms = world.means.now_ms();
+    let conversation = world.conversation(&principal, target, &ask);
+    account.converses(conversation);
+    let pin = conversation.and_then(|number| world.means.conversations.find(number, now_ms));
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -149,12 +153,12 @@ where
         domain: ask.domain,
         judge: &world.judge,
         reading: reading.as_ref(),
+        pin: pin.as_ref(),
         narrow: &ask.narrow,
         budgeted: !paying.is_empty(),
         tier: ask.tier,
         at: Timestamp::now(),
     };
-    let now_ms = world.means.now_ms();
     let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
     let plan = route::plan(&question, &facts).map_err(|error| {
         account.unplanned(&error);
@@ -172,6 +176,7 @@ where
             plan,
             ask,
             forwarded,
+            conversation,
             deadline,
         },
         held,

@@ -4,6 +4,7 @@
 //! Two requests that learn at once may lose one of the two observations. That is fine for an
 //! average, and a lock on the way of every request would not be.
 
+pub mod conversations;
 pub mod pace;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,6 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub const PRIOR_OUTPUT: u64 = 300;
 /// One, as a ratio in fixed point.
 const ONE: u64 = 1 << 16;
+/// What part of a prompt is expected to be in a cache that should hold it, before anything is seen:
+/// providers cache in blocks, and now and then send a turn elsewhere.
+const PRIOR_CACHED: u64 = ONE / 10 * 9;
 /// Prompts below this say too little about a tokenizer: the template around them weighs more.
 const MIN_PROMPT: u64 = 32;
 /// Observations that a moving average remembers, as a shift.
@@ -32,6 +36,8 @@ pub struct Learned {
     ratio: AtomicU64,
     /// Microseconds to the first token; 0: nothing seen.
     first_token: AtomicU64,
+    /// What part of a prompt that should be in its cache was, in 1/65,536; 0: nothing seen.
+    cached: AtomicU64,
 }
 
 impl Learned {
@@ -50,6 +56,16 @@ impl Learned {
         Some(self.first_token.load(Relaxed)).filter(|us| *us > 0)
     }
 
+    /// Of tokens that should be in its cache, those that will be.
+    #[must_use]
+    pub fn cached_tokens(&self, warm: u64) -> u64 {
+        let share = match self.cached.load(Relaxed) {
+            0 => PRIOR_CACHED,
+            share => share,
+        };
+        warm.saturating_mul(share) / ONE
+    }
+
     /// Reported prompt tokens for each 1,000 estimated ones; `None`: nothing seen.
     #[must_use]
     pub fn prompt_tokens_per_1000(&self) -> Option<u64> {
@@ -62,6 +78,14 @@ impl Learned {
         if estimated_prompt >= MIN_PROMPT && prompt > 0 {
             let ratio = (prompt.saturating_mul(ONE) / estimated_prompt).clamp(ONE / 4, ONE * 4);
             average(&self.ratio, ratio, ONE);
+        }
+    }
+
+    /// The next turn of a conversation came: what should have been in the cache, and what was.
+    pub fn observe_cached(&self, warm: u64, cached: u64) {
+        let share = cached.min(warm).saturating_mul(ONE).checked_div(warm);
+        if let Some(share) = share {
+            average(&self.cached, share.max(1), PRIOR_CACHED);
         }
     }
 
@@ -111,6 +135,21 @@ mod tests {
         }
         let got = learned.prompt_tokens(100);
         assert!((148..=151).contains(&got), "{got}");
+    }
+
+    #[test]
+    fn a_cache_that_holds_nothing_is_soon_not_counted_on() {
+        let learned = Learned::default();
+        assert!((895..=900).contains(&learned.cached_tokens(1_000)));
+        learned.observe_cached(0, 100);
+        for _ in 0..200 {
+            learned.observe_cached(2_000, 0);
+        }
+        assert!(learned.cached_tokens(1_000) < 10);
+        for _ in 0..200 {
+            learned.observe_cached(2_000, 5_000);
+        }
+        assert!((990..=1_000).contains(&learned.cached_tokens(1_000)));
     }
 
     #[test]

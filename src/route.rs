@@ -31,6 +31,7 @@ use crate::{
     catalog::hosted::Share,
     config::{Config, Objective, policy::Rule},
     domain::Domain,
+    learn::conversations::Pin,
     money::Usd,
     quality::{Odds, Reading},
     understand::{Narrow, Needs},
@@ -56,6 +57,8 @@ pub struct Question<'a> {
     /// What the judge makes of the text; `None`: it was not read, or there is none.
     pub reading: Option<&'a Reading>,
     pub narrow: &'a Narrow,
+    /// Where the conversation is that it goes on with; `None`: not known, or it does not matter.
+    pub pin: Option<&'a Pin>,
     /// Is it paid from a budget?
     pub budgeted: bool,
     /// The service tier that is asked for, where we know it.
@@ -72,6 +75,8 @@ pub struct Facts {
     pub prompt_tokens: u64,
     /// Output tokens to expect of one choice.
     pub output_tokens: u64,
+    /// Of 1,000,000 tokens that should be in its cache, those that are.
+    pub cached_micro: u64,
     /// Microseconds to the first token; `None`: never called.
     pub first_token_us: Option<u64>,
     /// Milliseconds until a limit of its model or provider has room; `None`: it has.
@@ -100,6 +105,10 @@ pub struct Candidate {
     pub backend: usize,
     /// Estimated tokens of the prompt, as this backend counts.
     pub prompt_tokens: u64,
+    /// Tokens of the prompt that it has read before, in the turn before this one.
+    pub warm_tokens: u64,
+    /// Of those, the tokens that are expected to be read from its cache, for the price of that.
+    pub cached_tokens: u64,
     /// Expected tokens of the output, all choices together.
     pub output_tokens: u64,
     /// The most tokens that the output can have, all choices together.
@@ -109,6 +118,8 @@ pub struct Candidate {
     pub max_output: Option<u64>,
     /// `None`: unpriced.
     pub expected: Option<Usd>,
+    /// The same if nothing were in its cache; `None`: nothing is expected to be, or unpriced.
+    pub fresh: Option<Usd>,
     /// What of it the request adds at the present load, on hardware of one's own, which is paid for
     /// anyway; as much as `expected` where that is not known. `None`: it is none.
     pub marginal: Option<Usd>,

@@ -13,7 +13,7 @@
 //! | `out=N` | visible output tokens |
 //! | `chunks=N`, `chunk=N` | content events of a stream; tokens in one (1) |
 //! | `head=1s`, `ttft=200ms`, `gap=20ms` | delay before the head; from there to the first event; between content events |
-//! | `prompt=N`, `cached=N`, `written=N`, `reasoning=N` | tokens that are reported (and, for reasoning, sent) |
+//! | `prompt=N`, `cached=N`, `remembers`, `written=N`, `reasoning=N` | tokens that are reported (and, for reasoning, sent) |
 //! | `cost=0.01`, `tier=NAME` | what is charged, and the service tier that is said to have served |
 //! | `usage=STYLE` | `openai`, `deepseek`, `last`, `continuous`, `bare`, `xai`, `none`, `null`, `zero`, `bad` |
 //! | `calls=N` | parallel tool calls |
@@ -43,6 +43,7 @@ mod events;
 mod form;
 mod headers;
 mod line;
+mod memory;
 mod others;
 mod provider_errors;
 pub mod received;

@@ -7,6 +7,7 @@ pub mod loads;
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -25,14 +26,21 @@ use crate::{
         room::Room,
         table::Table,
     },
-    authenticate::Keys,
+    authenticate::{Keys, Principal},
     call::{Means, client::Client, upstream::Upstream},
     config::{Config, Provider, load::Seen, view},
     keyring::Keyring,
     learn::Lengths,
-    route::{Facts, health::Standing, live::Live, names::Names, quality::Judge},
+    route::{
+        Facts,
+        health::Standing,
+        live::Live,
+        names::{Names, Target},
+        quality::Judge,
+    },
     settle::{Strangers, decisions::Decisions, ledger::Sink, metrics::Metrics},
     store::Store,
+    understand::Ask,
 };
 
 /// What one configuration means, ready to serve. Replaced as a whole.
@@ -112,6 +120,8 @@ impl World {
             live,
             lengths,
             paces: hosted::paces(&config, before),
+            conversations: before
+                .map_or_else(Arc::default, |world| Arc::clone(&world.means.conversations)),
             budget: Means::budget(&config),
             epoch: before.map_or_else(Instant::now, |world| world.means.epoch),
             config: Arc::clone(&config),
@@ -129,6 +139,26 @@ impl World {
             means: Arc::new(means),
             config,
         }
+    }
+
+    /// A conversation of a caller, as a number; `None`: it can't be told, or the route does not care.
+    #[must_use]
+    pub fn conversation(
+        &self,
+        principal: &Principal,
+        target: Option<Target>,
+        ask: &Ask,
+    ) -> Option<u64> {
+        let route = match target? {
+            Target::Route(route) => self.config.routes.get(route),
+            Target::Model(_) | Target::Backend { .. } => None,
+        };
+        let conversation = ask
+            .conversation
+            .filter(|_| route.is_none_or(|r| r.affinity))?;
+        let mut hasher = DefaultHasher::new();
+        (&principal.id, conversation).hash(&mut hasher);
+        Some(hasher.finish())
     }
 
     /// What is known now of a backend of a model, for a prompt of so many estimated tokens.

@@ -4,6 +4,7 @@
 //! model asked for, what a backend must be able to do, about how many tokens it will take, and
 //! how the request narrows the choice. Nothing is decided here.
 
+mod conversation;
 mod domain;
 pub mod endpoint;
 pub mod limits;
@@ -49,6 +50,8 @@ pub struct Ask {
     pub domain: Domain,
     /// What the user says last, as JSON text: a string or content parts.
     pub said: Option<ByteString>,
+    /// Which of its caller's conversations it goes on with; `None`: that can't be told.
+    pub conversation: Option<u64>,
     pub narrow: Narrow,
     /// The service tier that is asked for, where we know it.
     pub tier: Option<&'static str>,
@@ -126,8 +129,10 @@ pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask,
         mut needs,
         domain,
         said,
+        opening,
     } = measure::measure(endpoint, &body)?;
     let said = said.and_then(|said| body.share(said));
+    let conversation = conversation::of(&body, headers, opening);
     if stream {
         needs.caps = needs.caps.with(Cap::Streaming);
     }
@@ -139,6 +144,7 @@ pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask,
         needs,
         domain,
         said,
+        conversation,
         narrow,
         tier,
         body,

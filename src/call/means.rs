@@ -18,7 +18,7 @@ use super::{
 use crate::{
     catalog::SelfHosted,
     config::{Config, Provider},
-    learn::{Lengths, pace::Pace},
+    learn::{Lengths, conversations::Conversations, pace::Pace},
     route::{
         health::{Change, Pass, Verdict},
         live::Live,
@@ -42,6 +42,8 @@ pub struct Means {
     pub lengths: Vec<Arc<Lengths>>,
     /// In the order of `config.providers`; `None`: none of one's own.
     pub paces: Vec<Option<Arc<Pace>>>,
+    /// Which backends have which conversations in their caches.
+    pub conversations: Arc<Conversations>,
     /// Keeps retries from multiplying the load of a failing backend.
     pub budget: TpsBudget,
     /// Where the clock of `live` begins.

@@ -88,7 +88,7 @@ impl Job {
         let broken = || Failure::without_answer(Class::Unreachable, "the provider has no address");
         let upstream = self.means.upstreams.get(called.backend.provider);
         let client = self.means.clients.get(called.backend.provider);
-        let taken = upstream.and_then(|u| Some((u, u.least_busy(avoid)?)));
+        let taken = upstream.and_then(|u| Some((u, u.take(avoid, self.conversation)?)));
         let (Some((upstream, busy)), Some(client)) = (taken, client) else {
             return (0, Err(broken()));
         };

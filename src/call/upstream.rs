@@ -45,6 +45,14 @@ struct Replica {
     inflight: Arc<AtomicU32>,
 }
 
+/// How much a replica wants a conversation: the one that wants it most is the same for each of its
+/// turns, and stays so for most conversations when replicas come or go (rendezvous hashing).
+fn spread(conversation: u64, replica: usize) -> u64 {
+    let mixed = (conversation ^ (replica as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        .wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed ^ (mixed >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb)
+}
+
 /// Counts one call on a replica until it is dropped.
 #[derive(Debug)]
 pub struct Busy {
@@ -104,14 +112,27 @@ impl Upstream {
         self.pool.as_ref()
     }
 
-    /// Takes the least busy replica; not `avoid`, where there is another.
-    pub fn least_busy(&self, avoid: Option<usize>) -> Option<Busy> {
-        let turn = self.turn.fetch_add(1, Relaxed);
+    /// Takes the replica of a conversation, or else the least busy one; not `avoid`, where there is
+    /// another.
+    pub fn take(&self, avoid: Option<usize>, conversation: Option<u64>) -> Option<Busy> {
         let number = self.replicas.len();
-        let free = (0..number)
-            .map(|i| turn.wrapping_add(i) % number)
-            .filter(|i| number == 1 || Some(*i) != avoid)
-            .min_by_key(|i| self.replicas.get(*i).map(|r| r.inflight.load(Relaxed)))?;
+        let load = |i: usize| self.replicas.get(i).map(|r| r.inflight.load(Relaxed));
+        let own = conversation
+            .filter(|_| number > 1)
+            .and_then(|conversation| {
+                let own = (0..number).max_by_key(|replica| spread(conversation, *replica))?;
+                let all: u64 = (0..number).filter_map(load).map(u64::from).sum();
+                // within a quarter of the mean, and one more so that few calls are no load
+                let most = all.saturating_mul(5) / (4 * number as u64) + 1;
+                (Some(own) != avoid && u64::from(load(own)?) <= most).then_some(own)
+            });
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let free = own.or_else(|| {
+            (0..number)
+                .map(|i| turn.wrapping_add(i) % number)
+                .filter(|i| number == 1 || Some(*i) != avoid)
+                .min_by_key(|i| load(*i))
+        })?;
         let inflight = Arc::clone(&self.replicas.get(free)?.inflight);
         inflight.fetch_add(1, Relaxed);
         Some(Busy {

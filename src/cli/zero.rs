@@ -187,6 +187,7 @@ fn add_auto(config: &mut Config) {
         objective: Objective::Cost,
         min_quality: None,
         on_uncertain: OnUncertain::Strongest,
+        affinity: true,
         fallback: true,
         baseline: None,
         limits: Limits::default(),

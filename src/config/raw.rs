@@ -436,7 +436,9 @@ pub struct Route {
     pub fallback: Option<bool>,
     /// The model that savings are measured against.
     pub baseline: Option<Pattern>,
-    /// `none`: a conversation may move to another backend at any time.
+    /// `conversation`: what a backend has in its cache of a conversation counts in its price, so that
+    /// the conversation moves only when that is cheaper. `none`: it may move at any time.
+    #[schemars(extend("default" = "conversation"))]
     pub affinity: Option<Affinity>,
     /// Which of its candidates may be asked. Absent: all.
     pub policy: Option<Policy>,
@@ -485,6 +487,7 @@ pub enum OnUncertain {
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum Affinity {
+    Conversation,
     None,
 }
 

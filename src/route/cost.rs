@@ -14,7 +14,7 @@ use crate::{
         price::{Asked, Flags},
     },
     config::{Backend, Config, Price, STATED},
-    learn::PRIOR_OUTPUT,
+    learn::{PRIOR_OUTPUT, conversations::SHORTEST},
     money::{Rate, Usd},
     tokens::{PER_MESSAGE, PER_PROMPT},
     usage::Usage,
@@ -23,15 +23,16 @@ use crate::{
 /// The tier that is asked for and billed unless an answer says otherwise.
 pub const STANDARD: &str = "standard";
 
-/// The expected cost; `None`: unpriced.
+/// The expected cost of a prompt, of which so many tokens come from a cache; `None`: unpriced.
 pub(super) fn expected(
     question: &Question<'_>,
     backend: &Backend,
-    prompt_tokens: u64,
+    (prompt_tokens, cached_tokens): (u64, u64),
     output_tokens: u64,
 ) -> Option<Usd> {
     let usage = Usage {
-        input: prompt_tokens,
+        input: prompt_tokens.saturating_sub(cached_tokens),
+        cache_read: cached_tokens,
         output: output_tokens,
         ..question.needs.units
     };
@@ -301,6 +302,15 @@ pub fn asked_at(at: Timestamp, tier: &str, reasoning: bool) -> Asked<'_> {
 }
 
 impl Question<'_> {
+    /// Tokens of the prompt that a backend has read in the turn before, where it sells those cheaper
+    /// and they are enough for any cache.
+    pub(super) fn warm_tokens(&self, backend: &Backend, prompt_tokens: u64) -> u64 {
+        let here = self.pin.filter(|pin| pin.backend == backend.name);
+        let warm = here.map_or(0, |pin| pin.tokens.min(prompt_tokens));
+        let sold = || has(cards(&backend.price), |rates| rates.cache_read);
+        if warm >= SHORTEST && sold() { warm } else { 0 }
+    }
+
     /// What a model is expected to cost for this request, at its cheapest backend; no backend's own
     /// experience counts, so that savings are measured against a figure that anyone can repeat.
     #[must_use]
@@ -308,7 +318,7 @@ impl Question<'_> {
         let output = PRIOR_OUTPUT.min(self.needs.max_output.unwrap_or(u64::MAX));
         let output = output.saturating_mul(self.needs.choices);
         cheapest(self.config, model, |backend| {
-            expected(self, backend, self.needs.prompt_tokens, output)
+            expected(self, backend, (self.needs.prompt_tokens, 0), output)
         })
     }
 }

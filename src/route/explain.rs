@@ -65,8 +65,12 @@ pub struct CandidateView<'a> {
     pub expected_output_tokens: u64,
     /// The limit of the output that is sent, as the request may cost no more; `null`: none.
     pub max_output_tokens: Option<u64>,
+    /// Of the prompt, tokens that are expected to come from its cache, as it served the turn before.
+    pub expected_cached_tokens: u64,
     /// `null`: unpriced.
     pub expected_cost_usd: Option<Usd>,
+    /// The same if nothing were in its cache; `null`: nothing is expected to be.
+    pub fresh_cost_usd: Option<Usd>,
     /// On hardware of one's own: what of it the request adds at the present load, by which it is
     /// compared with others.
     pub marginal_cost_usd: Option<Usd>,
@@ -176,6 +180,12 @@ pub fn decision(config: &Config, plan: &Plan) -> String {
             )
         }
         (Reason::LastResort, None) => "nobody healthy".to_owned(),
+    };
+    let warm = plan.candidates.first().is_some_and(|c| c.cached_tokens > 0);
+    let first = if warm {
+        format!("{first}, cache warm")
+    } else {
+        first
     };
     if refused == 0 {
         first
@@ -302,7 +312,9 @@ fn candidate<'a>(config: &'a Config, candidate: &Candidate) -> CandidateView<'a>
         expected_prompt_tokens: candidate.prompt_tokens,
         expected_output_tokens: candidate.output_tokens,
         max_output_tokens: candidate.max_output,
+        expected_cached_tokens: candidate.cached_tokens,
         expected_cost_usd: candidate.expected,
+        fresh_cost_usd: candidate.fresh,
         marginal_cost_usd: candidate.marginal,
         quality: candidate.quality.map(|odds| chance(odds.p)),
         quality_low: candidate.quality.map(|odds| chance(odds.low)),

@@ -26,6 +26,7 @@ impl Live {
             standing: self.standing(now_ms),
             prompt_tokens: self.learned.prompt_tokens(estimate),
             output_tokens: lengths.output_tokens(),
+            cached_micro: self.learned.cached_tokens(1_000_000),
             first_token_us: self.learned.first_token_us(),
             full_ms: None,
             share: None,

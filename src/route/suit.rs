@@ -75,7 +75,11 @@ pub(super) fn fit(
         needs => needs.at_once,
     };
     room(question, doubt, backend, (at_once, output))?;
-    let costs = |output| cost::expected(question, backend, facts.prompt_tokens, output);
+    let warm_tokens = question.warm_tokens(backend, facts.prompt_tokens);
+    let cached_tokens = warm_tokens.saturating_mul(facts.cached_micro) / 1_000_000;
+    let at =
+        |cached, output| cost::expected(question, backend, (facts.prompt_tokens, cached), output);
+    let costs = |output| at(cached_tokens, output);
     if costs(output).is_none() && (question.budgeted || question.narrow.max_cost.is_some()) {
         return Err(Refusal::Unpriced);
     }
@@ -90,10 +94,13 @@ pub(super) fn fit(
         model,
         backend: index,
         prompt_tokens: facts.prompt_tokens,
+        warm_tokens,
+        cached_tokens,
         output_tokens,
         worst_output,
         max_output,
         expected,
+        fresh: (cached_tokens > 0).then(|| at(0, output_tokens)).flatten(),
         marginal: cost::marginal(&backend.price, expected, facts.share),
         quality: question
             .judge

@@ -91,6 +91,8 @@ pub struct Account {
     pub(super) attempts: u32,
     /// The backend that is being called or has answered.
     pub(super) serving: Option<Candidate>,
+    /// Its conversation.
+    pub(super) conversation: Option<u64>,
     /// When the call to it began, on the clock of health.
     pub(super) began_ms: u64,
     /// Where `serving` is counted as in flight.
@@ -158,6 +160,7 @@ impl Account {
             purpose: Cap::Chat,
             units: Usage::default(),
             attempts: 0,
+            conversation: None,
             serving: None,
             began_ms: 0,
             inflight: None,
@@ -342,6 +345,11 @@ impl Account {
                 self.named = config.models.get(model).map(|model| model.name.clone());
             }
         }
+    }
+
+    /// Its conversation is known.
+    pub fn converses(&mut self, conversation: Option<u64>) {
+        self.conversation = conversation;
     }
 
     /// The backends are chosen.

@@ -329,6 +329,15 @@ impl Account {
         if let Some(live) = self.means.live.get(candidate.backend) {
             live.learned
                 .observe_prompt(self.estimated_prompt, usage.prompt_total());
+            live.learned
+                .observe_cached(candidate.warm_tokens, usage.cache_read);
+        }
+        let backend = self.means.config.backends.get(candidate.backend);
+        if let Some((number, backend)) = self.conversation.zip(backend) {
+            let tokens = usage.prompt_total().saturating_add(usage.output_total());
+            let now_ms = self.means.now_ms();
+            let all = &self.means.conversations;
+            all.served(number, &backend.name, tokens, now_ms);
         }
         if let Some(lengths) = self.means.lengths.get(candidate.model) {
             lengths.observe(usage.output_total() / self.choices.max(1));

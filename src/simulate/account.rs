@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 
 use super::directive::{self, Script, ScriptError};
+use super::memory::Memory;
 pub use counts::{Disconnect, ModelCounts, Phase, Snapshot};
 pub(crate) use visit::Visit;
 
@@ -30,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) base: String,
     provider: String,
     name: String,
+    /// What it has in its cache.
+    pub(crate) memory: Memory,
     counters: Counters,
     failed: Mutex<BTreeMap<&'static str, u64>>,
     disconnects: Mutex<VecDeque<Disconnect>>,
@@ -173,6 +176,7 @@ impl Account {
                 base: directive::base(name).to_owned(),
                 provider: provider.to_owned(),
                 name: name.to_owned(),
+                memory: Memory::default(),
                 counters: Counters::default(),
                 failed: Mutex::default(),
                 disconnects: Mutex::default(),

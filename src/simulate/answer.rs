@@ -60,9 +60,16 @@ pub(crate) struct Counts {
 }
 
 /// Composes the answer to `ask` by the model that is called `base` without its directives.
-pub(crate) fn compose(ask: &Ask, script: &Script, base: &str) -> Result<Answer, Refusal> {
+///
+/// `cached`: how many tokens of the prompt were in the cache.
+pub(crate) fn compose(
+    ask: &Ask,
+    script: &Script,
+    cached: u64,
+    base: &str,
+) -> Result<Answer, Refusal> {
     let prompt = script.prompt.unwrap_or(ask.prompt_tokens);
-    let cached = script.cached.min(prompt);
+    let cached = cached.min(prompt);
     let mut usage = Counts {
         prompt,
         cached,

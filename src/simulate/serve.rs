@@ -12,6 +12,7 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use serde_json::value::RawValue;
 
 use super::account::Visit;
 use super::answer::{self, Answer, Counts};
@@ -181,7 +182,14 @@ fn compose(
             return others::answer(&call).map(Job::Whole);
         }
     };
-    let answer = answer::compose(&ask, script, base)?;
+    let cached = if script.remembers && matches!(endpoint, Endpoint::Chat) {
+        let messages: &RawValue = fields.required("messages")?;
+        let prompt = script.prompt.unwrap_or(ask.prompt_tokens);
+        visit.model.memory.read(messages.get().as_bytes(), prompt)
+    } else {
+        script.cached
+    };
+    let answer = answer::compose(&ask, script, cached, base)?;
     if ask.stream {
         let wish = UsageWish {
             include: ask.include_usage,

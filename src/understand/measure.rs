@@ -6,7 +6,7 @@
 
 mod chat;
 
-use super::{AskError, Endpoint, Needs, number, text};
+use super::{AskError, Endpoint, Needs, conversation::Opening, number, text};
 use crate::{
     caps::{Cap, Caps},
     domain::Domain,
@@ -40,6 +40,8 @@ pub(super) struct Measured<'a> {
     pub(super) domain: Domain,
     /// What the user says last, as JSON text.
     pub(super) said: Option<&'a str>,
+    /// How its messages begin.
+    pub(super) opening: Opening,
 }
 
 /// What the request demands, and what kind of work it is.
@@ -59,6 +61,7 @@ pub(super) fn measure(endpoint: Endpoint, body: &Body) -> Result<Measured<'_>, A
         needs: Needs { purpose, ..needs },
         domain: Domain::Chat,
         said: prompt.filter(|_| endpoint == Endpoint::Completions),
+        opening: Opening::default(),
     })
 }
 

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod affinity;
 mod api_keys;
 mod auth;
 mod bad_days;

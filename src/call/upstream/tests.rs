@@ -127,7 +127,7 @@ fn what_only_tollgate_reads_is_not_sent_on() {
 fn a_request_goes_to_the_providers_address_with_its_own_headers() {
     let provider = provider(&["http://h:81/api/v3/"]);
     let upstream = Upstream::of(&provider);
-    let busy = upstream.least_busy(None).unwrap();
+    let busy = upstream.take(None, None).unwrap();
     let ask = ask(r#"{"model":"auto","messages":[],"stream":true}"#);
     let mut client = HeaderMap::new();
     for (name, value) in [
@@ -169,13 +169,42 @@ fn a_request_goes_to_the_providers_address_with_its_own_headers() {
 #[test]
 fn the_least_busy_replica_is_taken_and_another_one_after_a_failure() {
     let upstream = Upstream::of(&provider(&["http://a/v1", "http://b/v1"]));
-    let first = upstream.least_busy(None).unwrap();
-    let second = upstream.least_busy(None).unwrap();
+    let first = upstream.take(None, None).unwrap();
+    let second = upstream.take(None, None).unwrap();
     assert_ne!(first.replica, second.replica);
     let freed = first.replica;
     drop(first);
-    assert_eq!(upstream.least_busy(None).unwrap().replica, freed);
-    assert_ne!(upstream.least_busy(Some(freed)).unwrap().replica, freed);
+    assert_eq!(upstream.take(None, None).unwrap().replica, freed);
+    assert_ne!(upstream.take(Some(freed), None).unwrap().replica, freed);
     let alone = Upstream::of(&provider(&["http://a/v1"]));
-    assert_eq!(alone.least_busy(Some(0)).unwrap().replica, 0);
+    assert_eq!(alone.take(Some(0), None).unwrap().replica, 0);
+}
+
+#[test]
+fn a_conversation_stays_at_its_replica_unless_that_is_busier_than_the_others() {
+    let bases = ["http://a/v1", "http://b/v1", "http://c/v1", "http://d/v1"];
+    let upstream = Upstream::of(&provider(&bases));
+    let of = |conversation| upstream.take(None, Some(conversation)).unwrap();
+    for conversation in 0..50 {
+        let turns: Vec<usize> = (0..3).map(|_| of(conversation).replica).collect();
+        assert!(
+            turns.iter().all(|replica| *replica == turns[0]),
+            "{turns:?}"
+        );
+    }
+    // many conversations are spread over all
+    let mut each = [0; 4];
+    for conversation in 0..4_000_u64 {
+        each[of(conversation.wrapping_mul(0x9e37_79b9_7f4a_7c15)).replica] += 1;
+    }
+    assert!(each.iter().all(|n| (800..1_200).contains(n)), "{each:?}");
+    // one that all want is given no more than its part and a little
+    let held: Vec<_> = (0..40).map(|_| of(7)).collect();
+    let most = (0..4)
+        .map(|r| held.iter().filter(|busy| busy.replica == r).count())
+        .max();
+    assert!(most.unwrap() <= 14, "{most:?}");
+    let own = of(9).replica;
+    let other = upstream.take(Some(own), Some(9)).unwrap().replica;
+    assert_ne!(other, own);
 }

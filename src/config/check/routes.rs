@@ -35,6 +35,7 @@ pub(super) fn check(
                 Some(raw::OnUncertain::Cheapest) => OnUncertain::Cheapest,
                 Some(raw::OnUncertain::Strongest) | None => OnUncertain::Strongest,
             },
+            affinity: !matches!(raw.affinity, Some(raw::Affinity::None)),
             fallback: raw.fallback.unwrap_or(true),
             baseline,
             limits: limits(raw.limits),

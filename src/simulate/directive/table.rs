@@ -20,6 +20,11 @@ pub(crate) const DIRECTIVES: &[(&str, &str, &str)] = &[
     ),
     ("cached", "cached=N", "how many of them were cached"),
     (
+        "remembers",
+        "remembers",
+        "of a chat, what its prompt has in common with an earlier one was cached",
+    ),
+    (
         "written",
         "written=N",
         "how many of the others were written to a cache",

@@ -6,7 +6,7 @@ use super::Measured;
 use crate::{
     caps::{Cap, Caps},
     tokens::Counter,
-    understand::{AskError, Needs, domain, flag, limits, number},
+    understand::{AskError, Needs, conversation::Opening, domain, flag, limits, number},
     usage::Usage,
     wire::{body::Body, openai::chat},
 };
@@ -36,6 +36,7 @@ pub(super) fn measure(body: &Body) -> Result<Measured<'_>, AskError> {
     let max_output = limits::max_output(body)?;
     Ok(Measured {
         said: messages.last_user,
+        opening: Opening::of(&messages),
         domain,
         needs: Needs {
             purpose: Cap::Chat,

@@ -33,6 +33,8 @@ pub struct Messages<'a> {
     pub number: u64,
     /// The content of the last message of the user, as JSON text.
     pub last_user: Option<&'a str>,
+    /// The contents of the message before the user's first one, if any, and of that one.
+    pub opening: [Option<&'a str>; 2],
 }
 
 #[derive(Deserialize)]
@@ -112,8 +114,13 @@ impl<'a> Messages<'a> {
     fn add(&mut self, message: &Message<'a>) {
         self.number += 1;
         self.count.add_tokens(PER_MESSAGE);
+        let content = message.content.map(RawValue::get);
+        let [before, first] = &mut self.opening;
         if message.role.as_deref() == Some("user") {
-            self.last_user = message.content.map(RawValue::get);
+            self.last_user = content;
+            first.get_or_insert(content.unwrap_or_default());
+        } else if first.is_none() {
+            *before = content;
         }
         for raw in [message.reasoning_content, message.tool_calls]
             .into_iter()

@@ -57,6 +57,9 @@ pub(super) struct EvaluateArgs {
     /// Another predictor than the one that is built in
     #[arg(long, value_name = "FILE")]
     artifact: Option<PathBuf>,
+    /// Only these models, by the ids that the predictor has
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    models: Vec<String>,
     /// Draw cost and quality into this file
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
@@ -91,10 +94,14 @@ pub(super) fn run(args: &EvaluateArgs, out: &mut dyn Write) -> Result<ExitCode, 
         draws: usize::from(args.draws),
     };
     let (mut rows, mut panels) = (Vec::new(), Vec::new());
-    for pool in pairs(&artifact, &recorded) {
+    let knows = |model: &str| {
+        let asked = args.models.is_empty() || args.models.iter().any(|asked| asked == model);
+        asked && artifact.model(model).is_some()
+    };
+    for pool in pairs(&knows, &recorded) {
         bench.pair(&pool, &mut rows);
     }
-    for pool in pools(&artifact, &recorded) {
+    for pool in pools(&knows, &recorded) {
         panels.push(bench.pool(&pool, &mut rows));
     }
     if rows.is_empty() {
@@ -174,12 +181,12 @@ fn readings(artifact: &Artifact, recorded: &Recorded) -> Result<Vec<Reading>, Cl
 }
 
 /// The data sets of two models.
-fn pairs(artifact: &Artifact, recorded: &Recorded) -> Vec<Pool> {
+fn pairs(knows: &dyn Fn(&str) -> bool, recorded: &Recorded) -> Vec<Pool> {
     let of_pair = recorded.questions.iter().filter(|q| q.suite == "pair");
     let mut sets: Vec<&str> = of_pair.map(|q| q.dataset.as_str()).collect();
     sets.sort_unstable();
     sets.dedup();
-    let knows = |model: &str| PAIR.contains(&model) && artifact.model(model).is_some();
+    let knows = |model: &str| PAIR.contains(&model) && knows(model);
     let pools = sets
         .iter()
         .map(|set| recorded.pool(set, |q| q.dataset == **set, knows));
@@ -187,12 +194,11 @@ fn pairs(artifact: &Artifact, recorded: &Recorded) -> Vec<Pool> {
 }
 
 /// The suites of many models.
-fn pools(artifact: &Artifact, recorded: &Recorded) -> Vec<Pool> {
+fn pools(knows: &dyn Fn(&str) -> bool, recorded: &Recorded) -> Vec<Pool> {
     let mut suites: BTreeMap<&str, ()> = BTreeMap::new();
     for question in recorded.questions.iter().filter(|q| q.suite != "pair") {
         suites.insert(&question.suite, ());
     }
-    let knows = |model: &str| artifact.model(model).is_some();
     let mut pools = Vec::new();
     for suite in suites.into_keys() {
         pools.push(recorded.pool(suite, |q| q.suite == suite, knows));

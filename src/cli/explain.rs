@@ -132,12 +132,16 @@ fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
                 "max_output_tokens",
                 "quality",
             ];
-            let cells = members.iter().map(|member| text(&row[*member]));
-            table.row(
-                std::iter::once((index + 1).to_string())
-                    .chain(cells)
-                    .collect(),
-            );
+            let mut cells = vec![(index + 1).to_string()];
+            cells.extend(members.iter().map(|member| text(&row[*member])));
+            let [p, low, high] =
+                ["quality", "quality_low", "quality_high"].map(|name| text(&row[name]));
+            if low != high
+                && let Some(cell) = cells.last_mut()
+            {
+                *cell = format!("{p} ({low} to {high})");
+            }
+            table.row(cells);
         }
         table.write(out)?;
     }
@@ -178,7 +182,12 @@ fn head(value: &Value, out: &mut dyn Write) -> io::Result<()> {
         "prompt     about {} tokens",
         text(&needs["prompt_tokens"])
     )?;
-    writeln!(out, "domain     {}", text(&needs["domain"]))?;
+    let novelty = match needs["novelty"].as_str() {
+        Some("1.00") => ", unlike what qualities are predicted from".to_owned(),
+        Some(novelty) => format!(", novelty {novelty}"),
+        None => String::new(),
+    };
+    writeln!(out, "domain     {}{novelty}", text(&needs["domain"]))?;
     writeln!(out, "decision   {}", text(&value["decision"]))?;
     if let Some(most) = needs["max_cost_usd"].as_str() {
         writeln!(out, "may cost   {most} $ at most")?;

@@ -3,11 +3,13 @@
 //! The twin of `tools/router/features.py`, to the last bit: whole numbers only, and bytes rather
 //! than characters, so that neither a Unicode table nor a rounding can make a difference.
 
+use std::borrow::Cow;
+
 /// A longer text is read at its beginning and its end only, in bytes.
 const HEAD: usize = 6_144;
 const TAIL: usize = 2_048;
 
-/// The cues' classes: where each begins. In the order of [`Counts::cues`].
+/// The cues' classes: where each begins. In the order of `cues()`.
 const CUES: [&[usize]; 11] = [
     // bytes, digits, numbers, capitals, lines, sentences, signs
     &[100, 200, 300, 400, 600, 800, 1200, 1600, 2400, 4000],
@@ -35,7 +37,7 @@ pub(super) const CUE_ROWS: usize = {
 };
 
 /// `256 (1 + ln n)`, rounded: how much a row counts that occurs `n` times.
-const VALUES: [u16; 256] = [
+const VALUES: [i16; 256] = [
     0, 256, 433, 537, 611, 668, 715, 754, 788, 818, 845, 870, 892, 913, 932, 949, 966, 981, 996,
     1010, 1023, 1035, 1047, 1059, 1070, 1080, 1090, 1100, 1109, 1118, 1127, 1135, 1143, 1151, 1159,
     1166, 1173, 1180, 1187, 1194, 1200, 1207, 1213, 1219, 1225, 1231, 1236, 1242, 1247, 1252, 1257,
@@ -58,7 +60,7 @@ const VALUES: [u16; 256] = [
 #[derive(Debug)]
 pub(super) struct Features {
     /// Rows of the table with their values, each row once.
-    pub(super) rows: Vec<(u32, u16)>,
+    pub(super) rows: Vec<(u32, i16)>,
     /// The sum of the squares of the values.
     pub(super) squares: u64,
     /// A row of the cues' table for each cue.
@@ -69,17 +71,15 @@ impl Features {
     /// Reads a text for a table of `2^bits` rows.
     #[must_use]
     pub(super) fn of(text: &[u8], bits: u32) -> Self {
-        let mut reader = Reader::new(text.len(), bits);
-        let (head, tail) = window(text);
-        reader.read(head);
-        reader.read(tail);
-        reader.end_word();
-        let cues = reader.cues(text.len(), head.len() + tail.len());
-        let (mut rows, mut squares) = (Vec::with_capacity(reader.touched.len()), 0);
-        for row in reader.touched {
-            let times = reader.times.get(row as usize).copied().unwrap_or_default();
+        let part = window(text);
+        let mut words = Words::new(part.len(), bits);
+        words.read(&part);
+        let cues = cues(&part, text.len(), words.number);
+        let (mut rows, mut squares) = (Vec::with_capacity(words.touched.len()), 0);
+        for row in words.touched {
+            let times = words.times.get(row as usize).copied().unwrap_or_default();
             let value = VALUES.get(usize::from(times)).copied().unwrap_or_default();
-            squares += u64::from(value) * u64::from(value);
+            squares += u64::from(value.unsigned_abs()).pow(2);
             rows.push((row, value));
         }
         Self {
@@ -90,116 +90,104 @@ impl Features {
     }
 }
 
-fn window(text: &[u8]) -> (&[u8], &[u8]) {
+fn window(text: &[u8]) -> Cow<'_, [u8]> {
     if text.len() <= HEAD + TAIL {
-        return (text, &[]);
+        return Cow::Borrowed(text);
     }
     let (head, rest) = text.split_at(HEAD);
-    (head, rest.split_at(rest.len() - TAIL).1)
-}
-
-/// What has been read of a text.
-struct Reader {
-    mask: u32,
-    /// How often each row has occurred, at most 255.
-    times: Vec<u8>,
-    /// The rows that have, each once.
-    touched: Vec<u32>,
-    /// The hash of the word that is being read.
-    word: Option<u32>,
-    /// The hash of the word before it.
-    before: Option<u32>,
-    words: usize,
-    digits: usize,
-    numbers: usize,
-    capitals: usize,
-    small: usize,
-    lines: usize,
-    sentences: usize,
-    printable: usize,
-    questions: usize,
-    percents: usize,
-    dollars: usize,
-    /// The byte before.
-    last: u8,
+    Cow::Owned([head, rest.split_at(rest.len() - TAIL).1].concat())
 }
 
 /// FNV-1a.
 const BASIS: u32 = 0x811c_9dc5;
 const PRIME: u32 = 0x0100_0193;
 
-impl Reader {
+/// What a byte is to words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// Part of a word.
+    Letter,
+    /// A word of its own.
+    Sign,
+    Space,
+}
+
+/// By byte, so that no byte costs a chain of comparisons.
+static SORTS: [Sort; 256] = {
+    let mut sorts = [Sort::Sign; 256];
+    let mut byte = 0_u8;
+    loop {
+        sorts[byte as usize] = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | 0x80.. => Sort::Letter,
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Sort::Space,
+            _ => Sort::Sign,
+        };
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    sorts
+};
+
+/// The words of a text, as rows.
+struct Words {
+    mask: u32,
+    /// How often each row has occurred, at most 255.
+    times: Vec<u8>,
+    /// The rows that have, each once.
+    touched: Vec<u32>,
+    /// The hash of the word before.
+    before: Option<u32>,
+    number: usize,
+}
+
+impl Words {
     fn new(bytes: usize, bits: u32) -> Self {
         let rows = 1_u32 << bits;
         Self {
             mask: rows - 1,
             times: vec![0; rows as usize],
-            touched: Vec::with_capacity(bytes.min(HEAD + TAIL) / 2),
-            word: None,
+            touched: Vec::with_capacity(bytes / 2),
             before: None,
-            words: 0,
-            digits: 0,
-            numbers: 0,
-            capitals: 0,
-            small: 0,
-            lines: 0,
-            sentences: 0,
-            printable: 0,
-            questions: 0,
-            percents: 0,
-            dollars: 0,
-            last: 0,
+            number: 0,
         }
     }
 
-    fn read(&mut self, part: &[u8]) {
-        for &byte in part {
-            match byte {
-                b'a'..=b'z' => {
-                    self.small += 1;
-                    self.letter(byte);
+    fn read(&mut self, text: &[u8]) {
+        let sort = |byte: u8| SORTS.get(usize::from(byte)).copied();
+        let mut word = BASIS;
+        let mut inside = false;
+        for &byte in text {
+            match sort(byte) {
+                Some(Sort::Letter) => {
+                    word = (word ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(PRIME);
+                    inside = true;
+                    continue;
                 }
-                b'A'..=b'Z' => {
-                    self.capitals += 1;
-                    self.letter(byte.to_ascii_lowercase());
+                Some(Sort::Sign) => {
+                    if inside {
+                        self.word(word);
+                    }
+                    self.word((BASIS ^ u32::from(byte)).wrapping_mul(PRIME));
                 }
-                b'0'..=b'9' => {
-                    self.digits += 1;
-                    self.numbers += usize::from(!self.last.is_ascii_digit());
-                    self.letter(byte);
+                Some(Sort::Space) | None => {
+                    if inside {
+                        self.word(word);
+                    }
                 }
-                0x80.. => self.letter(byte),
-                b' ' | b'\t' | b'\n' | b'\r' => {
-                    self.end_word();
-                    self.lines += usize::from(byte == b'\n');
-                    self.sentences += usize::from(ends_sentence(self.last));
-                }
-                0x0b | 0x0c => self.end_word(),
-                _ => self.sign(byte),
             }
-            self.printable += usize::from((33..127).contains(&byte));
-            self.last = byte;
+            word = BASIS;
+            inside = false;
+        }
+        if inside {
+            self.word(word);
         }
     }
 
-    fn letter(&mut self, byte: u8) {
-        let word = self.word.unwrap_or(BASIS);
-        self.word = Some((word ^ u32::from(byte)).wrapping_mul(PRIME));
-    }
-
-    /// A sign is a word of its own.
-    fn sign(&mut self, byte: u8) {
-        self.end_word();
-        self.questions += usize::from(byte == b'?');
-        self.percents += usize::from(byte == b'%');
-        self.dollars += usize::from(byte == b'$');
-        self.letter(byte);
-        self.end_word();
-    }
-
-    fn end_word(&mut self) {
-        let Some(word) = self.word.take() else { return };
-        self.words += 1;
+    fn word(&mut self, word: u32) {
+        self.number += 1;
+        // mixed so that the low bits depend on all
         let word = word ^ (word >> 15);
         let word = word.wrapping_mul(0x2c1b_3c6d);
         let word = word ^ (word >> 12);
@@ -220,36 +208,63 @@ impl Reader {
             *times = times.saturating_add(1);
         }
     }
+}
 
-    fn cues(&self, bytes: usize, read: usize) -> [u32; CUES.len()] {
-        let sentences = self.sentences + usize::from(ends_sentence(self.last));
-        let counts = [
-            bytes,
-            self.digits,
-            self.numbers,
-            self.capitals,
-            self.lines,
-            sentences,
-            self.printable - self.digits - self.capitals - self.small,
-            self.questions,
-            self.percents,
-            self.dollars,
-            10 * read / self.words.max(1),
-        ];
-        let mut base = 0;
-        let mut cues = [0; CUES.len()];
-        for ((cue, edges), count) in cues.iter_mut().zip(CUES).zip(counts) {
-            *cue = base
-                + edges
-                    .iter()
-                    .map(|edge| u32::from(count >= *edge))
-                    .sum::<u32>();
-            base += edges.iter().map(|_| 1).sum::<u32>() + 1;
-        }
-        cues
+/// The cues of what is read of a text of so many bytes with so many words. One pass for each, which
+/// the compiler makes of many bytes at once.
+fn cues(part: &[u8], bytes: usize, words: usize) -> [u32; CUES.len()] {
+    let digits = count(part, |b| b.is_ascii_digit());
+    let capitals = count(part, |b| b.is_ascii_uppercase());
+    let small = count(part, |b| b.is_ascii_lowercase());
+    let first = part.first().is_some_and(u8::is_ascii_digit);
+    let last = part.last().is_some_and(|byte| ends_sentence(*byte));
+    // `&` and `|`: both sides of each, so that no byte decides how the next is compared
+    let blank = |b: u8| (b == b' ') | (b == b'\t') | (b == b'\n') | (b == b'\r');
+    let counts = [
+        bytes,
+        digits,
+        pairs(part, |a, b| !a.is_ascii_digit() & b.is_ascii_digit()) + usize::from(first),
+        capitals,
+        count(part, |b| b == b'\n'),
+        pairs(part, |a, b| ends_sentence(a) & blank(b)) + usize::from(last),
+        count(part, |b| (33..127).contains(&b)) - digits - capitals - small,
+        count(part, |b| b == b'?'),
+        count(part, |b| b == b'%'),
+        count(part, |b| b == b'$'),
+        10 * part.len() / words.max(1),
+    ];
+    let mut base = 0;
+    let mut cues = [0; CUES.len()];
+    for ((cue, edges), count) in cues.iter_mut().zip(CUES).zip(counts) {
+        *cue = base
+            + edges
+                .iter()
+                .map(|edge| u32::from(count >= *edge))
+                .sum::<u32>();
+        base += edges.iter().map(|_| 1).sum::<u32>() + 1;
     }
+    cues
+}
+
+/// Bytes that are counted in one byte, so that many are compared and added at once.
+const RUN: usize = 128;
+
+fn count(part: &[u8], is: impl Fn(u8) -> bool) -> usize {
+    let run = |run: &[u8]| run.iter().map(|byte| u8::from(is(*byte))).sum::<u8>();
+    part.chunks(RUN).map(|bytes| usize::from(run(bytes))).sum()
+}
+
+/// How many bytes with the one after them.
+fn pairs(part: &[u8], is: impl Fn(u8, u8) -> bool) -> usize {
+    let next = part.get(1..).unwrap_or_default();
+    let run = |(a, b): (&[u8], &[u8])| {
+        let pairs = a.iter().zip(b).map(|(a, b)| u8::from(is(*a, *b)));
+        pairs.sum::<u8>()
+    };
+    let runs = part.chunks(RUN).zip(next.chunks(RUN));
+    runs.map(|runs| usize::from(run(runs))).sum()
 }
 
 fn ends_sentence(byte: u8) -> bool {
-    matches!(byte, b'.' | b'?' | b'!')
+    (byte == b'.') | (byte == b'?') | (byte == b'!')
 }

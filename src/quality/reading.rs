@@ -92,13 +92,12 @@ impl Reading {
             let Some(weights) = artifact.table.get(begin..begin + width) else {
                 continue;
             };
-            let value = i32::from(*value);
             // groups of eight, which are added at once
             let (weights, _) = weights.as_chunks::<8>();
             let (sums, _) = sums.as_chunks_mut::<8>();
             for (sums, weights) in sums.iter_mut().zip(weights) {
                 for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum += value * i32::from(weight.cast_signed());
+                    *sum += i32::from(*value) * i32::from(i16::from(weight.cast_signed()));
                 }
             }
         }

@@ -76,12 +76,10 @@ pub(super) fn of(messages: &Messages<'_>, count: &Counter, caps: Caps) -> Domain
         let Some((word, at)) = CODE.iter().chain(&MATH).nth(number) else {
             continue;
         };
+        // what was found is written so; a sentence may begin with the letter before it
         let begins = found.start().checked_sub(*at);
-        if !begins.is_some_and(|at| {
-            text.as_bytes()
-                .get(at..)
-                .is_some_and(|t| t.starts_with(word.as_bytes()))
-        }) {
+        let there = begins.and_then(|at| text.as_bytes().get(at..at + word.len()));
+        if !there.is_some_and(|there| there.eq_ignore_ascii_case(word.as_bytes())) {
             continue;
         }
         if number < CODE.len() {
@@ -115,6 +113,8 @@ mod tests {
             assert_eq!(of_text(&format!("theorem {word}theorem")), Domain::Code);
         }
         assert_eq!(of_text("nothing of the kind"), Domain::Chat);
+        assert_eq!(of_text("Prove that it is so"), Domain::Math);
+        assert_eq!(of_text("Refactor it"), Domain::Code);
     }
 
     #[test]

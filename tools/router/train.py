@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Trains the predictor of quality from recorded outcomes.
 
-    train.py --data DIR --published CATALOG.csv [--tools] [--labels N] [--name NAME] --out FILE
+    train.py --data DIR --published CATALOG.csv [--tools] [--without SET] [--labels N] [--fold N --rest DIR]
+             [--name NAME] --out FILE
 
 DIR holds queries.jsonl.gz and outcomes.csv.gz; CATALOG.csv the mean score of each model and data set,
 which is all that is used of models whose outcomes are not in DIR. Needs NumPy and SciPy; the same data
@@ -14,6 +15,7 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import re
 
 import numpy as np
@@ -84,7 +86,7 @@ class Texts:
 class Set:
     """One data set: its texts, and scores and output tokens of every model that has all of them."""
 
-    def __init__(self, name, about, questions, outcomes):
+    def __init__(self, name, about, questions, outcomes, unseen=()):
         self.name = name
         self.kind, self.domain, self.rank, self.subjects, self.shared = about
         rows = [q for q in questions if q["dataset"] == name]
@@ -93,6 +95,7 @@ class Set:
         self.subject = [q["domain"] for q in rows]
         self.plain = [question_of(q["prompt"]) for q in rows] if name in PLAIN else []
         models = sorted({m for q in rows for m in outcomes.get(q["qid"], {})})
+        models = [m for m in models if m not in unseen]
         self.models = [m for m in models if all(m in outcomes[q["qid"]] for q in rows)]
         self.scores = np.array([[outcomes[q["qid"]][m][0] for m in self.models] for q in rows])
         self.tokens = np.array([[outcomes[q["qid"]][m][1] for m in self.models] for q in rows])
@@ -127,8 +130,26 @@ def load(folder):
     outcomes = {}
     with gzip.open(f"{folder}/outcomes.csv.gz", "rt", newline="") as file:
         for row in csv.DictReader(file):
-            outcomes.setdefault(row["qid"], {})[row["model"]] = (float(row["score"]), float(row["out_tok"]))
+            outcomes.setdefault(row["qid"], {})[row["model"]] = (
+                float(row["score"]),
+                float(row["out_tok"]),
+                row["cost"],
+            )
     return questions, outcomes
+
+
+def part(questions, outcomes, fold, rest):
+    """All questions but those of a fold; those are written, to be evaluated on."""
+    out = [q for q in questions if number(q["prompt"]) % FOLDS == fold]
+    os.makedirs(rest, exist_ok=True)
+    with open(f"{rest}/queries.jsonl", "w") as file:
+        file.writelines(json.dumps(q) + "\n" for q in out)
+    with open(f"{rest}/outcomes.csv", "w") as file:
+        file.write("qid,model,score,cost\n")
+        for q in out:
+            for model, (score, _, cost) in sorted(outcomes.get(q["qid"], {}).items()):
+                file.write(f"{q['qid']},{model},{score},{cost}\n")
+    return [q for q in questions if number(q["prompt"]) % FOLDS != fold]
 
 
 def thin(questions, labels):
@@ -192,16 +213,22 @@ def main():
     parser.add_argument("--published", required=True)
     parser.add_argument("--tools", action="store_true", help="also the suite `tools`: for evaluation, never shipped")
     parser.add_argument("--without", action="append", default=[], help="leave a data set out")
-    parser.add_argument("--labels", type=int)
+    parser.add_argument("--unseen", default="", help="models whose outcomes are not used, but their published means")
+    parser.add_argument("--labels", type=int, help="of the first data set, train on so many questions only")
+    parser.add_argument("--fold", type=int, help="leave this fold of five out, and write it to --rest")
+    parser.add_argument("--rest")
     parser.add_argument("--name", default="shipped")
     parser.add_argument("--out", required=True)
     asked = parser.parse_args()
 
     questions, outcomes = load(asked.data)
+    if asked.fold is not None:
+        questions = part(questions, outcomes, asked.fold, asked.rest)
     if asked.labels:
         questions = thin(questions, asked.labels)
     about = SETS | (TOOLS if asked.tools else {})
-    sets = [Set(name, row, questions, outcomes) for name, row in about.items() if name not in asked.without]
+    unseen = [model for model in asked.unseen.split(",") if model]
+    sets = [Set(name, row, questions, outcomes, unseen) for name, row in about.items() if name not in asked.without]
     for this in sets:
         everything = np.ones(this.x.shape[0], bool)
         this.targets(everything)
@@ -272,7 +299,7 @@ def main():
     with open(asked.published, newline="") as file:
         for row in csv.DictReader(file):
             name, level = row["model"], min(max(float(row["mean_score"]), 0.01), 0.99)
-            if row["dataset"] in shared and row["hidden_model"] == "True":
+            if row["dataset"] in shared and (row["hidden_model"] == "True" or name in unseen):
                 record, common, tokens = shared[row["dataset"]]
                 records.setdefault(name, []).append(record(common, level, tokens, None))
                 levels.setdefault(name, []).append(level)

@@ -115,25 +115,23 @@ fn draw(out: &mut String, panel: &Panel) {
     });
     let points = points.collect::<Vec<_>>().join(" ");
     let _ = writeln!(out, "<polyline class=\"c\" points=\"{points}\"/>");
-    let best = panel
-        .models
-        .iter()
-        .map(|(_, point)| point.1)
-        .fold(0.0, f64::max);
-    for (name, point) in &panel.models {
-        let (x, y) = scale.at(*point);
-        let class = if point.1 >= best { "b" } else { "m" };
-        let name = plain(name);
+    // of equally good ones the cheapest is named
+    let better = |a: &(f64, f64), b: &(f64, f64)| a.1.total_cmp(&b.1).then(b.0.total_cmp(&a.0));
+    let best = panel.models.iter().max_by(|a, b| better(&a.1, &b.1));
+    for model in &panel.models {
+        let (x, y) = scale.at(model.1);
+        let is_best = best.is_some_and(|best| best.0 == model.0);
+        let class = if is_best { "b" } else { "m" };
+        let name = plain(&model.0);
         let _ = writeln!(
             out,
             "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"><title>{name}</title></circle>"
         );
-        if class == "b" {
+        if is_best {
+            let above = y - 9.0;
             let _ = writeln!(
                 out,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>",
-                x - 8.0,
-                y + 4.0
+                "<text x=\"{x:.1}\" y=\"{above:.1}\" text-anchor=\"end\">{name}</text>"
             );
         }
     }

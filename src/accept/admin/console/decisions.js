@@ -83,7 +83,7 @@ export function verdict({ candidates, refused, served_by: served = null }) {
   const rows = candidates.map((it) => h('tr', it === first ? { class: 'first' } : null,
     h('th', { scope: 'row', class: 'name' }, it.backend,
       h('small', { class: 'reason' }, it === first ? `${served ? 'served' : 'first'} · ` : '',
-        `${count(it.expected_prompt_tokens)} + ${count(it.expected_output_tokens)} tokens · quality ${it.quality ?? 'not known'}`)),
+        `${count(it.expected_prompt_tokens)} + ${count(it.expected_output_tokens)} tokens · quality ${quality(it)}${warm(it)}`)),
     cell('expected cost', 'number cost', cost(it) === null ? 'unpriced' : exactly(it.expected_cost_usd),
       cost(it) === null ? null : bar([[money.share(cost(it), top), it === first ? 'spent' : 'other']], `${it.backend}: ${exactly(it.expected_cost_usd)}`)),
     cell('against it', 'number', ...(it === first ? [] : against(cost(it), base)))));
@@ -95,6 +95,17 @@ export function verdict({ candidates, refused, served_by: served = null }) {
     refusals.length ? [h('h3', null, 'Were not asked'),
       table('Refused', [['backend'], ['why not'], ['reason']], h('tbody', null, ...refusals), 'stack verdict')] : null,
   ].flat();
+}
+
+/** A chance and, where it is not certain, what surrounds it four of five times. */
+function quality({ quality: p, quality_low: low, quality_high: high }) {
+  if (p == null) return 'not known';
+  return low === p && high === p ? p : `${p} (${low} to ${high})`;
+}
+
+/** What a backend has of the prompt in its cache, and what the turn would cost without. */
+function warm({ expected_cached_tokens: tokens, fresh_cost_usd: fresh }) {
+  return tokens > 0 ? ` · ${count(tokens)} of them cached, ${exactly(fresh)} without` : '';
 }
 
 function detail(it) {

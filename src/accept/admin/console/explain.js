@@ -56,6 +56,7 @@ function shown(it) {
     ['Output', needs.max_output_tokens === null ? 'no limit asked for' : `at most ${count(needs.max_output_tokens)} tokens`],
     ['Domain', needs.domain],
     ['Floor', needs.min_quality ?? 'none'],
+    ['Novelty', needs.novelty ?? 'not read'],
     ['Baseline', it.baseline ? `${it.baseline.model}: ${exactly(it.baseline.expected_cost_usd)}` : 'none'],
   ];
   return [

@@ -216,6 +216,27 @@ mod tests {
     }
 
     #[test]
+    fn a_published_mean_places_a_model_on_the_texts_that_it_is_of() {
+        const HARD: &str = "A body of 2 kg is lifted by 3 m in 4 s. What is the mean power?\n\
+            A. 1.5 W\nB. 14.7 W\nC. 29.4 W\nD. 58.8 W\nE. 7.35 W\nF. 117.6 W\nG. 19.6 W\n\
+            H. 88.2 W\nI. 9.8 W\nJ. 4.9 W";
+        let none = Scores::default();
+        let mini = Placed::find(builtin(), &none, Stated::default(), &["phi-3-mini"]);
+        let wide = |text| {
+            let odds = math(&mini, text).unwrap();
+            odds.high - odds.low
+        };
+        // its mean there is .415
+        assert!((2_500..6_000).contains(&math(&mini, HARD).unwrap().p));
+        assert!(
+            wide(HARD) < 4_000 && wide(PROSE) > 5_000,
+            "{} {}",
+            wide(HARD),
+            wide(PROSE)
+        );
+    }
+
+    #[test]
     fn scores_place_a_model_that_has_no_outcomes_and_corrections_move_it() {
         const SCORES: &str =
             "model,model_key,variant,benchmark,score\nnew,new,,llm-stats/math,0.8\n";

@@ -172,6 +172,26 @@ def out_of_fold(sets, this):
     return heads
 
 
+class Fitted:
+    """What the heads say of a data set, brought to mean 0 and deviation 1, to place models by."""
+
+    def __init__(self, kind, z, heads, mean, deviation):
+        self.kind, self.z, self.heads, self.mean, self.deviation = kind, z, heads, mean, deviation
+
+    def record(self, slopes, level, tokens, rows):
+        """A model by its slopes and its mean score; `rows`: outcomes that it was fitted on, if any."""
+        weights = [s / d for s, d in zip(slopes, self.deviation)]
+        free = constant(self.z, slopes, level) - sum(w * m for w, m in zip(weights, self.mean))
+        error = 0.5 if rows is None else math.sqrt(0.15**2 + 1 / (rows * level * (1 - level)))
+        return {
+            "kind": self.kind,
+            "intercept": micro(free),
+            "weights": [[h, micro(w)] for h, w in zip(self.heads, weights)],
+            "error": micro(error),
+            "tokens": micro(tokens),
+        }
+
+
 def lengths(this, alpha=20.0):
     """A head for how much longer than usual answers are, in natural logarithms."""
     logs = np.array([[math.log(max(t, 1.0)) for t in row] for row in this.tokens.tolist()])
@@ -267,28 +287,16 @@ def main():
         fits = [logistic(z, this.scores[:, m], PENALTY) for m in range(len(this.models))]
         common = [sum(fit[1][i] for fit in fits) / len(fits) for i in range(z.shape[1])]
 
-        def record(slopes, level, tokens, rows):
-            free = constant(z, slopes, level)
-            weights = [s / d for s, d in zip(slopes, deviation)]
-            free -= sum(w * m for w, m in zip(weights, mean))
-            error = 0.5 if rows is None else math.sqrt(0.15**2 + 1 / (rows * level * (1 - level)))
-            return {
-                "kind": kinds.index(this.kind),
-                "intercept": micro(free),
-                "weights": [[h, micro(w)] for h, w in zip(at, weights)],
-                "error": micro(error),
-                "tokens": micro(tokens),
-            }
-
+        fitted = Fitted(kinds.index(this.kind), z, at, mean, deviation)
         for m, name in enumerate(this.models):
             slopes = [(1 - this.shared) * own + this.shared * c for own, c in zip(fits[m][1], common)]
             level = float(this.scores[:, m].mean())
-            new = record(slopes, level, float(this.tokens[:, m].mean()), len(z))
+            new = fitted.record(slopes, level, float(this.tokens[:, m].mean()), len(z))
             # of two sets of one kind, the first counts
             if not any(r["kind"] == new["kind"] for r in records.get(name, [])):
                 records.setdefault(name, []).append(new)
             levels.setdefault(name, []).append(level)
-        shared[this.name] = (record, common, float(this.tokens.mean()))
+        shared[this.name] = (fitted, common, float(this.tokens.mean()))
         if this.kind not in shifts:
             # how much harder or easier than usual, for models of which the level alone is known
             weights = [c / d for c, d in zip(common, deviation)]
@@ -300,8 +308,8 @@ def main():
         for row in csv.DictReader(file):
             name, level = row["model"], min(max(float(row["mean_score"]), 0.01), 0.99)
             if row["dataset"] in shared and (row["hidden_model"] == "True" or name in unseen):
-                record, common, tokens = shared[row["dataset"]]
-                records.setdefault(name, []).append(record(common, level, tokens, None))
+                fitted, common, tokens = shared[row["dataset"]]
+                records.setdefault(name, []).append(fitted.record(common, level, tokens, None))
                 levels.setdefault(name, []).append(level)
             elif row["dataset"] not in shared and name not in levels:
                 levels.setdefault(name, []).append(level)

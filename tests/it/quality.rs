@@ -282,6 +282,23 @@ fn published_scores_decide_by_domain_and_say_how_sure_they_are() {
 }
 
 #[test]
+fn a_chance_above_the_floor_that_might_be_below_it_does_not_meet_it() {
+    let folder = tempfile::tempdir().unwrap();
+    configured(folder.path(), "");
+    let scores = format!("{SCORES}own,own,,livebench/language,84,percent,2026-01-01,x,MIT\n");
+    fs::write(folder.path().join("scores.csv"), scores).unwrap();
+    let chat = explained(folder.path(), PROSE);
+    let own = &chat["candidates"][0];
+    assert_eq!(
+        (&own["model"], &own["quality"]),
+        (&json!("own"), &json!("0.84"))
+    );
+    assert_eq!(chat["needs"]["min_quality"], "0.8");
+    assert_eq!(chat["reason"], "uncertain_strongest");
+    assert_eq!(chat["candidates"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_table_that_makes_no_sense_is_a_mistake_of_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     configured(folder.path(), "calibration: c.csv\n");

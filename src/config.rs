@@ -349,6 +349,12 @@ pub struct Quality {
 }
 
 impl Quality {
+    /// The chance in every domain, in 1/10,000, in the order of [`Domain::ALL`].
+    #[must_use]
+    pub fn everywhere(&self) -> [Option<u16>; Domain::ALL.len()] {
+        Domain::ALL.map(|(domain, _)| self.at(domain))
+    }
+
     /// The chance in that domain, in 1/10,000; `None`: not known.
     #[must_use]
     pub fn at(&self, domain: Domain) -> Option<u16> {

@@ -27,6 +27,14 @@ impl Domain {
         (Self::Multilingual, "multilingual"),
     ];
 
+    /// The domain of this spelling.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter();
+        all.find(|(_, known)| *known == name)
+            .map(|(domain, _)| *domain)
+    }
+
     /// The spelling in configuration and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {

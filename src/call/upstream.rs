@@ -46,7 +46,7 @@ struct Replica {
 }
 
 /// How much a replica wants a conversation: the one that wants it most is the same for each of its
-/// turns, and stays so for most conversations when replicas come or go (rendezvous hashing).
+/// turns, and stays so for most conversations when the last replicas come or go (rendezvous hashing).
 fn spread(conversation: u64, replica: usize) -> u64 {
     let mixed = (conversation ^ (replica as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
         .wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -18,9 +18,11 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::Domain,
     quality::{Chance, Correction, Corrections, Odds, Placed, Reading, Scores, Stated, builtin},
-    route::names::{Names, Target},
+    route::{
+        names::{Names, Target},
+        quality::Judge,
+    },
 };
 
 /// One of so many requests is held out.
@@ -206,8 +208,10 @@ impl Error {
 
 /// Reads every line, and predicts what was outcome.
 fn read(args: &CalibrateArgs, config: Option<&Config>) -> Result<Found, CliError> {
-    let artifact = predict::artifact(None)?;
-    let names = config.map(Names::of);
+    let artifact = builtin().ok_or_else(|| {
+        CliError::Failed("the predictor that is built in can't be used".to_owned())
+    })?;
+    let served = config.map(|config| (config, Names::of(config), Judge::of(config)));
     let refused = |error: io::Error| CliError::Usage(format!("{}: {error}", args.data.display()));
     let mut lines = Lines::open(&args.data).map_err(refused)?;
     let (mut found, mut placed, mut number) = (Found::new(), BTreeMap::new(), 0_u64);
@@ -230,13 +234,13 @@ fn read(args: &CalibrateArgs, config: Option<&Config>) -> Result<Found, CliError
         let (_, ask): (Option<Box<RawValue>>, _) = predict::understood(&text);
         let ask = ask.map_err(wrong)?;
         let words = ask.words().unwrap_or_default();
-        let reading = Reading::of(&artifact, &words);
-        let domain = reading.domain(&artifact, ask.domain);
+        let reading = Reading::of(artifact, &words);
+        let domain = reading.domain(artifact, ask.domain);
         let known = placed
             .entry(line.model.clone())
-            .or_insert_with(|| place(config.zip(names.as_ref()), &line.model));
+            .or_insert_with(|| place(served.as_ref(), &line.model));
         // before corrections: what is fitted now replaces those
-        let chance = known.chance(Some((&artifact, &reading)), domain);
+        let chance = known.chance(Some((artifact, &reading)), domain);
         let digest = Sha256::digest(words.as_bytes());
         let outcome = Outcome {
             logit: chance.map_or(0.0, |chance| chance.logit),
@@ -252,25 +256,19 @@ fn read(args: &CalibrateArgs, config: Option<&Config>) -> Result<Found, CliError
     Ok(found)
 }
 
-/// What is known of a model.
-fn place(config: Option<(&Config, &Names)>, model: &str) -> Placed {
-    let nothing = Scores::default();
-    let Some((config, names)) = config else {
-        return Placed::find(builtin(), &nothing, Stated::default(), &[model]);
-    };
-    let backend = match names.find(model) {
-        Some(Target::Backend { backend, .. }) => Some(backend),
-        Some(Target::Model(model)) => {
-            let model = config.models.get(model);
-            model.and_then(|model| model.backends.first().copied())
-        }
-        Some(Target::Route(_)) | None => None,
-    };
-    let backend = backend.and_then(|backend| config.backends.get(backend));
-    let stated = backend.map_or_else(Stated::default, |backend| {
-        Domain::ALL.map(|(domain, _)| backend.quality.at(domain))
+/// What is known of a model: what serving knows, where the configuration has it.
+fn place(served: Option<&(&Config, Names, Judge)>, model: &str) -> Placed {
+    let known = served.and_then(|(config, names, judge)| {
+        let backend = match names.find(model)? {
+            Target::Backend { backend, .. } => backend,
+            Target::Model(model) => *config.models.get(model)?.backends.first()?,
+            Target::Route(_) => return None,
+        };
+        judge.placed(backend).cloned()
     });
-    let mut all = vec![model];
-    all.extend(backend.map(|backend| &*backend.upstream_model));
-    Placed::find(builtin(), &config.scored.scores, stated, &all)
+    known.unwrap_or_else(|| {
+        let nothing = Scores::default();
+        let scores = served.map_or(&nothing, |(config, ..)| &config.scored.scores);
+        Placed::find(builtin(), scores, Stated::default(), &[model])
+    })
 }

@@ -10,16 +10,14 @@ mod outcomes;
 mod plot;
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fs,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
 };
 
-use bytes::Bytes;
 use clap::Args;
-use http::HeaderMap;
 use serde::Serialize;
 use serde_json::json;
 
@@ -29,10 +27,7 @@ use self::{
     plot::Panel,
 };
 use super::{CliError, predict, table::Table};
-use crate::{
-    quality::{Artifact, Chance, Known, Reading},
-    understand::{self, Endpoint},
-};
+use crate::quality::{Artifact, Chance, Known, Reading};
 
 /// The two models of RouteLLM, the weak one first.
 const PAIR: [&str; 2] = ["mixtral-8x7b", "gpt-4-1106-preview"];
@@ -169,11 +164,8 @@ fn digits(value: f64) -> String {
 /// Every question, read as a request is.
 fn readings(artifact: &Artifact, recorded: &Recorded) -> Result<Vec<Reading>, CliError> {
     let each = recorded.questions.iter().map(|question| {
-        let body = json!({
-            "model": "any", "messages": [{ "role": "user", "content": question.prompt }],
-        });
-        let body = Bytes::from(body.to_string());
-        let ask = understand::read(Endpoint::ChatCompletions, body, &HeaderMap::new());
+        let line = json!({ "prompt": question.prompt }).to_string();
+        let (_, ask) = predict::understood(line.as_bytes());
         let ask = ask.map_err(|error| CliError::Failed(format!("{}: {error}", question.qid)))?;
         Ok(Reading::of(artifact, &ask.words().unwrap_or_default()))
     });
@@ -183,24 +175,20 @@ fn readings(artifact: &Artifact, recorded: &Recorded) -> Result<Vec<Reading>, Cl
 /// The data sets of two models.
 fn pairs(knows: &dyn Fn(&str) -> bool, recorded: &Recorded) -> Vec<Pool> {
     let of_pair = recorded.questions.iter().filter(|q| q.suite == "pair");
-    let mut sets: Vec<&str> = of_pair.map(|q| q.dataset.as_str()).collect();
-    sets.sort_unstable();
-    sets.dedup();
+    let sets: BTreeSet<&str> = of_pair.map(|q| q.dataset.as_str()).collect();
     let knows = |model: &str| PAIR.contains(&model) && knows(model);
     let pools = sets
         .iter()
-        .map(|set| recorded.pool(set, |q| q.dataset == **set, knows));
+        .map(|set| recorded.pool(set, |q| q.dataset == *set, knows));
     pools.filter(|pool| pool.models.len() == 2).collect()
 }
 
 /// The suites of many models.
 fn pools(knows: &dyn Fn(&str) -> bool, recorded: &Recorded) -> Vec<Pool> {
-    let mut suites: BTreeMap<&str, ()> = BTreeMap::new();
-    for question in recorded.questions.iter().filter(|q| q.suite != "pair") {
-        suites.insert(&question.suite, ());
-    }
+    let many = recorded.questions.iter().filter(|q| q.suite != "pair");
+    let suites: BTreeSet<&str> = many.map(|q| q.suite.as_str()).collect();
     let mut pools = Vec::new();
-    for suite in suites.into_keys() {
+    for suite in suites {
         pools.push(recorded.pool(suite, |q| q.suite == suite, knows));
         if suite == "tools" {
             let by_api = |model: &str| {

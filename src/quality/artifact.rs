@@ -329,8 +329,8 @@ impl File {
     }
 
     fn kind(&self, raw: &RawKind) -> Result<Kind, ArtifactError> {
-        let domain = Domain::ALL.iter().find(|(_, name)| *name == raw.domain);
-        let (domain, _) = domain.ok_or_else(|| wrong(format!("a domain `{}`", raw.domain)))?;
+        let domain = Domain::named(&raw.domain);
+        let domain = domain.ok_or_else(|| wrong(format!("a domain `{}`", raw.domain)))?;
         let [begins, whole] = raw.likeness;
         if begins >= whole {
             return Err(wrong(format!(
@@ -339,7 +339,7 @@ impl File {
             )));
         }
         Ok(Kind {
-            domain: *domain,
+            domain,
             head: self.head(raw.head)?,
             length: raw.length.map(|head| self.head(head)).transpose()?,
             likeness: (micro(begins), micro(whole)),

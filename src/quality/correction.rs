@@ -95,9 +95,8 @@ impl Corrections {
             let [model, domain, offset, error, n] = cells[..] else {
                 return Err(wrong(format!("{} cells where `{HEAD}` has 5", cells.len())));
             };
-            let known = Domain::ALL.iter().find(|(_, name)| *name == domain);
-            let (_, domain) =
-                known.ok_or_else(|| wrong(format!("a domain `{domain}` is not known")))?;
+            let known = Domain::named(domain);
+            let known = known.ok_or_else(|| wrong(format!("a domain `{domain}` is not known")))?;
             let number = |cell: &str| {
                 let number: f64 = cell
                     .parse()
@@ -113,7 +112,7 @@ impl Corrections {
                 n: n.parse()
                     .map_err(|_| wrong(format!("`{n}` is not a count")))?,
             };
-            self.insert(model, domain, correction);
+            self.insert(model, known.as_str(), correction);
         }
         Ok(())
     }

@@ -59,9 +59,7 @@ impl Chance {
     pub fn high(self) -> f64 {
         logistic(self.logit + Z * self.error)
     }
-}
 
-impl Chance {
     /// Is it sure enough to be at least this?
     #[must_use]
     pub fn meets(self, floor: f64) -> bool {

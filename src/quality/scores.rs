@@ -136,9 +136,8 @@ impl Mapping {
     fn read(&mut self, text: &str) -> Result<(), ScoresError> {
         each(text, |row, wrong| {
             let domain = row.get("domain");
-            let domain = Domain::ALL.iter().find(|(_, name)| *name == domain);
-            let (domain, _) = domain
-                .ok_or_else(|| wrong(format!("a domain `{}` is not known", row.get("domain"))))?;
+            let known = Domain::named(domain);
+            let domain = known.ok_or_else(|| wrong(format!("a domain `{domain}` is not known")))?;
             let unit = match row.get("unit") {
                 "percent" => Unit::Percent,
                 "fraction" => Unit::Fraction,
@@ -155,7 +154,6 @@ impl Mapping {
                 }
             };
             let name = row.get("benchmark").to_ascii_lowercase();
-            let domain = *domain;
             self.0.insert(name, Benchmark { domain, unit });
             Ok(())
         })
@@ -294,12 +292,6 @@ impl Scores {
     pub fn of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Option<Levels> {
         let mut names = names.into_iter();
         names.find_map(|name| self.levels.get(&key(name)).copied())
-    }
-
-    /// Is nothing known of anybody?
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.levels.is_empty() && self.corrections.is_empty()
     }
 }
 

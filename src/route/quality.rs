@@ -4,7 +4,7 @@ use super::{Candidate, Question, Refusal, Refused, RouteError, names::Target};
 use crate::{
     config::{Backend, Config, Objective, OnUncertain},
     domain::Domain,
-    quality::{self, Artifact, Odds, Placed, Reading, Stated},
+    quality::{self, Artifact, Odds, Placed, Reading},
     understand::{Ask, Narrow},
 };
 
@@ -33,7 +33,7 @@ impl Judge {
             }
         }
         let place = |(backend, names): (&Backend, Vec<&str>)| {
-            let stated: Stated = Domain::ALL.map(|(domain, _)| backend.quality.at(domain));
+            let stated = backend.quality.everywhere();
             Placed::find(artifact, &config.scored.scores, stated, &names)
         };
         Self {
@@ -73,6 +73,12 @@ impl Judge {
         read.map_or(cues, |(artifact, reading)| reading.domain(artifact, cues))
     }
 
+    /// What is known of a backend.
+    #[must_use]
+    pub fn placed(&self, backend: usize) -> Option<&Placed> {
+        self.placed.get(backend)
+    }
+
     /// How likely a backend answers acceptably; `None`: not known.
     pub(super) fn odds(
         &self,
@@ -80,7 +86,7 @@ impl Judge {
         reading: Option<&Reading>,
         domain: Domain,
     ) -> Option<Odds> {
-        let placed = self.placed.get(backend)?;
+        let placed = self.placed(backend)?;
         placed.odds(self.artifact.zip(reading), domain)
     }
 }

@@ -23,7 +23,7 @@ import scipy.sparse as sparse
 
 import artifact
 import features
-from linear import constant, directions, logistic, ridge, sigmoid
+from linear import constant, directions, logistic, ridge
 
 BITS = 14
 ALPHA = 5.0  # of the ridge regressions; chosen on folds of dev, flat from 2 to 10
@@ -286,7 +286,6 @@ def main():
         z = (z - mean) / deviation
         fits = [logistic(z, this.scores[:, m], PENALTY) for m in range(len(this.models))]
         common = [sum(fit[1][i] for fit in fits) / len(fits) for i in range(z.shape[1])]
-
         fitted = Fitted(kinds.index(this.kind), z, at, mean, deviation)
         for m, name in enumerate(this.models):
             slopes = [(1 - this.shared) * own + this.shared * c for own, c in zip(fits[m][1], common)]

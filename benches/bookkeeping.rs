@@ -23,11 +23,12 @@ use tollgate::{
     authenticate::Principal,
     call::{Served, Watch},
     config::OnFailure,
+    domain::Domain,
     money::{Total, Usd},
-    route::{self, Plan, Question},
+    route::{Plan, Question},
     settle::{
         Account, Opening, Outcome, Strangers,
-        ledger::{Basis, Row, Sink},
+        ledger::{Basis, Prediction, Row, Sink},
         metrics::Metrics,
     },
     state::World,
@@ -97,6 +98,7 @@ fn account(c: &mut Criterion) {
                 request_id: Arc::from("req-0123456789abcdef"),
                 endpoint: Endpoint::ChatCompletions,
                 started: tokio::time::Instant::now(),
+                exams: None,
                 ledger: None,
                 strangers: Arc::clone(&strangers),
             };
@@ -181,17 +183,17 @@ fn plan(world: &World, principal: &Principal, ask: &Ask) -> Plan {
         principal,
         model: &ask.model,
         needs: &ask.needs,
-        domain: ask.domain,
+        domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),
+        learned: None,
         pin: None,
         narrow: &ask.narrow,
         budgeted: true,
         tier: ask.tier,
         at: Timestamp::now(),
     };
-    let facts = |model, backend| world.facts(model, backend, 0, ask.needs.prompt_tokens);
-    route::plan(&question, &facts).expect("a plan")
+    world.plan(&question, 0).expect("a plan")
 }
 
 fn row() -> Row {
@@ -220,6 +222,10 @@ fn row() -> Row {
         reported_cost: None,
         baseline_cost: None,
         gpu_ns: None,
+        prediction: Some(Prediction {
+            domain: Domain::Chat,
+            predicted: 8_000,
+        }),
         raw_usage: None,
         latency_ms: 812,
         first_token_ms: None,

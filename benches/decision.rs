@@ -20,7 +20,7 @@ use tollgate::{
     authenticate::Principal,
     call::{relay::edit, upstream},
     catalog::Adapter,
-    route::{self, Candidate, Plan, Question, cost},
+    route::{Candidate, Plan, Question, cost},
     state::World,
     tokens::Counter,
     understand::{self, Ask, Endpoint},
@@ -157,9 +157,10 @@ fn plan(world: &World, ask: &Ask) -> Plan {
         principal: &Principal::anybody(),
         model: &ask.model,
         needs: &ask.needs,
-        domain: ask.domain,
+        domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),
+        learned: None,
         pin: None,
         narrow: &ask.narrow,
         budgeted: false,
@@ -167,8 +168,7 @@ fn plan(world: &World, ask: &Ask) -> Plan {
         at: Timestamp::now(),
     };
     let now_ms = world.means.now_ms();
-    let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
-    route::plan(&question, &facts).expect("a plan")
+    world.plan(&question, now_ms).expect("a plan")
 }
 
 /// The body as it is sent; how many slices it has.

@@ -7,6 +7,7 @@ mod admin;
 mod body;
 mod budgets;
 pub mod desk;
+mod feedback;
 mod key;
 mod models;
 mod patient;

@@ -43,7 +43,7 @@ use crate::{
         health::{DownReason, Pass, Standing, Verdict},
     },
     understand::Ask,
-    wire::openai::error::ErrorBody,
+    wire::openai::{chunk::Choices, error::ErrorBody},
 };
 
 pub use self::means::Means;
@@ -154,6 +154,8 @@ pub trait Watch: Send {
     fn first_event(&mut self);
     /// So many bytes of generated text have come.
     fn output(&mut self, bytes: u64);
+    /// A chunk of an answer of choices has come, or a whole one, with what it says of itself.
+    fn choices(&mut self, choices: &Choices, json: &[u8]);
     /// A whole answer has so many items: images, vectors, results.
     fn items(&mut self, number: u64);
     /// Usage has come; the price of it, as a JSON value for the client.

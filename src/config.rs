@@ -90,6 +90,32 @@ pub struct Config {
     pub time_zone: TimeZone,
     /// How many series metrics may have.
     pub metrics: Series,
+    /// What is collected of decisions and answers.
+    pub evidence: Evidence,
+}
+
+/// `evidence:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// May clients say how good answers were?
+    pub feedback: bool,
+    /// Are answers looked at?
+    pub verify: bool,
+    /// Are predictions for one key corrected by the outcomes of others?
+    pub across_keys: bool,
+    /// One of so many decisions is kept in the ledger; 0: none.
+    pub decisions: u32,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self {
+            feedback: true,
+            verify: true,
+            across_keys: false,
+            decisions: 100,
+        }
+    }
 }
 
 /// `metrics:`.

@@ -13,6 +13,7 @@ use crate::{
     call::CallError,
     route::RouteError,
     settle::{Outcome, ledger::Unrecorded},
+    store::FeedbackError,
     understand::AskError,
     wire::{
         json::ObjectError,
@@ -58,6 +59,8 @@ pub enum GatewayError {
     Limited(#[from] Denied),
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error(transparent)]
+    Feedback(#[from] FeedbackError),
     #[error("the path `{0}` does not exist")]
     UnknownPath(String),
     #[error("this path does not answer {0} requests")]
@@ -149,6 +152,7 @@ impl GatewayError {
             .after(1_000),
             Self::Limited(denied) => limited(denied, message),
             Self::Call(error) => call(error, message),
+            Self::Feedback(error) => feedback(*error, message),
             Self::UnknownPath(path) => unknown_path(path, &message),
             Self::WrongMethod(_) => Public::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -210,7 +214,10 @@ impl GatewayError {
             | Self::WrongMethod(_)
             | Self::Upgrade => Outcome::ClientError,
             Self::Limited(_) | Self::Call(CallError::Limited(_)) => Outcome::RateLimited,
-            Self::Body(BodyError::NoRoom) | Self::Unrecorded(_) => Outcome::Refused,
+            Self::Body(BodyError::NoRoom)
+            | Self::Unrecorded(_)
+            | Self::Feedback(FeedbackError::Off | FeedbackError::Unwritten) => Outcome::Refused,
+            Self::Feedback(_) => Outcome::ClientError,
             Self::Body(_) => Outcome::ClientError,
             Self::Route { error, .. } => match error {
                 RouteError::UnknownModel(_)
@@ -448,6 +455,25 @@ fn rejected(status: StatusCode, body: &ErrorBody) -> Public {
         message,
         retry_after_ms: None,
         should_retry: None,
+    }
+}
+
+fn feedback(error: FeedbackError, message: String) -> Public {
+    let new = |status, code| Public::new(status, INVALID, code, message.clone());
+    match error {
+        FeedbackError::Off => new(StatusCode::FORBIDDEN, "feedback_off"),
+        FeedbackError::Unknown => new(StatusCode::NOT_FOUND, "request_not_found").of("request_id"),
+        // not 409, which official SDKs send again
+        FeedbackError::Given => {
+            new(StatusCode::BAD_REQUEST, "feedback_already_given").of("request_id")
+        }
+        FeedbackError::Unwritten => Public::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            SERVER,
+            "overloaded",
+            message,
+        )
+        .after(1_000),
     }
 }
 

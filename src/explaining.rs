@@ -9,10 +9,10 @@ use crate::{
     authenticate::Principal,
     offer,
     route::{
-        self, Candidate, Plan, Question,
+        Candidate, Plan, Question,
         explain::{self, Explanation},
     },
-    state::{World, hosted},
+    state::{self, World, hosted},
     understand::{self, AskError, Endpoint},
 };
 
@@ -41,7 +41,8 @@ pub fn explain(
     let target = world.names.find(&ask.model);
     let reading = world.judge.read(&ask);
     let now_ms = world.means.now_ms();
-    let conversation = world.conversation(principal, target, &ask);
+    let conversation =
+        state::conversation(principal, &ask).filter(|_| world.keeps_together(target));
     let pin = conversation.and_then(|number| world.means.conversations.find(number, now_ms));
     let question = Question {
         config: &world.config,
@@ -49,17 +50,17 @@ pub fn explain(
         principal,
         model: &ask.model,
         needs: &ask.needs,
-        domain: ask.domain,
+        domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),
+        learned: world.learned(principal),
         pin: pin.as_ref(),
         narrow: &ask.narrow,
         budgeted: offer::is_budgeted(&world.config, principal, target),
         tier: ask.tier,
         at,
     };
-    let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
-    let outcome = route::plan(&question, &facts);
+    let outcome = world.plan(&question, now_ms);
     let explanation = explain::explain(&question, &outcome);
     let explained = Explained {
         self_hosted: of_candidates(world, outcome.as_ref().ok()),

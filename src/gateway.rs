@@ -17,10 +17,10 @@ use crate::{
     authenticate::Principal,
     call::{self, Answer, CallError, Delivery, Job, upstream},
     error::{BodyError, GatewayError},
-    route::{self, Question, explain},
+    route::{Question, explain},
     settle::{Account, Opening, Outcome},
     spending,
-    state::{App, World},
+    state::{self, App, World},
     understand::{self, Endpoint},
 };
 
@@ -79,6 +79,7 @@ where
         endpoint: incoming.endpoint,
         started: incoming.started,
         ledger: app.sink(),
+        exams: app.learning.as_ref().and_then(|learning| learning.exams()),
         strangers: Arc::clone(&app.strangers),
     };
     let mut account = Account::open(
@@ -141,31 +142,35 @@ where
     spending::know(app, paying.iter()).await;
     let reading = world.judge.reading(&world.config, target, &ask);
     let now_ms = world.means.now_ms();
-    let conversation = world.conversation(&principal, target, &ask);
-    account.converses(conversation);
+    let conversation = state::conversation(&principal, &ask);
     let pin = conversation.and_then(|number| world.means.conversations.find(number, now_ms));
+    account.converses(conversation, pin.as_ref());
+    let together = world.keeps_together(target);
     let question = Question {
         config: &world.config,
         names: &world.names,
         principal: &principal,
         model: &ask.model,
         needs: &ask.needs,
-        domain: ask.domain,
+        domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),
-        pin: pin.as_ref(),
+        learned: world.learned(&principal),
+        pin: pin.as_ref().filter(|_| together),
         narrow: &ask.narrow,
         budgeted: !paying.is_empty(),
         tier: ask.tier,
         at: Timestamp::now(),
     };
-    let facts = |model, backend| world.facts(model, backend, now_ms, ask.needs.prompt_tokens);
-    let plan = route::plan(&question, &facts).map_err(|error| {
+    let plan = world.plan(&question, now_ms).map_err(|error| {
         account.unplanned(&error);
         let detail = explain::refusals(&world.config, error.refused());
         GatewayError::Route { error, detail }
     })?;
     account.planned(&plan);
+    if plan.weighs_quality && world.config.evidence.verify {
+        account.watches(&ask);
+    }
     account.pays(paying);
     account.hold(&plan)?;
     let deadline = started + world.config.server.request_timeout;
@@ -176,7 +181,7 @@ where
             plan,
             ask,
             forwarded,
-            conversation,
+            conversation: conversation.filter(|_| together),
             deadline,
         },
         held,

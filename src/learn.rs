@@ -5,12 +5,12 @@
 //! average, and a lock on the way of every request would not be.
 
 pub mod conversations;
+pub mod lengths;
+pub mod outcomes;
 pub mod pace;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Output tokens expected of a backend that has not answered yet: a few paragraphs.
-pub const PRIOR_OUTPUT: u64 = 300;
 /// One, as a ratio in fixed point.
 const ONE: u64 = 1 << 16;
 /// What part of a prompt is expected to be in a cache that should hold it, before anything is seen:
@@ -20,14 +20,6 @@ const PRIOR_CACHED: u64 = ONE / 10 * 9;
 const MIN_PROMPT: u64 = 32;
 /// Observations that a moving average remembers, as a shift.
 const MEMORY: u32 = 4;
-
-/// How long a model's answers are, whoever serves it: what one host's answers teach holds for the
-/// others, or else the host that was never asked would look dearer than it is.
-#[derive(Debug, Default)]
-pub struct Lengths {
-    /// Output tokens in 1/65,536; 0: nothing seen.
-    output: AtomicU64,
-}
 
 /// The averages of one backend.
 #[derive(Debug, Default)]
@@ -59,11 +51,10 @@ impl Learned {
     /// Of tokens that should be in its cache, those that will be.
     #[must_use]
     pub fn cached_tokens(&self, warm: u64) -> u64 {
-        let share = match self.cached.load(Relaxed) {
-            0 => PRIOR_CACHED,
-            share => share,
-        };
-        warm.saturating_mul(share) / ONE
+        match self.cached.load(Relaxed) {
+            0 => usual_share_of(warm),
+            share => warm.saturating_mul(share) / ONE,
+        }
     }
 
     /// Reported prompt tokens for each 1,000 estimated ones; `None`: nothing seen.
@@ -95,21 +86,9 @@ impl Learned {
     }
 }
 
-impl Lengths {
-    /// Output tokens to expect of one choice.
-    #[must_use]
-    pub fn output_tokens(&self) -> u64 {
-        match self.output.load(Relaxed) {
-            0 => PRIOR_OUTPUT,
-            output => output.div_ceil(ONE),
-        }
-    }
-
-    /// An answer of one choice had so many tokens.
-    pub fn observe(&self, output: u64) {
-        let output = output.min(1 << 32).saturating_mul(ONE).max(1);
-        average(&self.output, output, PRIOR_OUTPUT * ONE);
-    }
+/// What is in a cache of so many tokens that should be.
+fn usual_share_of(warm: u64) -> u64 {
+    warm.saturating_mul(PRIOR_CACHED) / ONE
 }
 
 /// Moves an average toward a value; `prior` is where it starts.
@@ -150,17 +129,6 @@ mod tests {
             learned.observe_cached(2_000, 5_000);
         }
         assert!((990..=1_000).contains(&learned.cached_tokens(1_000)));
-    }
-
-    #[test]
-    fn the_length_of_answers_moves_to_what_is_seen() {
-        let lengths = Lengths::default();
-        assert_eq!(lengths.output_tokens(), PRIOR_OUTPUT);
-        for _ in 0..200 {
-            lengths.observe(20);
-        }
-        let got = lengths.output_tokens();
-        assert!((18..=24).contains(&got), "{got}");
     }
 
     #[test]

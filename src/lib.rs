@@ -33,6 +33,8 @@ pub mod learn;
 pub mod tokens;
 pub mod wire;
 
+pub mod verify;
+
 // Floor 2: the stages, in the order in which a request passes them (rustfmt sorts neighbours).
 pub mod authenticate;
 
@@ -52,6 +54,8 @@ pub mod store;
 pub mod error;
 
 pub mod keyring;
+
+pub mod learning;
 
 pub mod state;
 

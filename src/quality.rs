@@ -8,6 +8,7 @@
 
 mod artifact;
 mod correction;
+mod evidence;
 mod features;
 mod judge;
 mod reading;
@@ -16,7 +17,8 @@ mod scores;
 pub use self::{
     artifact::{Artifact, ArtifactError, Known, LARGEST},
     correction::{Correction, CorrectionError, Corrections},
-    judge::{Odds, Placed, Stated, builtin},
+    evidence::{Evidence, Lessons},
+    judge::{Judged, Odds, Placed, Stated, builtin},
     reading::{Chance, Reading},
     scores::{Levels, Scores, ScoresError, Table},
 };

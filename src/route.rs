@@ -31,7 +31,7 @@ use crate::{
     catalog::hosted::Share,
     config::{Config, Objective, policy::Rule},
     domain::Domain,
-    learn::conversations::Pin,
+    learn::{conversations::Pin, lengths::Kind, outcomes::View},
     money::Usd,
     quality::{Odds, Reading},
     understand::{Narrow, Needs},
@@ -50,12 +50,14 @@ pub struct Question<'a> {
     /// The model as the client wrote it.
     pub model: &'a str,
     pub needs: &'a Needs,
-    /// The domain of the request by its cues.
+    /// What kind of work the request is, as [`Judge::domain`] tells it.
     pub domain: Domain,
     /// Who knows how good the backends are.
     pub judge: &'a Judge,
     /// What the judge makes of the text; `None`: it was not read, or there is none.
     pub reading: Option<&'a Reading>,
+    /// What outcomes of the caller's requests have taught; `None`: nothing.
+    pub learned: Option<View<'a>>,
     pub narrow: &'a Narrow,
     /// Where the conversation is that it goes on with; `None`: not known, or it does not matter.
     pub pin: Option<&'a Pin>,
@@ -73,8 +75,8 @@ pub struct Facts {
     pub standing: Standing,
     /// Estimated tokens of this prompt, as this backend counts.
     pub prompt_tokens: u64,
-    /// Output tokens to expect of one choice.
-    pub output_tokens: u64,
+    /// Output tokens to expect of one choice of such a request; `None`: its model never answered.
+    pub output_tokens: Option<u64>,
     /// Of 1,000,000 tokens that should be in its cache, those that are.
     pub cached_micro: u64,
     /// Microseconds to the first token; `None`: never called.
@@ -94,6 +96,10 @@ pub struct Plan {
     pub candidates: Vec<Candidate>,
     pub refused: Vec<Refused>,
     pub reason: Reason,
+    /// What the length of answers is expected by.
+    pub kind: Kind,
+    /// Did it matter how good answers are?
+    pub weighs_quality: bool,
 }
 
 /// A backend that may be asked.
@@ -125,6 +131,8 @@ pub struct Candidate {
     pub marginal: Option<Usd>,
     /// The chance of an acceptable answer; `None`: not known.
     pub quality: Option<Odds>,
+    /// The same before what outcomes have taught since, in 1/10,000.
+    pub predicted: Option<u16>,
     /// Microseconds to the first token; `None`: never called.
     pub first_token_us: Option<u64>,
     /// How it stood when it was looked at.
@@ -321,6 +329,8 @@ pub fn plan(
         candidates,
         refused,
         reason,
+        kind: question.kind(),
+        weighs_quality: quality::weighs_quality(question.config, target, question.narrow),
     })
 }
 
@@ -353,10 +363,13 @@ fn fitting(
 }
 
 impl Question<'_> {
-    /// What kind of work the request is.
+    /// What the length of an answer depends on, beside the model.
     #[must_use]
-    pub fn domain(&self) -> Domain {
-        self.judge.domain(self.domain, self.reading)
+    pub fn kind(&self) -> Kind {
+        Kind {
+            domain: self.domain,
+            thinking: self.needs.caps.has(Cap::Reasoning),
+        }
     }
 
     /// What the name means, if this caller may use it.

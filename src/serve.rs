@@ -147,6 +147,9 @@ impl Gateway {
         if let Some(keyring) = &app.keyring {
             doors.spawn(Arc::clone(keyring).keep_fresh(close.clone()));
         }
+        if let Some(learning) = &app.learning {
+            doors.spawn(Arc::clone(learning).keep_regularly(close.clone()));
+        }
         doors.close();
         Ok(Self {
             app,
@@ -177,6 +180,9 @@ impl Gateway {
         tokio::time::sleep(delay).await;
         self.close.cancel();
         self.doors.wait().await;
+        if let Some(learning) = &self.app.learning {
+            learning.keep();
+        }
         if let Some(store) = &self.app.store {
             store.stop(LEDGER_PATIENCE).await;
         }

@@ -13,6 +13,7 @@ pub mod decisions;
 mod figures;
 mod holds;
 pub mod ledger;
+pub mod lessons;
 pub mod metrics;
 mod money;
 mod strangers;

@@ -17,6 +17,7 @@
 //! | `cost=0.01`, `tier=NAME` | what is charged, and the service tier that is said to have served |
 //! | `usage=STYLE` | `openai`, `deepseek`, `last`, `continuous`, `bare`, `xai`, `none`, `null`, `zero`, `bad` |
 //! | `calls=N` | parallel tool calls |
+//! | `bad=KIND` | an answer that is complete and no good |
 //! | `sse=lf\|crlf\|cr`, `nospace`, `multiline`, `bom` | the form of events |
 //! | `comments=N`, `keepalive=1s` | comments before every event; during `ttft` |
 //! | `split=N` | at most N bytes in one TCP write |

@@ -30,9 +30,13 @@ use crate::{
     call::{Means, client::Client, upstream::Upstream},
     config::{Config, Provider, load::Seen, view},
     keyring::Keyring,
-    learn::Lengths,
+    learn::{
+        lengths::{Kind, Lengths},
+        outcomes::{NOBODY, View},
+    },
+    learning::Learning,
     route::{
-        Facts,
+        self, Facts, Plan, Question, RouteError,
         health::Standing,
         live::Live,
         names::{Names, Target},
@@ -73,6 +77,8 @@ pub struct App {
     pub store: Option<Arc<Store>>,
     /// The keys of the store; `None`: there is none.
     pub keyring: Option<Arc<Keyring>>,
+    /// What outcomes teach; `None`: nobody listens.
+    pub learning: Option<Arc<Learning>>,
     pub decisions: Arc<Decisions>,
     /// Memory for request bodies.
     pub room: Room,
@@ -122,6 +128,7 @@ impl World {
             paces: hosted::paces(&config, before),
             conversations: before
                 .map_or_else(Arc::default, |world| Arc::clone(&world.means.conversations)),
+            outcomes: before.map_or_else(Arc::default, |world| Arc::clone(&world.means.outcomes)),
             budget: Means::budget(&config),
             epoch: before.map_or_else(Instant::now, |world| world.means.epoch),
             config: Arc::clone(&config),
@@ -141,33 +148,46 @@ impl World {
         }
     }
 
-    /// A conversation of a caller, as a number; `None`: it can't be told, or the route does not care.
+    /// What outcomes have taught that counts for this caller; `None`: nothing.
     #[must_use]
-    pub fn conversation(
-        &self,
-        principal: &Principal,
-        target: Option<Target>,
-        ask: &Ask,
-    ) -> Option<u64> {
-        let route = match target? {
-            Target::Route(route) => self.config.routes.get(route),
-            Target::Model(_) | Target::Backend { .. } => None,
-        };
-        let conversation = ask
-            .conversation
-            .filter(|_| route.is_none_or(|r| r.affinity))?;
-        let mut hasher = DefaultHasher::new();
-        (&principal.id, conversation).hash(&mut hasher);
-        Some(hasher.finish())
+    pub fn learned<'a>(&'a self, principal: &'a Principal) -> Option<View<'a>> {
+        let key = principal.id.as_deref().unwrap_or(NOBODY);
+        let across_keys = self.config.evidence.across_keys;
+        self.means.outcomes.view(key, across_keys)
     }
 
-    /// What is known now of a backend of a model, for a prompt of so many estimated tokens.
+    /// Does what was served before count in whom a conversation is sent to?
     #[must_use]
-    pub fn facts(&self, model: usize, backend: usize, now_ms: u64, estimate: u64) -> Facts {
+    pub fn keeps_together(&self, target: Option<Target>) -> bool {
+        match target {
+            Some(Target::Route(route)) => self.config.routes.get(route).is_none_or(|r| r.affinity),
+            Some(Target::Model(_) | Target::Backend { .. }) | None => true,
+        }
+    }
+
+    /// Decides, by what is known now.
+    ///
+    /// # Errors
+    /// If the name is unknown or not allowed, or no backend is left.
+    pub fn plan(&self, question: &Question<'_>, now_ms: u64) -> Result<Plan, RouteError> {
+        let asked = (question.needs.prompt_tokens, question.kind());
+        let facts = |model, backend| self.facts((model, backend), now_ms, asked);
+        route::plan(question, &facts)
+    }
+
+    /// What is known now of a backend of a model, for a prompt of so many estimated tokens and of
+    /// this kind.
+    fn facts(
+        &self,
+        (model, backend): (usize, usize),
+        now_ms: u64,
+        (estimate, kind): (u64, Kind),
+    ) -> Facts {
+        let asked = (estimate, kind);
         let mut facts = match (self.means.live.get(backend), self.means.lengths.get(model)) {
-            (Some(live), Some(lengths)) => live.facts(lengths, now_ms, estimate),
+            (Some(live), Some(lengths)) => live.facts(lengths, now_ms, asked),
             // no index of the configuration
-            _ => Live::default().facts(&Lengths::default(), now_ms, estimate),
+            _ => Live::default().facts(&Lengths::default(), now_ms, asked),
         };
         facts.full_ms = self.full_ms(model, backend, now_ms, estimate);
         let hosted = self.means.hosted(backend);
@@ -191,6 +211,15 @@ impl World {
         let live = self.means.live.get(backend);
         live.map_or(Standing::Up, |live| live.standing(self.means.now_ms()))
     }
+}
+
+/// A conversation of a caller, as a number; `None`: it can't be told.
+#[must_use]
+pub fn conversation(principal: &Principal, ask: &Ask) -> Option<u64> {
+    let conversation = ask.conversation?;
+    let mut hasher = DefaultHasher::new();
+    (&principal.id, conversation).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// States what the keys of a configuration are held to, and what they share.
@@ -273,6 +302,7 @@ impl App {
             metrics,
             store: None,
             keyring: None,
+            learning: None,
             decisions: Arc::default(),
             room: Room::default(),
             draining: AtomicBool::new(false),
@@ -289,9 +319,12 @@ impl App {
         let keyring = store
             .as_ref()
             .map(|store| Keyring::of(store.path(), Arc::clone(holders)));
+        let store = store.map(Arc::new);
+        let outcomes = Arc::clone(&self.world().means.outcomes);
         Self {
+            learning: Some(Arc::new(Learning::start(outcomes, store.clone()))),
             keyring: keyring.map(Arc::new),
-            store: store.map(Arc::new),
+            store,
             ..self
         }
     }

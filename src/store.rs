@@ -5,6 +5,7 @@
 //! beside it; what fits nowhere is counted and said. `docs/ledger.md` has what is promised.
 
 mod amortised;
+mod evidence;
 pub mod keys;
 mod read;
 mod record;
@@ -31,11 +32,13 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use self::{
-    read::{Dimension, Line, Page, Question, ReadError, spend, spent},
+    evidence::{Feedback, FeedbackError, Judged, Kept},
+    read::{Dimension, Line, Page, Question, ReadError, decisions, spend, spent},
     rents::Rent,
     schema::OpenError,
 };
 use self::{
+    evidence::{Giving, Note},
     rents::Statement,
     spill::Spill,
     writer::{Asked, Message, Writer},
@@ -43,6 +46,7 @@ use self::{
 use crate::{
     admit::purse::Spender,
     config::OnFailure,
+    learn::outcomes::Learned,
     money::Total,
     settle::{
         ledger::{Row, Sink},
@@ -139,6 +143,44 @@ impl Store {
         }
     }
 
+    /// Takes feedback on a request whose rows were recorded before.
+    ///
+    /// # Errors
+    /// If it is not the first on an answer that this key got lately, or the ledger can't be written.
+    pub async fn feedback(&self, feedback: Feedback) -> Result<Judged, FeedbackError> {
+        let (answer, taken) = oneshot::channel();
+        let giving = Giving { feedback, answer };
+        let sent = self.rows.try_send(Message::Feedback(giving));
+        sent.map_err(|_| FeedbackError::Unwritten)?;
+        taken.await.unwrap_or(Err(FeedbackError::Unwritten))
+    }
+
+    /// Keeps what outcomes have taught. Never waits; `false`: it was not taken, say it again.
+    #[must_use]
+    pub fn keep_learned(&self, learned: Vec<Learned>) -> bool {
+        self.note(Note::Learned(learned))
+    }
+
+    /// Forgets what outcomes have taught, of a key or of all, of a model or of all; `false`: it was
+    /// not taken.
+    #[must_use]
+    pub fn forget_learned(&self, key: Option<&str>, model: Option<&str>) -> bool {
+        let owned = |name: Option<&str>| name.map(str::to_owned);
+        self.note(Note::Forget(owned(key), owned(model)))
+    }
+
+    fn note(&self, note: Note) -> bool {
+        self.rows.try_send(Message::Note(note)).is_ok()
+    }
+
+    /// What outcomes have taught, as it was kept last.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn learned(&self) -> Result<Vec<Learned>, ReadError> {
+        read::learned(&self.path)
+    }
+
     /// Waits until there is room in the queue. A message to a thread that has ended is dropped.
     async fn send(&self, mut message: Message) {
         while let Err(TrySendError::Full(back)) = self.rows.try_send(message) {
@@ -177,6 +219,15 @@ impl Sink for Store {
                     .lost(1, "the thread that writes the ledger has ended");
             }
         }
+    }
+
+    fn decided(&self, request_id: &Arc<str>, at_ms: i64, decision: String) {
+        // one of many is kept, so that one more which is not is no loss
+        self.note(Note::Decision(Kept {
+            request_id: Arc::clone(request_id),
+            at_ms,
+            decision,
+        }));
     }
 
     fn accepts(&self) -> bool {

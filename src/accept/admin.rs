@@ -7,6 +7,7 @@ mod control;
 mod explain;
 pub(super) mod guard;
 mod keys;
+mod outcomes;
 mod playground;
 mod refusal;
 mod spend;
@@ -51,6 +52,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/admin/v1/spend", get(spend::spend))
         .route("/admin/v1/keys", get(keys::list).post(keys::create))
         .route("/admin/v1/keys/{*id}", post(keys::act).patch(keys::change))
+        .route(
+            "/admin/v1/outcomes",
+            get(outcomes::list).delete(outcomes::forget),
+        )
         .route("/admin/v1/reload", post(control::reload))
         .route("/admin/v1/backends/{*name}", post(control::backend));
     let behind_key = paths.route_layer(middleware::from_fn_with_state(guard, guard::only_operator));

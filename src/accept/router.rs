@@ -11,7 +11,7 @@ use axum::{
 use http::Method;
 
 use super::{
-    admin, key, models,
+    admin, feedback, key, models,
     respond::{self, Shared},
 };
 use crate::{error::GatewayError, state::App, understand::Endpoint};
@@ -24,6 +24,7 @@ pub fn router(app: Arc<App>) -> Router {
     }
     let paths = versioned(paths, "/models", &get(models::list));
     let paths = versioned(paths, "/key", &get(key::show));
+    let paths = versioned(paths, "/feedback", &post(feedback::give));
     let paths = versioned(paths, "/models/{*id}", &get(models::one));
     admin::probes(paths)
         .fallback(unknown_path)

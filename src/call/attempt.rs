@@ -238,7 +238,7 @@ fn check(job: &Job, bytes: &[u8], watch: &mut dyn Watch) -> Result<(), Failure> 
             return Err(refused("the answer has no choices"));
         }
         watch.first_event();
-        watch.output(answer.choices.output_bytes);
+        watch.choices(&answer.choices, bytes);
         if let Some(usage) = answer.usage.filter(|usage| *usage != "null") {
             let served = Served {
                 tier: answer.service_tier,

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     catalog::SelfHosted,
     config::{Config, Provider},
-    learn::{Lengths, conversations::Conversations, pace::Pace},
+    learn::{conversations::Conversations, lengths::Lengths, outcomes::Outcomes, pace::Pace},
     route::{
         health::{Change, Pass, Verdict},
         live::Live,
@@ -44,6 +44,8 @@ pub struct Means {
     pub paces: Vec<Option<Arc<Pace>>>,
     /// Which backends have which conversations in their caches.
     pub conversations: Arc<Conversations>,
+    /// What outcomes taught of the quality of models.
+    pub outcomes: Arc<Outcomes>,
     /// Keeps retries from multiplying the load of a failing backend.
     pub budget: TpsBudget,
     /// Where the clock of `live` begins.

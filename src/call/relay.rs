@@ -298,7 +298,7 @@ impl Relay {
         }
         self.seen |= chunk.choices.seen;
         self.finished |= chunk.choices.finished;
-        watch.output(chunk.choices.output_bytes);
+        watch.choices(&chunk.choices, data);
         let cost = match chunk.usage {
             Some(usage) if usage != "null" => {
                 let served = Served {

@@ -84,6 +84,7 @@ pub(super) fn check(
     let retries = server::retries(&raw.retries.unwrap_or_default());
     let breaker = server::breaker(&raw.breaker.unwrap_or_default(), &mut findings);
     let metrics = server::series(&raw.metrics.unwrap_or_default());
+    let evidence = server::evidence(&raw.evidence.unwrap_or_default());
     let scored = scores::check(raw.scores, raw.calibration, &mut findings);
     let providers = providers::check(raw.providers.unwrap_or_default(), catalog, &mut findings);
 
@@ -139,6 +140,7 @@ pub(super) fn check(
         limits,
         time_zone,
         metrics,
+        evidence,
     };
     Ok(Checked {
         config,

@@ -13,10 +13,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 mod budget;
+mod evidence;
 mod policy;
 mod value;
 
 pub use budget::{Budget, Period, SharedBudget, SoftAboveHard};
+pub use evidence::Evidence;
 pub use policy::{Hosting, MaxPrice, Policy, Weights};
 pub use value::{
     Address, ByteSize, ClientKey, DigestText, FilePath, Fraction, HeaderText, HttpUrl, LedgerText,
@@ -68,6 +70,8 @@ pub struct Raw {
     pub time_zone: Option<Zone>,
     /// How many series `/metrics` may have.
     pub metrics: Option<Series>,
+    /// What is collected of decisions and answers.
+    pub evidence: Option<Evidence>,
 }
 
 /// The address for clients and its limits.

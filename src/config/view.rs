@@ -15,11 +15,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use self::policy::view_policy;
+use self::{
+    plain::{view_admin, view_evidence, view_series, view_store},
+    policy::view_policy,
+};
 use super::{
-    About, Admin, Auth, Backend, Breaker, Budget, Config, Hosting, Key, Ledger, Limits, May, Model,
-    Objective, OnFailure, OnUncertain, OutputLimitField, Price, Provider, Proxy, Quality, Retries,
-    Route, Scope, Series, Server, SharedBudget, Store, Weights,
+    About, Auth, Backend, Breaker, Budget, Config, Hosting, Key, Limits, May, Model, Objective,
+    OnUncertain, OutputLimitField, Price, Provider, Proxy, Quality, Retries, Route, Scope, Server,
+    SharedBudget, Weights,
 };
 use crate::{
     caps::{Cap, Caps},
@@ -27,6 +30,7 @@ use crate::{
     domain::Domain,
 };
 
+mod plain;
 mod policy;
 
 /// What stands in place of a secret.
@@ -70,6 +74,7 @@ pub fn view(config: &Config) -> Value {
         limits,
         time_zone,
         metrics,
+        evidence,
     } = config;
     json!({
         "server": view_server(server),
@@ -89,6 +94,7 @@ pub fn view(config: &Config) -> Value {
         "limits": view_limits(*limits),
         "time_zone": time_zone.iana_name(),
         "metrics": view_series(*metrics),
+        "evidence": view_evidence(*evidence),
     })
 }
 
@@ -228,29 +234,6 @@ fn view_server(server: &Server) -> Value {
         "drain_timeout": time(*drain_timeout),
         "cors_origins": origins.collect::<Vec<_>>(),
         "tls": tls.as_ref().map(|tls| json!({ "cert": tls.cert, "key": tls.key })),
-    })
-}
-
-fn view_admin(admin: &Admin) -> Value {
-    let Admin { listen, key } = admin;
-    json!({ "listen": listen.to_string(), "key": hidden(key.as_ref()) })
-}
-
-fn view_store(store: &Store) -> Value {
-    let Store {
-        ledger,
-        stated: _,
-        on_failure,
-    } = store;
-    json!({
-        "ledger": match ledger {
-            Ledger::None => "none".to_owned(),
-            Ledger::Sqlite(path) => format!("sqlite:{}", path.display()),
-        },
-        "on_failure": match on_failure {
-            OnFailure::Serve => "serve",
-            OnFailure::Refuse => "refuse",
-        },
     })
 }
 
@@ -562,14 +545,6 @@ fn view_limits(limits: Limits) -> Value {
         max_concurrent,
     } = limits;
     json!({ "rpm": rpm, "tpm": tpm, "max_concurrent": max_concurrent })
-}
-
-fn view_series(series: Series) -> Value {
-    let Series {
-        max_keys,
-        max_series,
-    } = series;
-    json!({ "max_keys": max_keys, "max_series": max_series })
 }
 
 fn hidden(secret: Option<&SecretString>) -> Option<&'static str> {

@@ -6,10 +6,23 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::usual_share_of;
+
 /// How long a cache is counted on: the shortest time that providers promise.
 pub const KEPT_MS: u64 = 300_000;
 /// Prompts that are shorter are cached nowhere for certain: the least of most providers, in tokens.
 pub const SHORTEST: u64 = 1_024;
+/// Tokens of a prompt that come from the cache of whoever has served the conversation all along, if
+/// `before` of them were read or written in the turn before.
+#[must_use]
+pub fn cached_if_stayed(before: u64, prompt: u64) -> u64 {
+    let warm = before.min(prompt);
+    if warm < SHORTEST {
+        return 0;
+    }
+    usual_share_of(warm)
+}
+
 /// Parts that are locked by themselves.
 const PARTS: usize = 16;
 /// Groups of a part; a conversation stands in one of them.
@@ -107,6 +120,15 @@ mod tests {
         assert_eq!((&*pin.backend, pin.tokens), ("c/x", 3_000));
         assert_eq!(all.find(7, 2_000 + KEPT_MS), None);
         assert_eq!(&*all.find(8, 1_000).unwrap().backend, "b/x");
+    }
+
+    #[test]
+    fn whoever_stays_reads_most_of_the_turn_before_from_its_cache() {
+        assert_eq!(cached_if_stayed(0, 9_000), 0);
+        assert_eq!(cached_if_stayed(SHORTEST - 1, 9_000), 0);
+        assert!((3_590..=3_600).contains(&cached_if_stayed(4_000, 9_000)));
+        // a prompt that was cut since
+        assert!((1_790..=1_800).contains(&cached_if_stayed(4_000, 2_000)));
     }
 
     #[test]

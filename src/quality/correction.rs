@@ -12,9 +12,9 @@ use super::{
 use crate::domain::Domain;
 
 /// How far predictions are expected to be off before anything is seen, in logits.
-const PRIOR: f64 = 1.0;
+pub(super) const PRIOR: f64 = 1.0;
 /// What remains unsure of a single request when the mean is known, in logits.
-const REST: f64 = 0.2;
+pub(super) const REST: f64 = 0.2;
 /// The head of the table.
 const HEAD: &str = "model,domain,offset,error,n";
 

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use super::{
     artifact::Artifact,
     correction::Correction,
+    evidence::Lessons,
     reading::{Chance, Reading},
     scores::{Levels, Scores},
 };
@@ -51,6 +52,15 @@ impl From<Chance> for Odds {
 )]
 fn of_10_000(p: f64) -> u16 {
     (p.clamp(0.0, 1.0) * 10_000.0).round() as u16
+}
+
+/// A chance before and after what outcomes have taught while the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// As it was predicted, in 1/10,000: what outcomes are compared with.
+    pub before: u16,
+    /// As it counts.
+    pub odds: Odds,
 }
 
 /// A chance in 1/10,000 for each domain, in the order of [`Domain::ALL`].
@@ -108,9 +118,34 @@ impl Placed {
             // to the last digit what was written
             return Some(Odds::exactly(stated));
         }
+        self.corrected(reading, domain).map(Odds::from)
+    }
+
+    /// The same, corrected by what outcomes have taught since.
+    #[must_use]
+    pub fn judged(
+        &self,
+        reading: Option<(&Artifact, &Reading)>,
+        domain: Domain,
+        lessons: Option<Lessons>,
+    ) -> Option<Judged> {
+        let before = self.odds(reading, domain)?;
+        let learned = lessons.zip(self.corrected(reading, domain));
+        let learned = learned.map(|(lessons, chance)| Odds::from(lessons.correct(chance)));
+        Some(Judged {
+            before: before.p,
+            odds: learned.unwrap_or(before),
+        })
+    }
+
+    /// As predicted, and corrected by `calibration:`.
+    fn corrected(&self, reading: Option<(&Artifact, &Reading)>, domain: Domain) -> Option<Chance> {
         let chance = self.chance(reading, domain);
-        let corrected = correction.map(|correction| correction.of(chance));
-        corrected.or(chance).map(Odds::from)
+        let all = self.corrections.as_ref();
+        let correction = all.and_then(|all| all.get(domain as usize).copied().flatten());
+        correction
+            .map(|correction| correction.of(chance))
+            .or(chance)
     }
 
     /// The same before it is corrected.
@@ -123,6 +158,13 @@ impl Placed {
             (Some(level), _) => Some(harder_or_easier(level, reading)),
             (None, level) => self.measured(level, reading),
         }
+    }
+
+    /// How long an answer of it will be, in tokens, where it is known from recorded outcomes and the
+    /// text is like theirs.
+    #[must_use]
+    pub fn length(&self, artifact: &Artifact, reading: &Reading) -> Option<u64> {
+        reading.tokens(artifact, artifact.known(self.known?)?)
     }
 
     fn stated(&self, domain: Domain) -> Option<u16> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Question;
+use super::{Facts, Question};
 use crate::{
     caps::Cap,
     catalog::{
@@ -14,7 +14,10 @@ use crate::{
         price::{Asked, Flags},
     },
     config::{Backend, Config, Price, STATED},
-    learn::{PRIOR_OUTPUT, conversations::SHORTEST},
+    learn::{
+        conversations::{SHORTEST, cached_if_stayed},
+        lengths::PRIOR_OUTPUT,
+    },
     money::{Rate, Usd},
     tokens::{PER_MESSAGE, PER_PROMPT},
     usage::Usage,
@@ -311,14 +314,30 @@ impl Question<'_> {
         if warm >= SHORTEST && sold() { warm } else { 0 }
     }
 
-    /// What a model is expected to cost for this request, at its cheapest backend; no backend's own
-    /// experience counts, so that savings are measured against a figure that anyone can repeat.
+    /// Output tokens to expect of one choice: what the model's answers to such requests teach, else
+    /// what recorded outcomes of it say.
+    pub(super) fn length(&self, backend: usize, facts: &Facts) -> u64 {
+        let recorded = || self.judge.length(backend, self.reading);
+        let length = facts.output_tokens.or_else(recorded);
+        length.unwrap_or(PRIOR_OUTPUT)
+    }
+
+    /// What a model is expected to cost for this request, at its cheapest backend, had it served the
+    /// conversation all along; no backend's own experience counts, so that savings are measured
+    /// against a figure that anyone can repeat.
     #[must_use]
     pub fn baseline_cost(&self, model: usize) -> Option<Usd> {
         let output = PRIOR_OUTPUT.min(self.needs.max_output.unwrap_or(u64::MAX));
         let output = output.saturating_mul(self.needs.choices);
         cheapest(self.config, model, |backend| {
-            expected(self, backend, (self.needs.prompt_tokens, 0), output)
+            let prompt = self.needs.prompt_tokens;
+            let before = self.pin.map_or(0, |pin| pin.tokens);
+            expected(
+                self,
+                backend,
+                (prompt, cached_if_stayed(before, prompt)),
+                output,
+            )
         })
     }
 }

@@ -79,6 +79,8 @@ pub struct CandidateView<'a> {
     /// What surrounds it four of five times; a floor is held against the lower one.
     pub quality_low: Option<String>,
     pub quality_high: Option<String>,
+    /// The chance as it was predicted, before outcomes of the caller's requests corrected it.
+    pub quality_predicted: Option<String>,
 }
 
 /// A backend that is not asked.
@@ -127,7 +129,7 @@ pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) 
             prompt_tokens: question.needs.prompt_tokens,
             max_output_tokens: question.needs.max_output,
             choices: question.needs.choices,
-            domain: question.domain().as_str(),
+            domain: question.domain.as_str(),
             novelty: question.reading.map(|reading| part(reading.novelty())),
             min_quality: floor.map(chance),
             max_cost_usd: question.narrow.max_cost,
@@ -319,6 +321,7 @@ fn candidate<'a>(config: &'a Config, candidate: &Candidate) -> CandidateView<'a>
         quality: candidate.quality.map(|odds| chance(odds.p)),
         quality_low: candidate.quality.map(|odds| chance(odds.low)),
         quality_high: candidate.quality.map(|odds| chance(odds.high)),
+        quality_predicted: candidate.predicted.map(chance),
     }
 }
 

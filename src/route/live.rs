@@ -6,7 +6,10 @@ use super::{
     Facts,
     health::{Health, Standing},
 };
-use crate::learn::{Learned, Lengths};
+use crate::learn::{
+    Learned,
+    lengths::{Kind, Lengths},
+};
 
 /// One backend's state; shared by all requests.
 #[derive(Debug, Default)]
@@ -18,14 +21,14 @@ pub struct Live {
 }
 
 impl Live {
-    /// What routing may know at `now_ms` for a prompt of so many estimated tokens, to a model
-    /// whose answers are that long.
+    /// What routing may know at `now_ms` for a prompt of so many estimated tokens and of this kind,
+    /// to a model whose answers are that long.
     #[must_use]
-    pub fn facts(&self, lengths: &Lengths, now_ms: u64, estimate: u64) -> Facts {
+    pub fn facts(&self, lengths: &Lengths, now_ms: u64, (estimate, kind): (u64, Kind)) -> Facts {
         Facts {
             standing: self.standing(now_ms),
             prompt_tokens: self.learned.prompt_tokens(estimate),
-            output_tokens: lengths.output_tokens(),
+            output_tokens: lengths.output_tokens(kind),
             cached_micro: self.learned.cached_tokens(1_000_000),
             first_token_us: self.learned.first_token_us(),
             full_ms: None,

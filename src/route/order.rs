@@ -83,6 +83,7 @@ mod tests {
             fresh: None,
             marginal: marginal.map(Usd::from_pico),
             quality: None,
+            predicted: None,
             first_token_us: None,
             standing: Standing::Up,
             full_ms: None,

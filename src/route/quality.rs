@@ -2,9 +2,9 @@
 
 use super::{Candidate, Question, Refusal, Refused, RouteError, names::Target};
 use crate::{
-    config::{Backend, Config, Objective, OnUncertain},
+    config::{Backend, Config, Model, Objective, OnUncertain, Route},
     domain::Domain,
-    quality::{self, Artifact, Odds, Placed, Reading},
+    quality::{self, Artifact, Judged, Placed, Reading},
     understand::{Ask, Narrow},
 };
 
@@ -45,19 +45,7 @@ impl Judge {
     /// Reads what the user says, where the answer's quality matters for the choice.
     #[must_use]
     pub fn reading(&self, config: &Config, target: Option<Target>, ask: &Ask) -> Option<Reading> {
-        let route = match target? {
-            Target::Route(route) => config.routes.get(route),
-            Target::Model(_) | Target::Backend { .. } => None,
-        };
-        let Narrow {
-            min_quality,
-            objective,
-            ..
-        } = &ask.narrow;
-        let best = |objective| objective == Objective::Quality;
-        let matters = min_quality.is_some()
-            || objective.is_some_and(best)
-            || route.is_some_and(|route| route.min_quality.is_some() || best(route.objective));
+        let matters = weighs_quality(config, target?, &ask.narrow);
         matters.then(|| self.read(ask)).flatten()
     }
 
@@ -68,7 +56,8 @@ impl Judge {
     }
 
     /// The domain of a request by its cues, or by its text where those say nothing.
-    pub(super) fn domain(&self, cues: Domain, reading: Option<&Reading>) -> Domain {
+    #[must_use]
+    pub fn domain(&self, cues: Domain, reading: Option<&Reading>) -> Domain {
         let read = self.artifact.zip(reading);
         read.map_or(cues, |(artifact, reading)| reading.domain(artifact, cues))
     }
@@ -79,16 +68,50 @@ impl Judge {
         self.placed.get(backend)
     }
 
-    /// How likely a backend answers acceptably; `None`: not known.
-    pub(super) fn odds(
-        &self,
-        backend: usize,
-        reading: Option<&Reading>,
-        domain: Domain,
-    ) -> Option<Odds> {
-        let placed = self.placed(backend)?;
-        placed.odds(self.artifact.zip(reading), domain)
+    /// How long an answer of a backend will be, in tokens, as far as recorded outcomes tell.
+    pub(super) fn length(&self, backend: usize, reading: Option<&Reading>) -> Option<u64> {
+        let (artifact, reading) = self.artifact.zip(reading)?;
+        self.placed(backend)?.length(artifact, reading)
     }
+}
+
+impl Question<'_> {
+    /// How likely a backend of a model answers acceptably; `None`: not known.
+    pub(super) fn judged(&self, model: &Model, backend: usize) -> Option<Judged> {
+        let placed = self.judge.placed(backend)?;
+        let lessons = self
+            .learned
+            .and_then(|view| view.of(&model.name, self.domain));
+        let reading = self.judge.artifact.zip(self.reading);
+        placed.judged(reading, self.domain, lessons)
+    }
+
+    /// The floor that answers are to meet, in 1/10,000; `None`: there is none.
+    #[must_use]
+    pub fn floor(&self, target: Target) -> Option<u16> {
+        let of_route = self.route(target).and_then(|route| route.min_quality);
+        of_route.max(self.narrow.min_quality)
+    }
+
+    fn route(&self, target: Target) -> Option<&Route> {
+        match target {
+            Target::Route(route) => self.config.routes.get(route),
+            Target::Model(_) | Target::Backend { .. } => None,
+        }
+    }
+}
+
+/// Does it matter for the choice how good answers are?
+pub(super) fn weighs_quality(config: &Config, target: Target, narrow: &Narrow) -> bool {
+    let route = match target {
+        Target::Route(route) => config.routes.get(route),
+        Target::Model(_) | Target::Backend { .. } => None,
+    };
+    let floor = narrow
+        .min_quality
+        .or(route.and_then(|route| route.min_quality));
+    let objective = narrow.objective.or(route.map(|route| route.objective));
+    floor.is_some() || objective == Some(Objective::Quality)
 }
 
 /// Who is left, and by which rule if no known quality decided it.
@@ -108,12 +131,8 @@ pub(super) fn above_floor(
     able: Vec<Candidate>,
     refused: &mut Vec<Refused>,
 ) -> Result<Floored, RouteError> {
-    let route = match target {
-        Target::Route(route) => question.config.routes.get(route),
-        Target::Model(_) | Target::Backend { .. } => None,
-    };
-    let of_route = route.and_then(|route| route.min_quality);
-    let Some(floor) = of_route.max(question.narrow.min_quality) else {
+    let route = question.route(target);
+    let Some(floor) = question.floor(target) else {
         return Ok(Floored {
             candidates: able,
             uncertain: None,

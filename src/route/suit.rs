@@ -66,8 +66,8 @@ pub(super) fn fit(
         return Err(Refusal::Policy(origin, rule));
     }
     able(question, doubt, backend)?;
-    let output = facts
-        .output_tokens
+    let output = question
+        .length(index, &facts)
         .min(question.needs.max_output.unwrap_or(u64::MAX));
     let output = output.min(backend.max_output.unwrap_or(u64::MAX));
     let at_once = match question.needs {
@@ -90,6 +90,7 @@ pub(super) fn fit(
     let output_tokens = output.min(max_output.unwrap_or(u64::MAX));
     let output_tokens = output_tokens.saturating_mul(choices);
     let expected = costs(output_tokens);
+    let judged = question.judged(named, index);
     Ok(Candidate {
         model,
         backend: index,
@@ -102,9 +103,8 @@ pub(super) fn fit(
         expected,
         fresh: (cached_tokens > 0).then(|| at(0, output_tokens)).flatten(),
         marginal: cost::marginal(&backend.price, expected, facts.share),
-        quality: question
-            .judge
-            .odds(index, question.reading, question.domain()),
+        quality: judged.map(|judged| judged.odds),
+        predicted: judged.map(|judged| judged.before),
         first_token_us: facts.first_token_us,
         standing: facts.standing,
         full_ms: facts.full_ms,

@@ -102,6 +102,7 @@ impl<'a> Case<'a> {
             domain: self.domain,
             judge: &judge,
             reading: None,
+            learned: None,
             pin: None,
             narrow: &self.narrow,
             budgeted: self.principal.budget.is_some(),
@@ -111,7 +112,7 @@ impl<'a> Case<'a> {
         plan(&question, &|_, backend| Facts {
             standing: standing(backend),
             prompt_tokens: self.needs.prompt_tokens,
-            output_tokens: 300,
+            output_tokens: Some(300),
             cached_micro: 900_000,
             first_token_us: Some(1_000 - backend as u64),
             full_ms: None,

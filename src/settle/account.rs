@@ -12,6 +12,7 @@ use super::{
     figures::Figures,
     holds::{Holds, Levels},
     ledger::{Sink, Unrecorded},
+    lessons::{Exams, Witness},
     metrics::{Gauge, Metrics, family::OTHER},
     strangers::Strangers,
 };
@@ -21,7 +22,7 @@ use crate::{
     call::{Allowance, Barred, Means, failure::Failure},
     caps::Cap,
     config::{Backend, Tags},
-    learn::pace::Seat,
+    learn::{conversations::Pin, lengths::Kind, pace::Seat},
     money::Usd,
     route::{Candidate, Plan, Refused, names::Target},
     understand::{Ask, Endpoint},
@@ -36,6 +37,8 @@ pub struct Opening {
     pub started: Instant,
     /// Who takes the rows; `None`: nobody.
     pub ledger: Option<Arc<dyn Sink>>,
+    /// Where answers go whose form is to be looked at; `None`: nobody does.
+    pub exams: Option<Exams>,
     /// Says whether it is logged where it turns out that nobody knows the caller.
     pub strangers: Arc<Strangers>,
 }
@@ -72,6 +75,10 @@ pub struct Account {
     pub(super) draft: Draft,
     pub(super) stream: bool,
     pub(super) reasoning: bool,
+    /// What the length of the answer was expected by; `None`: nothing was planned.
+    pub(super) kind: Option<Kind>,
+    /// Does it matter how good the answer is?
+    pub(super) weighs_quality: bool,
     /// The service tier that the request asks for, where we know it.
     pub(super) tier: Option<&'static str>,
     /// The output limit that the client set, for each choice.
@@ -93,6 +100,8 @@ pub struct Account {
     pub(super) serving: Option<Candidate>,
     /// Its conversation.
     pub(super) conversation: Option<u64>,
+    /// Tokens that were read and written in the turn before, whoever served it.
+    pub(super) said_before: u64,
     /// When the call to it began, on the clock of health.
     pub(super) began_ms: u64,
     /// Where `serving` is counted as in flight.
@@ -110,6 +119,8 @@ pub struct Account {
     /// What is known of the usage of the call under way.
     pub(super) figures: Option<Figures>,
     pub(super) complete: bool,
+    /// What is noticed of the answer; `None`: quality does not matter.
+    pub(super) witness: Option<Box<Witness>>,
     /// Of a request that is split: what the call under way is of all inputs.
     pub(super) share: (u64, u64),
     /// Parts of the answer that are there, and what they cost; `None`: not all are priced exactly.
@@ -150,6 +161,8 @@ impl Account {
             draft: Draft::default(),
             stream: false,
             reasoning: false,
+            kind: None,
+            weighs_quality: false,
             tier: None,
             max_output: None,
             max_cost: None,
@@ -161,6 +174,7 @@ impl Account {
             units: Usage::default(),
             attempts: 0,
             conversation: None,
+            said_before: 0,
             serving: None,
             began_ms: 0,
             inflight: None,
@@ -173,6 +187,7 @@ impl Account {
             used_tokens: 0,
             figures: None,
             complete: false,
+            witness: None,
             share: (1, 1),
             parts: (0, Some(Usd::ZERO)),
             unsettled: (0, Some(Usd::ZERO)),
@@ -347,9 +362,10 @@ impl Account {
         }
     }
 
-    /// Its conversation is known.
-    pub fn converses(&mut self, conversation: Option<u64>) {
+    /// Its conversation is known, and where that was.
+    pub fn converses(&mut self, conversation: Option<u64>, pin: Option<&Pin>) {
         self.conversation = conversation;
+        self.said_before = pin.map_or(0, |pin| pin.tokens);
     }
 
     /// The backends are chosen.
@@ -366,6 +382,8 @@ impl Account {
             .with_label_values(&[route, model, plan.reason.label()])
             .inc();
         self.refused(&plan.refused);
+        self.kind = Some(plan.kind);
+        self.weighs_quality = plan.weighs_quality;
         self.draft.thought = Some(Thought::Planned(plan.clone()));
     }
 
@@ -447,6 +465,7 @@ impl Account {
         }
         if self.leave() {
             self.learn();
+            self.teach(outcome);
             self.book(Ended {
                 result: outcome.of_attempt(),
                 status: self.first_event.map(|_| 200),

@@ -12,7 +12,7 @@ use super::{
     Outcome, UNKNOWN,
     account::{Account, micros, millis},
     figures::{Asked, Figures},
-    ledger::Row,
+    ledger::{Prediction, Row},
 };
 use crate::{
     caps::Cap,
@@ -21,7 +21,7 @@ use crate::{
         meter::{self, Metered},
     },
     config::{Backend, Price},
-    learn::pace::Done,
+    learn::{conversations::cached_if_stayed, pace::Done},
     money::Usd,
     route::{Candidate, cost},
     usage::Usage,
@@ -131,7 +131,8 @@ impl Account {
         Some(busy)
     }
 
-    /// What the route's baseline would have cost for what came of the call under way.
+    /// What the route's baseline would have cost for what came of the call under way, had it served
+    /// the whole conversation: what a change of backends loses of caches counts against savings.
     fn baseline_cost(&self, figures: &Figures, ended: Ended) -> Option<Usd> {
         let baseline = self.baseline?;
         figures.cost?;
@@ -141,7 +142,8 @@ impl Account {
         }
         let reasoning = self.reasoning || figures.usage.reasoning > 0;
         let asked = cost::asked_at(figures.at, cost::STANDARD, reasoning);
-        cost::of_cheapest(&self.means.config, baseline, &figures.usage, &asked)
+        let usage = if_stayed(&figures.usage, self.said_before);
+        cost::of_cheapest(&self.means.config, baseline, &usage, &asked)
     }
 
     /// Counts what the provider says that it charges, and what the card says of the same calls: two
@@ -312,7 +314,16 @@ impl Account {
                 .map(|moment| millis(moment.saturating_duration_since(began))),
             status: ended.status,
             outcome: ended.result,
+            prediction: self.prediction(candidate),
         }
+    }
+
+    fn prediction(&self, candidate: &Candidate) -> Option<Prediction> {
+        let matters = self.kind.filter(|_| self.weighs_quality)?;
+        Some(Prediction {
+            domain: matters.domain,
+            predicted: candidate.predicted?,
+        })
     }
 
     /// What a reported usage teaches.
@@ -339,8 +350,8 @@ impl Account {
             let all = &self.means.conversations;
             all.served(number, &backend.name, tokens, now_ms);
         }
-        if let Some(lengths) = self.means.lengths.get(candidate.model) {
-            lengths.observe(usage.output_total() / self.choices.max(1));
+        if let Some((lengths, kind)) = self.means.lengths.get(candidate.model).zip(self.kind) {
+            lengths.observe(kind, usage.output_total() / self.choices.max(1));
         }
         self.learn_pace(candidate.backend, usage);
     }
@@ -450,6 +461,18 @@ impl Account {
             tier: self.tier,
             swapped: None,
         }
+    }
+}
+
+/// The usage of whoever has served the conversation all along, where `before` tokens were read and
+/// written in the turn before.
+fn if_stayed(usage: &Usage, before: u64) -> Usage {
+    let cached = cached_if_stayed(before, usage.prompt_total());
+    let more = cached.saturating_sub(usage.cache_read).min(usage.input);
+    Usage {
+        input: usage.input - more,
+        cache_read: usage.cache_read.saturating_add(more),
+        ..*usage
     }
 }
 

@@ -5,12 +5,15 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use crate::{money::Usd, usage::Usage};
+use crate::{domain::Domain, money::Usd, usage::Usage};
 
 /// Takes rows; whoever keeps them implements it.
 pub trait Sink: Debug + Send + Sync {
     /// Takes a row. Never waits.
     fn record(&self, row: Row);
+
+    /// Takes a decision, as JSON, with all that it was taken on. Never waits.
+    fn decided(&self, request_id: &Arc<str>, at_ms: i64, decision: String);
 
     /// May a request be served now, although its rows could get lost?
     fn accepts(&self) -> bool;
@@ -67,6 +70,17 @@ pub struct Row {
     pub status: Option<u16>,
     /// As in the metric of attempts.
     pub outcome: &'static str,
+    /// How good the answer was expected to be; `None`: it did not matter, or nobody knew.
+    pub prediction: Option<Prediction>,
+}
+
+/// How good an answer was expected to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prediction {
+    /// What kind of work the request was taken for.
+    pub domain: Domain,
+    /// The chance that it is acceptable, in 1/10,000, before outcomes had taught anything.
+    pub predicted: u16,
 }
 
 /// Bytes of a contradictory usage that are kept.

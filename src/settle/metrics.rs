@@ -111,6 +111,11 @@ pub struct Metrics {
     pub attempts: Family<IntCounterVec>,
     /// backend, kind
     pub retries: Family<IntCounterVec>,
+    /// backend, result
+    pub verified: Family<IntCounterVec>,
+    pub unverified: IntCounter,
+    /// result
+    pub feedback: Family<IntCounterVec>,
     /// route, model, reason
     pub decisions: Family<IntCounterVec>,
     /// route, backend, reason
@@ -232,6 +237,9 @@ impl Metrics {
             charged_listed: to.money("charged_list_usd_total", "What the price cards say of the same calls.", &["backend"])?,
             attempts: to.counter("attempts_total", "Calls to backends.", &["backend", "result"])?,
             retries: to.counter("retries_total", "Repeated calls: of the same backend, or of the next.", &["backend", "kind"])?,
+            verified: to.counter("answers_verified_total", "Answers that were looked at, by what they show.", &["backend", "result"])?,
+            unverified: to.plain("answers_unverified_total", "Answers whose form was not looked at, as too many waited.")?,
+            feedback: to.counter("feedback_total", "What clients said of answers, by what became of it.", &["result"])?,
             decisions: to.counter("route_decisions_total", "Which model was put first, and by what.", &["route", "model", "reason"])?,
             refusals: to.counter("route_refusals_total", "Backends that were not put on the list.", &["route", "backend", "reason"])?,
             capability_misses: to.counter("capability_misses_total", "Requests that a backend turned out to be unable to serve.", &["backend", "need"])?,

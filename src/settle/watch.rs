@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     money::Usd,
     route::Candidate,
-    wire::usage,
+    wire::{openai::chunk::Choices, usage},
 };
 
 impl Watch for Account {
@@ -75,6 +75,9 @@ impl Watch for Account {
         }
         // nothing of it was delivered, so nothing of it belongs to the answer
         (self.figures, self.first_event, self.output_bytes) = (None, None, 0);
+        if let Some(witness) = &mut self.witness {
+            witness.forget();
+        }
         let name = self.backend_name();
         let miss = match failure.class {
             Class::Incapable(cap) => Some(cap.as_str()),
@@ -130,6 +133,13 @@ impl Watch for Account {
 
     fn output(&mut self, bytes: u64) {
         self.output_bytes = self.output_bytes.saturating_add(bytes);
+    }
+
+    fn choices(&mut self, choices: &Choices, json: &[u8]) {
+        self.output(choices.output_bytes);
+        if let Some(witness) = &mut self.witness {
+            witness.hear(choices, json);
+        }
     }
 
     fn items(&mut self, number: u64) {

@@ -4,7 +4,7 @@
 
 use super::ask::{Ask, Endpoint, Shape};
 use super::count::{nth, tokens};
-use super::directive::Script;
+use super::directive::{Bad, Script};
 use super::refusal::Refusal;
 use super::{schema, text};
 
@@ -90,7 +90,7 @@ pub(crate) fn compose(
             .saturating_add(visible);
         choices.push(Choice {
             reasoning: text::words(!seed, reasoning),
-            ..choice
+            ..spoilt(choice, script.bad)
         });
     }
     let prefix = match ask.endpoint {
@@ -153,6 +153,30 @@ fn choose(ask: &Ask, script: &Script, seed: u64, cap: u64) -> Result<(Choice, u6
         finish,
     };
     Ok((choice, visible))
+}
+
+/// A choice that is no good in the way that is wanted. Its tokens are those of the good one.
+fn spoilt(mut choice: Choice, bad: Option<Bad>) -> Choice {
+    match bad {
+        None => {}
+        Some(Bad::Form) => {
+            let arguments = choice.calls.iter_mut().map(|call| &mut call.arguments);
+            for text in arguments.chain(&mut choice.content) {
+                text.pop();
+            }
+        }
+        Some(Bad::Tool) => {
+            for call in &mut choice.calls {
+                call.name.push_str("_of_nobody");
+            }
+        }
+        Some(Bad::Length) => choice.finish = "length",
+        Some(Bad::Filter) => choice.finish = "content_filter",
+        Some(Bad::Nothing) => {
+            choice.content = choice.content.map(|_| String::new());
+        }
+    }
+    choice
 }
 
 /// Calls of at most `cap` tokens: the limit cuts the arguments of the last one that fits.

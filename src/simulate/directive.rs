@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::provider_errors::{self, ErrorBody};
 use super::received;
-pub(crate) use kinds::{Fault, LineEnd, UsageStyle};
+pub(crate) use kinds::{Bad, Fault, LineEnd, UsageStyle};
 use table::{DIRECTIVES, FAULTS};
 
 /// Most output tokens that `out=` may ask for: an answer is composed in memory.
@@ -38,6 +38,7 @@ pub(crate) struct Script {
     /// A word.
     pub(crate) tier: Option<String>,
     pub(crate) calls: Option<u64>,
+    pub(crate) bad: Option<Bad>,
     pub(crate) sse: LineEnd,
     pub(crate) nospace: bool,
     pub(crate) comments: u64,
@@ -143,6 +144,7 @@ impl Script {
             "cost" => self.cost = Some(dollars(value)?),
             "tier" => self.tier = Some(word(value)?),
             "calls" => self.calls = Some(number(value).filter(|n| (1..=MAX_CALLS).contains(n))?),
+            "bad" => self.bad = Some(choose(&Bad::NAMES, value)?),
             "sse" => self.sse = choose(&LineEnd::NAMES, value)?,
             "nospace" => self.nospace = flag(value)?,
             "comments" => self.comments = number(value).filter(|n| *n <= 1000)?,
@@ -237,6 +239,7 @@ fn known() -> String {
 fn choices(key: &str) -> String {
     let names: Vec<&str> = match key {
         "usage" => UsageStyle::NAMES.iter().map(|(name, _)| *name).collect(),
+        "bad" => Bad::NAMES.iter().map(|(name, _)| *name).collect(),
         "fault" => FAULTS.iter().map(|(name, _)| *name).collect(),
         "body" => provider_errors::names().collect(),
         _ => return String::new(),
@@ -358,6 +361,7 @@ mod tests {
                 "cost" => "0.01",
                 "tier" => "flex",
                 "sse" => "cr",
+                "bad" => "form",
                 "fault" | "body" | "retry_after" | "fail" | "every" | "only_key" => continue,
                 _ if form.contains("=N") => "1",
                 _ if form.contains('=') => "1ms",

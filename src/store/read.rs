@@ -11,10 +11,11 @@ use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
 use super::{
     amortised,
+    evidence::{self, Kept},
     schema::{self, OpenError},
     spent::{SLOT_MS, kind_and_name},
 };
-use crate::{admit::purse::Spender, money::Total};
+use crate::{admit::purse::Spender, learn::outcomes::Learned, money::Total};
 
 /// Types of tokens, as in the metric.
 pub(super) const TOKEN_TYPES: [&str; 7] = [
@@ -157,6 +158,25 @@ pub fn spend(path: &Path, question: &Question) -> Result<Page, ReadError> {
 pub fn spent(path: &Path, spender: &Spender, since_ms: i64) -> Result<Total, ReadError> {
     let db = schema::open_to_read(path)?;
     Ok(spent_by(&db, spender, since_ms)?)
+}
+
+/// What outcomes have taught, the latest first.
+///
+/// # Errors
+/// If there is no ledger at that path, or it can't be read.
+pub(super) fn learned(path: &Path) -> Result<Vec<Learned>, ReadError> {
+    let db = schema::open_to_read(path)?;
+    Ok(evidence::learned(&db)?)
+}
+
+/// Decisions that were kept since a moment, in milliseconds since 1970; the latest first, at most so
+/// many.
+///
+/// # Errors
+/// If there is no ledger at that path, or it can't be read.
+pub fn decisions(path: &Path, since_ms: i64, most: u32) -> Result<Vec<Kept>, ReadError> {
+    let db = schema::open_to_read(path)?;
+    Ok(evidence::decisions(&db, since_ms, most)?)
 }
 
 /// As [`spent`], on an open database.

@@ -13,8 +13,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::{money::Usd, settle::ledger::Row, usage::Usage};
 
-/// Every column of `attempts`.
-pub(super) const COLUMNS: [&str; 41] = [
+/// Every column of `attempts`, and then what stands in `predictions`.
+pub(super) const COLUMNS: [&str; 43] = [
     "request_id",
     "attempt",
     "completed_ms",
@@ -56,19 +56,28 @@ pub(super) const COLUMNS: [&str; 41] = [
     "first_token_ms",
     "status",
     "outcome",
+    "domain",
+    "predicted",
 ];
 /// The one that holds a number in place of a text that many rows share.
 const CARD: &str = "card";
 
+/// Those of `attempts`.
+const OF_ATTEMPTS: usize = COLUMNS.len() - 2;
+
 /// Keeps a row, unless it is there already.
 pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let values: Vec<String> = (1..=COLUMNS.len()).map(|at| format!("?{at}")).collect();
+    let columns: Vec<&str> = COLUMNS.into_iter().take(OF_ATTEMPTS).collect();
+    let values: Vec<String> = (1..=OF_ATTEMPTS).map(|at| format!("?{at}")).collect();
     format!(
         "INSERT INTO attempts ({}) VALUES ({}) ON CONFLICT (request_id, attempt) DO NOTHING",
-        COLUMNS.join(", "),
+        columns.join(", "),
         values.join(", ")
     )
 });
+/// The same of what was predicted for it.
+pub(super) const PREDICT: &str = "INSERT INTO predictions (request_id, attempt, domain, predicted) \
+    VALUES (?1, ?2, ?3, ?4) ON CONFLICT (request_id, attempt) DO NOTHING";
 
 /// One value. Texts are shared with the row, and with others of the same key, model and backend.
 #[derive(Debug, Clone)]
@@ -142,7 +151,16 @@ impl Record {
             CARD => card as &dyn ToSql,
             _ => cell as &dyn ToSql,
         };
-        COLUMNS.iter().zip(&self.0).map(of)
+        COLUMNS.iter().zip(&self.0).take(OF_ATTEMPTS).map(of)
+    }
+
+    /// What to bind of what was predicted; `None`: nothing was.
+    pub(super) fn prediction(&self) -> Option<[&dyn ToSql; 4]> {
+        let cell = |column| self.cell(column).map(|cell| cell as &dyn ToSql);
+        self.cell("predicted")?.number()?;
+        let names = ["request_id", "attempt", "domain", "predicted"].map(cell);
+        let [request, attempt, domain, predicted] = names;
+        Some([request?, attempt?, domain?, predicted?])
     }
 
     /// Where its price comes from.
@@ -233,6 +251,10 @@ impl From<Row> for Record {
             row.status
                 .map_or(Cell::Null, |status| Cell::Number(status.into())),
             Cell::Word(row.outcome),
+            row.prediction
+                .map_or(Cell::Null, |it| Cell::Word(it.domain.as_str())),
+            row.prediction
+                .map_or(Cell::Null, |it| Cell::Number(it.predicted.into())),
         ]);
         Self(values)
     }
@@ -269,7 +291,10 @@ fn whole(count: u64) -> Cell {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::settle::ledger::Basis;
+    use crate::{
+        domain::Domain,
+        settle::ledger::{Basis, Prediction},
+    };
 
     /// A row as an ordinary request leaves it.
     pub(in crate::store) fn row(request: u64, attempt: u32) -> Row {
@@ -304,6 +329,7 @@ pub(super) mod tests {
             first_token_ms: Some(99),
             status: Some(200),
             outcome: "ok",
+            prediction: None,
         }
     }
 
@@ -315,6 +341,10 @@ pub(super) mod tests {
     #[test]
     fn a_line_says_what_the_row_says() {
         let mut odd = row(2, 3);
+        odd.prediction = Some(Prediction {
+            domain: Domain::Code,
+            predicted: 8_123,
+        });
         odd.raw_usage = Some("{\"a\":\"\n\u{2028}\"}".into());
         (odd.key, odd.cost, odd.status) = (None, None, None);
         for row in [row(1, 1), odd] {

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// The changes, in the order in which they were made; a database knows how many it has seen.
-const CHANGES: [&str; 6] = [
+const CHANGES: [&str; 7] = [
     "
     CREATE TABLE cards (
         id INTEGER PRIMARY KEY,
@@ -155,6 +155,45 @@ const CHANGES: [&str; 6] = [
         decode_tps INTEGER NOT NULL,
         PRIMARY KEY (provider, from_ms)
     ) STRICT, WITHOUT ROWID;
+",
+    // how good answers were expected to be and turned out; and decisions with all that they were
+    // taken on. What was predicted stands apart, as it is for a few calls. Callers without a key
+    // have no name
+    "
+    CREATE TABLE predictions (
+        request_id TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        domain TEXT NOT NULL,
+        predicted INTEGER NOT NULL,
+        PRIMARY KEY (request_id, attempt)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE feedback (
+        request_id TEXT NOT NULL PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        key TEXT,
+        model TEXT NOT NULL,
+        domain TEXT,
+        score REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE learned (
+        key TEXT NOT NULL,
+        model TEXT NOT NULL,
+        domain TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        told_information REAL NOT NULL,
+        told_sum REAL NOT NULL,
+        told_n INTEGER NOT NULL,
+        shown_information REAL NOT NULL,
+        shown_sum REAL NOT NULL,
+        shown_n INTEGER NOT NULL,
+        PRIMARY KEY (key, model, domain)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE decisions (
+        request_id TEXT NOT NULL PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        decision TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX decisions_by_time ON decisions (at_ms);
 ",
 ];
 /// How many changes this program knows.

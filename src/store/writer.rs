@@ -19,8 +19,10 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params_f
 use tokio::sync::oneshot;
 
 use super::{
-    Board, OpenError, read,
-    record::{INSERT, Record},
+    Board, OpenError,
+    evidence::{self, FeedbackError, Giving, Note},
+    read,
+    record::{INSERT, PREDICT, Record},
     rents::Statement,
     schema,
     spent::Sums,
@@ -33,6 +35,8 @@ const GATHER: Duration = Duration::from_millis(50);
 /// How often the queue is looked at meanwhile. To wait in it would wake this thread for each row,
 /// which costs the request that sends the row more than the row itself.
 const GLANCE: Duration = Duration::from_millis(5);
+/// Notes that wait while the database can't be written.
+const MOST_NOTES: usize = 1_000;
 /// Rows of a batch.
 const MOST_ROWS: usize = 500;
 /// How long locks of other processes are waited for while rows come in.
@@ -50,6 +54,9 @@ pub(super) enum Message {
     Rents(Statement),
     /// Say what was spent, once no row waits.
     Spent(Asked),
+    /// Take feedback, once the row that it is of can be found.
+    Feedback(Giving),
+    Note(Note),
     /// Write everything, say so, and end.
     Stop(oneshot::Sender<()>),
 }
@@ -67,6 +74,8 @@ struct Came {
     batch: Vec<Record>,
     rents: Vec<Statement>,
     asked: Vec<Asked>,
+    given: Vec<Giving>,
+    notes: Vec<Note>,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -83,6 +92,8 @@ pub(super) struct Writer {
     rents: Vec<Statement>,
     /// Questions without an answer yet.
     asked: Vec<Asked>,
+    /// What is to be written beside rows.
+    notes: Vec<Note>,
     /// Does another process hold rows that belong to the answers? It is said once.
     out_of_reach: bool,
 }
@@ -124,6 +135,7 @@ impl Writer {
             board,
             rents: Vec::new(),
             asked: Vec::new(),
+            notes: Vec::new(),
             out_of_reach: false,
         }
     }
@@ -159,10 +171,13 @@ impl Writer {
             }
             self.asked.append(&mut came.asked);
             self.rents.append(&mut came.rents);
+            self.take_note(came.notes);
             self.tend();
             self.write_rents();
             self.write(&came.batch);
+            self.write_notes();
             self.write_waiting();
+            self.take_feedback(came.given);
             self.answer();
             if let Some(done) = came.stop {
                 self.board.close();
@@ -282,6 +297,54 @@ impl Writer {
         }
     }
 
+    /// Takes on what is to be written beside rows, as much as may wait.
+    fn take_note(&mut self, notes: Vec<Note>) {
+        let room = MOST_NOTES.saturating_sub(self.notes.len());
+        let left_out = notes.len().saturating_sub(room);
+        self.notes.extend(notes.into_iter().take(room));
+        if left_out > 0 {
+            tracing::warn!(
+                left_out,
+                "the ledger can't be written; what was learned is not kept"
+            );
+        }
+    }
+
+    fn write_notes(&mut self) {
+        while let (Some(database), Some(note)) = (&mut self.database, self.notes.first()) {
+            match note.write(&mut database.connection) {
+                Ok(()) => drop(self.notes.remove(0)),
+                Err(error) if is_impossible(&error) => {
+                    tracing::error!(%error, "the tables of the ledger refuse what was learned");
+                    self.notes.remove(0);
+                }
+                Err(error) => self.failed(&error),
+            }
+        }
+    }
+
+    /// Takes feedback, or says why not.
+    fn take_feedback(&mut self, given: Vec<Giving>) {
+        for Giving { feedback, answer } in given {
+            let connection = self.database.as_ref().map(|database| &database.connection);
+            let taken = connection.map(|connection| evidence::give(connection, &feedback));
+            let taken = match taken {
+                // the row may be among those that wait
+                Some(Ok(Err(FeedbackError::Unknown))) if !self.spill.is_empty() => {
+                    Err(FeedbackError::Unwritten)
+                }
+                Some(Ok(taken)) => taken,
+                Some(Err(error)) => {
+                    self.failed(&error);
+                    Err(FeedbackError::Unwritten)
+                }
+                None => Err(FeedbackError::Unwritten),
+            };
+            // nobody may be waiting any more
+            let _ = answer.send(taken);
+        }
+    }
+
     /// Counts what waited in a file that somebody took away.
     fn mourn(&mut self) {
         let gone = self.spill.gone();
@@ -381,6 +444,7 @@ impl Database {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let mut insert = transaction.prepare_cached(&INSERT)?;
+            let mut predict = transaction.prepare_cached(PREDICT)?;
             for record in batch {
                 let card = match record.card() {
                     None => None,
@@ -391,6 +455,9 @@ impl Database {
                     Ok(rows) => {
                         written.new += rows as u64;
                         sums.add(record);
+                        if let Some(prediction) = record.prediction() {
+                            predict.execute(prediction)?;
+                        }
                     }
                     Err(error) if is_impossible(&error) => written.impossible += 1,
                     Err(error) => return Err(error.into()),
@@ -439,7 +506,9 @@ fn gather(first: Message, rows: &Receiver<Message>, came: &mut Came) {
         match next {
             Some(Message::Row(row)) => came.batch.push(Record::from(*row)),
             Some(Message::Rents(statement)) => came.rents.push(statement),
+            Some(Message::Note(note)) => came.notes.push(note),
             Some(Message::Spent(asked)) => return came.asked.push(asked),
+            Some(Message::Feedback(giving)) => return came.given.push(giving),
             Some(Message::Stop(done)) => return came.stop = Some(done),
             None => {
                 let left = until.saturating_duration_since(Instant::now());

@@ -21,6 +21,7 @@ use tollgate::{
     money::{Total, Usd},
     route::{RouteError, health::DownReason},
     settle::ledger::Unrecorded,
+    store::FeedbackError,
     understand::{self, AskError, Endpoint},
     wire::form::FormError,
 };
@@ -35,7 +36,7 @@ use crate::{
 const DOCUMENT: &str = "docs/errors.md";
 
 /// The errors of the stages, and their variants that only hold the error of another one.
-const ERRORS: [&str; 9] = [
+const ERRORS: [&str; 10] = [
     "AuthError",
     "BodyError",
     "ObjectError",
@@ -44,9 +45,10 @@ const ERRORS: [&str; 9] = [
     "NarrowError",
     "RouteError",
     "CallError",
+    "FeedbackError",
     "GatewayError",
 ];
-const WRAPPERS: [&str; 8] = [
+const WRAPPERS: [&str; 9] = [
     "AskError::Form",
     "AskError::Json",
     "AskError::Narrow",
@@ -55,6 +57,7 @@ const WRAPPERS: [&str; 8] = [
     "GatewayError::Ask",
     "GatewayError::Route",
     "GatewayError::Call",
+    "GatewayError::Feedback",
 ];
 
 /// What understanding such a request leads to.
@@ -308,6 +311,10 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
             "GatewayError::WrongMethod",
             GatewayError::WrongMethod(Method::PUT),
         ),
+        ("FeedbackError::Off", FeedbackError::Off.into()),
+        ("FeedbackError::Unknown", FeedbackError::Unknown.into()),
+        ("FeedbackError::Given", FeedbackError::Given.into()),
+        ("FeedbackError::Unwritten", FeedbackError::Unwritten.into()),
         ("GatewayError::Upgrade", GatewayError::Upgrade),
         ("GatewayError::Internal", GatewayError::Internal),
     ]

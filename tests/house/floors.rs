@@ -27,7 +27,9 @@ pub(crate) const HOUSE: [Floor; 5] = [
     // pass that reads its messages
     Floor {
         name: "shapes and facts",
-        rooms: &["catalog", "quality", "config", "learn", "tokens", "wire"],
+        rooms: &[
+            "catalog", "quality", "config", "learn", "tokens", "wire", "verify",
+        ],
         stairs: true,
     },
     // stairs: each stage takes what the ones before it made
@@ -50,6 +52,7 @@ pub(crate) const HOUSE: [Floor; 5] = [
         rooms: &[
             "error",
             "keyring",
+            "learning",
             "state",
             "spending",
             "offer",

@@ -92,7 +92,7 @@ fn the_table_has_every_family_with_its_type_labels_and_buckets() {
     let metrics = Metrics::new("abc").unwrap();
     let touched = touch!(metrics:
         requests key_requests duration first_token overhead per_token tokens cost savings overspent unpriced
-        estimated inconsistent price_doubts gpu_busy gpus marginal_share charged charged_listed attempts retries decisions refusals capability_misses
+        estimated inconsistent price_doubts gpu_busy gpus marginal_share charged charged_listed attempts retries verified unverified feedback decisions refusals capability_misses
         rate_limited client_retries inflight backend_up breaker_state
         budget_limit budget_spent budget_held budget_soft soft_exceeded
         shared_limit shared_soft shared_spent shared_held shared_soft_exceeded provider_keys reloads ledger_pending ledger_written

@@ -27,8 +27,14 @@ async fn gateway(sim: &Handle, cheaper: (&str, &str)) -> Gateway {
         .also_model(&format!(
             "{{ name: m, context: 100000, caps: [streaming], backends: [{a}, {b}] }}"
         ))
+        .also_model(&format!(
+            "{{ name: big, context: 100000, caps: [streaming], backends: \
+             [{{ provider: a, model: big, {} }}] }}",
+            price("10", "1")
+        ))
         .also("routes:\n  - { name: auto, candidates: [m] }")
-        .also("  - { name: loose, candidates: [m], affinity: none }")
+        .also("  - { name: loose, candidates: [m], affinity: none, baseline: big }")
+        .also("  - { name: steady, candidates: [m], baseline: big }")
         .start()
         .await
 }
@@ -134,6 +140,30 @@ async fn conversations_that_stay_cost_less_than_those_that_move() {
     // what the one has read, the other has to read as well
     let (stay, moved) = (sums[0].pico(), sums[1].pico());
     assert!(stay * 4 < moved * 3, "{stay} and {moved}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_change_of_backends_loses_of_caches_counts_against_savings() {
+    let sim = simulator().await;
+    let gateway = gateway(&sim, ("0.9", "0.09")).await;
+    for route in ["steady", "loose"] {
+        let mut cost_of_route = 0;
+        for turn in 0..4 {
+            let action = if turn % 2 == 0 { "drain" } else { "resume" };
+            set(&gateway, action).await;
+            cost_of_route += cost(&say(&gateway, route, route, turn).await).pico();
+        }
+        let metrics = gateway.metrics().await;
+        let usd = |name| metrics.sum(name, &[("route", route)]);
+        let saved = usd("savings_usd_total") - usd("overspent_usd_total");
+        let baseline = (saved * 1e12).round() as i64 + i64::try_from(cost_of_route).unwrap();
+        // about 1,300, 2,600, 3,900 and 5,200 tokens at 10 dollars a million, of which nine tenths
+        // of the turn before for one dollar; without a cache it would be 130,000,000,000
+        assert!(
+            (60_000_000_000..85_000_000_000).contains(&baseline),
+            "{route}: {baseline}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

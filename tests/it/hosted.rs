@@ -77,6 +77,7 @@ fn row(number: u64, completed_ms: i64, backend: &str, ran_on: Option<&SelfHosted
         reported_cost: None,
         baseline_cost: None,
         gpu_ns: ran_on.map(|_| 0),
+        prediction: None,
         raw_usage: None,
         latency_ms: 1,
         first_token_ms: None,

@@ -35,6 +35,7 @@ mod metrics;
 mod models;
 mod narrow;
 mod operate;
+mod outcomes;
 mod policy;
 mod price;
 mod program;

@@ -9,7 +9,8 @@ use super::Findings;
 use crate::{
     certificates::Identity,
     config::{
-        Admin, Auth, Breaker, Key, Ledger, Limits, OnFailure, Retries, Series, Server, Store, Tls,
+        Admin, Auth, Breaker, Evidence, Key, Ledger, Limits, OnFailure, Retries, Series, Server,
+        Store, Tls,
         mistake::Path,
         raw::{self, AuthKind, AuthMode, TimeSpan},
     },
@@ -219,6 +220,17 @@ pub(super) fn series(raw: &raw::Series) -> Series {
     Series {
         max_keys: or(raw.max_keys, default.max_keys),
         max_series: or(raw.max_series, default.max_series),
+    }
+}
+
+/// `evidence:` with its defaults.
+pub(super) fn evidence(raw: &raw::Evidence) -> Evidence {
+    let default = Evidence::default();
+    Evidence {
+        feedback: raw.feedback.unwrap_or(default.feedback),
+        verify: raw.verify.unwrap_or(default.verify),
+        across_keys: raw.across_keys.unwrap_or(default.across_keys),
+        decisions: raw.decisions.unwrap_or(default.decisions),
     }
 }
 

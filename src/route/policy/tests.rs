@@ -85,6 +85,7 @@ fn plan(config: &Config, regions: Option<Vec<String>>) -> Result<Plan, RouteErro
         domain: Domain::Chat,
         judge: &judge,
         reading: None,
+        learned: None,
         pin: None,
         narrow: &narrow,
         budgeted: false,
@@ -94,7 +95,7 @@ fn plan(config: &Config, regions: Option<Vec<String>>) -> Result<Plan, RouteErro
     route::plan(&question, &|_, _| Facts {
         standing: Standing::Up,
         prompt_tokens: 1_000,
-        output_tokens: 300,
+        output_tokens: Some(300),
         cached_micro: 900_000,
         first_token_us: None,
         full_ms: None,

@@ -131,3 +131,28 @@ impl Fault {
         })
     }
 }
+
+/// In what way an answer is no good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    /// A document, or the arguments of a call, without their end.
+    Form,
+    /// A call of a tool that nobody declared.
+    Tool,
+    /// The finish reason is `length`, whatever the request allows.
+    Length,
+    /// The finish reason is `content_filter`.
+    Filter,
+    /// No text.
+    Nothing,
+}
+
+impl Bad {
+    pub(super) const NAMES: [(&'static str, Self); 5] = [
+        ("form", Self::Form),
+        ("tool", Self::Tool),
+        ("length", Self::Length),
+        ("filter", Self::Filter),
+        ("nothing", Self::Nothing),
+    ];
+}

@@ -24,6 +24,7 @@ pub(crate) const DIRECTIVES: &[(&str, &str, &str)] = &[
         "remembers",
         "of a chat, what its prompt has in common with an earlier one was cached",
     ),
+    ("bad", "bad=KIND", "an answer that is complete and no good"),
     (
         "written",
         "written=N",

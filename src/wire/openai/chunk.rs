@@ -39,6 +39,44 @@ pub struct Choices {
     pub finished: u128,
     /// Bytes of generated text, reasoning and tool calls, as JSON text.
     pub output_bytes: u64,
+    /// Of those, the bytes of reasoning.
+    pub thought_bytes: u64,
+    /// Does a choice end because it may not be longer?
+    pub cut_short: bool,
+    /// Is an answer refused, by the model or by a filter?
+    pub refused: bool,
+}
+
+/// What a generated text is part of.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Answer,
+    Thought,
+    Refusal,
+}
+
+impl Choices {
+    /// So many bytes were generated.
+    fn add(&mut self, part: Part, bytes: u64) {
+        self.output_bytes += bytes;
+        match part {
+            Part::Answer => {}
+            Part::Thought => self.thought_bytes += bytes,
+            Part::Refusal => self.refused |= bytes > 0,
+        }
+    }
+
+    /// A choice ends; SGLang writes an empty reason while it goes on.
+    fn end(&mut self, bit: u128, reason: &[u8]) {
+        match reason {
+            b"" => return,
+            b"length" => self.cut_short = true,
+            b"content_filter" => self.refused = true,
+            _ => {}
+        }
+        self.finished |= bit;
+    }
 }
 
 /// How `choices` stands in a chunk.
@@ -141,35 +179,29 @@ fn choices(raw: &str) -> Choices {
         |mut sum, choice| {
             let bit = 1_u128 << choice.index.unwrap_or(0).min(127);
             sum.seen |= bit;
-            // SGLang writes an empty reason while it goes on
-            if choice
-                .finish_reason
-                .as_deref()
-                .is_some_and(|reason| !reason.is_empty())
-            {
-                sum.finished |= bit;
-            }
+            let reason = choice.finish_reason.as_deref().unwrap_or_default();
+            sum.end(bit, reason.as_bytes());
             let text = choice.text.map(RawValue::get);
-            sum.output_bytes += text.map_or(0, text_bytes);
-            sum.output_bytes += choice.delta.as_ref().map_or(0, Generated::bytes);
+            sum.add(Part::Answer, text.map_or(0, text_bytes));
+            if let Some(delta) = &choice.delta {
+                delta.add_to(&mut sum);
+            }
             sum
         },
     )
 }
 
 impl Generated<'_> {
-    fn bytes(&self) -> u64 {
-        [
-            self.content,
-            self.reasoning_content,
-            self.reasoning,
-            self.refusal,
-            self.tool_calls,
-        ]
-        .into_iter()
-        .flatten()
-        .map(|raw| text_bytes(raw.get()))
-        .sum()
+    fn add_to(&self, sum: &mut Choices) {
+        for (part, raw) in [
+            (Part::Answer, self.content),
+            (Part::Thought, self.reasoning_content),
+            (Part::Thought, self.reasoning),
+            (Part::Refusal, self.refusal),
+            (Part::Answer, self.tool_calls),
+        ] {
+            sum.add(part, raw.map_or(0, |raw| text_bytes(raw.get())));
+        }
     }
 }
 

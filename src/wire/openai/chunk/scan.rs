@@ -5,18 +5,24 @@
 
 use std::ops::Range;
 
-use super::{Choices, Chunk, Shape, text_bytes};
+use super::{Choices, Chunk, Part, Shape, text_bytes};
 
 /// Values within values that are followed.
 const DEPTH: u8 = 16;
 
-/// Reads a chunk, and finds the last text that was generated, without its quotes; nowhere: there is
-/// none. `None`: unusual.
-pub(super) fn read(json: &str) -> Option<(Chunk<'_>, Range<usize>)> {
+/// A text that was generated, without its quotes; nowhere: there is none.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) place: Range<usize>,
+    pub(super) part: Part,
+}
+
+/// Reads a chunk, and finds the last text that was generated. `None`: unusual.
+pub(super) fn read(json: &str) -> Option<(Chunk<'_>, Text)> {
     let mut scan = Scan {
         json,
         at: 0,
-        text: 0..0,
+        text: Text::default(),
     };
     let mut chunk = Chunk::default();
     let mut seen = Seen::default();
@@ -64,7 +70,7 @@ fn escaped(bytes: &[u8]) -> Option<()> {
     let mut scan = Scan {
         json: std::str::from_utf8(bytes).ok()?,
         at: 0,
-        text: 0..0,
+        text: Text::default(),
     };
     while let Some(ordinary) = special(scan.rest()) {
         scan.at += ordinary;
@@ -93,7 +99,7 @@ fn not_null(value: &str) -> Option<&str> {
 struct Scan<'a> {
     json: &'a str,
     at: usize,
-    text: Range<usize>,
+    text: Text,
 }
 
 impl<'a> Scan<'a> {
@@ -114,7 +120,7 @@ impl<'a> Scan<'a> {
     }
 
     fn choice(&mut self, sum: &mut Choices) -> Option<()> {
-        let (mut index, mut finished, mut bytes) = (0, false, 0);
+        let (mut index, mut reason): (_, &[u8]) = (0, b"");
         let mut seen = Seen::default();
         self.object(|scan, key| {
             match key {
@@ -124,18 +130,18 @@ impl<'a> Scan<'a> {
                 }
                 b"finish_reason" => {
                     seen.first(1)?;
-                    finished = match scan.peek()? {
-                        b'"' => !scan.plain()?.is_empty(),
-                        _ => scan.word(b"null").map(|()| false)?,
+                    reason = match scan.peek()? {
+                        b'"' => scan.plain()?,
+                        _ => scan.word(b"null").map(|()| &b""[..])?,
                     };
                 }
                 b"delta" | b"message" => {
                     seen.first(2)?;
-                    bytes += scan.generated()?;
+                    scan.generated(sum)?;
                 }
                 b"text" => {
                     seen.first(3)?;
-                    bytes += scan.output()?;
+                    scan.output(Part::Answer, sum)?;
                 }
                 _ => scan.skip(DEPTH)?,
             }
@@ -143,44 +149,41 @@ impl<'a> Scan<'a> {
         })?;
         let bit = 1_u128 << index.min(127);
         sum.seen |= bit;
-        sum.finished |= if finished { bit } else { 0 };
-        sum.output_bytes += bytes;
+        sum.end(bit, reason);
         Some(())
     }
 
-    /// Bytes of what was generated.
-    fn generated(&mut self) -> Option<u64> {
+    /// What was generated.
+    fn generated(&mut self, sum: &mut Choices) -> Option<()> {
         if self.peek()? == b'n' {
-            self.word(b"null")?;
-            return Some(0);
+            return self.word(b"null");
         }
-        let mut bytes = 0;
         let mut seen = Seen::default();
         self.object(|scan, key| {
-            let member = match key {
-                b"content" => 0,
-                b"reasoning_content" => 1,
-                b"reasoning" => 2,
-                b"refusal" => 3,
-                b"tool_calls" => 4,
+            let (member, part) = match key {
+                b"content" => (0, Part::Answer),
+                b"reasoning_content" => (1, Part::Thought),
+                b"reasoning" => (2, Part::Thought),
+                b"refusal" => (3, Part::Refusal),
+                b"tool_calls" => (4, Part::Answer),
                 _ => return scan.skip(DEPTH),
             };
             seen.first(member)?;
-            bytes += scan.output()?;
-            Some(())
-        })?;
-        Some(bytes)
+            scan.output(part, sum)
+        })
     }
 
-    /// Bytes of a generated value.
-    fn output(&mut self) -> Option<u64> {
+    /// A generated value.
+    fn output(&mut self, part: Part, sum: &mut Choices) -> Option<()> {
         let start = self.at;
         let is_text = self.peek()? == b'"';
         let value = self.value(DEPTH)?;
         if is_text {
-            self.text = start + 1..self.at - 1;
+            let place = start + 1..self.at - 1;
+            self.text = Text { place, part };
         }
-        Some(not_null(value).map_or(0, text_bytes))
+        sum.add(part, not_null(value).map_or(0, text_bytes));
+        Some(())
     }
 
     /// A small whole number, or null.

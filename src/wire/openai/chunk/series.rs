@@ -3,9 +3,10 @@
 //! What stands before and after that text is compared and not read again. Whatever is not alike is
 //! read as any chunk is, and what is said of it is the same either way.
 
-use std::ops::Range;
-
-use super::{Choices, Chunk, parse, scan};
+use super::{
+    Choices, Chunk, Part, parse,
+    scan::{self, Text},
+};
 
 /// Chunks longer than this are not kept for comparison.
 const MAX_KEPT: usize = 4 * 1024;
@@ -16,7 +17,7 @@ pub struct Series {
     /// The last chunk that was read; empty: there is none to compare with.
     last: Vec<u8>,
     /// The text of it that may differ, without its quotes.
-    text: Range<usize>,
+    text: Text,
     /// What it said of its choices, but for that text.
     choices: Choices,
     usage: Option<Place>,
@@ -51,8 +52,11 @@ impl Series {
 
     /// What the last one said, with another text.
     fn alike<'a>(&self, json: &'a [u8]) -> Option<Chunk<'a>> {
-        let before = self.last.get(..self.text.start).filter(|b| !b.is_empty())?;
-        let after = self.last.get(self.text.end..)?;
+        let before = self
+            .last
+            .get(..self.text.place.start)
+            .filter(|b| !b.is_empty())?;
+        let after = self.last.get(self.text.place.end..)?;
         let text = json.strip_prefix(before)?.strip_suffix(after)?;
         if !scan::is_text(text) {
             return None;
@@ -62,7 +66,7 @@ impl Series {
             Some(place) => place.of(json).map(Some),
         };
         let mut choices = self.choices;
-        choices.output_bytes += text.len() as u64;
+        choices.add(self.text.part, text.len() as u64);
         Some(Chunk {
             error: None,
             usage: said(&self.usage)?,
@@ -73,13 +77,16 @@ impl Series {
     }
 
     /// Keeps a chunk for the next one, if it has a text that may differ, and nothing is wrong.
-    fn keep(&mut self, json: &[u8], chunk: &Chunk<'_>, text: Range<usize>) {
-        if text.start == 0 || json.len() > MAX_KEPT || chunk.error.is_some() {
+    fn keep(&mut self, json: &[u8], chunk: &Chunk<'_>, text: Text) {
+        let own = text.place.len() as u64;
+        // of a refusal nobody knows any more whether it was all that refused
+        let unusual = chunk.error.is_some() || text.part == Part::Refusal;
+        if text.place.start == 0 || json.len() > MAX_KEPT || unusual {
             return;
         }
         let place = |value: &str| {
             let start = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
-            Some(if start < text.start {
+            Some(if start < text.place.start {
                 Place::Before(start, value.len())
             } else {
                 Place::After(json.len().checked_sub(start)?, value.len())
@@ -89,8 +96,11 @@ impl Series {
         self.service_tier = chunk.service_tier.and_then(place);
         self.model = chunk.model.and_then(place);
         self.choices = chunk.choices;
-        let own = self.choices.output_bytes.checked_sub(text.len() as u64);
-        self.choices.output_bytes = own.unwrap_or(0);
+        let without = |bytes: &mut u64| *bytes = bytes.saturating_sub(own);
+        without(&mut self.choices.output_bytes);
+        if text.part == Part::Thought {
+            without(&mut self.choices.thought_bytes);
+        }
         self.last.extend_from_slice(json);
         self.text = text;
     }

@@ -14,10 +14,43 @@ fn a_chunk_tells_its_finished_choices_and_its_output() {
         seen: 0b101,
         finished: 0b100,
         output_bytes: 2,
+        ..Choices::default()
     };
     assert_eq!(
         (chunk.choices, chunk.usage, chunk.error),
         (want, Some("null"), None)
+    );
+}
+
+#[test]
+fn thoughts_refusals_and_answers_that_are_cut_short_are_told() {
+    let told = |delta: &str, reason: &str| {
+        let json = format!(r#"{{"choices":[{{"delta":{{{delta}}},"finish_reason":"{reason}"}}]}}"#);
+        let choices = read(json.as_bytes()).unwrap().choices;
+        let answered = choices.output_bytes - choices.thought_bytes;
+        (
+            answered,
+            choices.thought_bytes,
+            choices.cut_short,
+            choices.refused,
+        )
+    };
+    assert_eq!(
+        told(r#""reasoning":"abc","content":"de""#, "stop"),
+        (2, 3, false, false)
+    );
+    assert_eq!(
+        told(r#""reasoning_content":"abc","content":null"#, "length"),
+        (0, 3, true, false)
+    );
+    assert_eq!(told(r#""refusal":"no""#, "stop"), (2, 0, false, true));
+    assert_eq!(
+        told(r#""refusal":null,"content":"a""#, "stop"),
+        (1, 0, false, false)
+    );
+    assert_eq!(
+        told(r#""content":"a""#, "content_filter"),
+        (1, 0, false, true)
     );
 }
 
@@ -104,6 +137,7 @@ fn any_key() -> impl Strategy<Value = String> {
         "text",
         "content",
         "reasoning",
+        "refusal",
         "tool_calls",
         "x",
         r"u\u0073age",
@@ -113,7 +147,8 @@ fn any_key() -> impl Strategy<Value = String> {
 
 /// Chunks that are nearly always JSON, most of them of the usual shape.
 fn any_chunk() -> impl Strategy<Value = String> {
-    let value = || prop_oneof![4 => Just("null".to_owned()), 1 => any_value()];
+    let reasons = [r#""length""#, r#""content_filter""#].map(str::to_owned);
+    let value = move || prop_oneof![4 => Just("null".to_owned()), 1 => prop::sample::select(reasons.to_vec()), 1 => any_value()];
     let delta = (any_key(), value()).prop_map(|(key, value)| {
         format!(r#"{{"role":"assistant","content":"a \n b","reasoning":null,{key}:{value}}}"#)
     });
@@ -183,7 +218,7 @@ fn any_text() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn a_chunk_of_a_series_says_what_it_says_alone(
-        texts in prop::collection::vec((any_text(), 0..4_u8), 1..12),
+        texts in prop::collection::vec((any_text(), 0..6_u8), 1..12),
         tier in prop::option::of("[a-z]{0,3}"),
         usage in prop::sample::select(&["", r#","usage":null"#, r#","usage":{"total_tokens":7}"#][..]),
     ) {
@@ -193,6 +228,8 @@ proptest! {
             let json = match shape {
                 0 | 1 => format!(r#"{{{tier}"choices":[{{"index":1,"delta":{{"content":"{text}"}}}}]{usage}}}"#),
                 2 => format!(r#"{{"choices":[{{"delta":{{"reasoning":"{text}","content":"y"}}}}],"x":"{text}"}}"#),
+                3 => format!(r#"{{"choices":[{{"delta":{{"content":"","reasoning_content":"{text}"}}}}]}}"#),
+                4 => format!(r#"{{"choices":[{{"delta":{{"content":"","refusal":"{text}"}}}}]}}"#),
                 _ => format!(r#"{{{tier}"choices":[{{"text":"{text}","finish_reason":"{text}"}}]{usage}}}"#),
             };
             prop_assert_eq!(series.read(json.as_bytes()), read(json.as_bytes()), "{}", json);

@@ -3,6 +3,8 @@
 //! Configuration, catalogue and routing all speak of capabilities; the words and their one
 //! spelling stand here, below all of them.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
 /// A set of capabilities; see [`Cap`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Caps(u32);
@@ -159,6 +161,33 @@ impl Caps {
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+}
+
+impl Serialize for Cap {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Cap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::from_name(&name).ok_or_else(|| D::Error::custom(format!("no capability `{name}`")))
+    }
+}
+
+/// As the list of its members.
+impl Serialize for Caps {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Caps {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let members = Vec::<Cap>::deserialize(deserializer)?;
+        Ok(members.into_iter().collect())
     }
 }
 

@@ -17,6 +17,7 @@ mod models;
 mod predict;
 mod price;
 mod prices;
+mod replay;
 mod report;
 mod run;
 mod source;
@@ -139,6 +140,8 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     /// Replay recorded outcomes through the code that serves, and print how good routing is
     Evaluate(evaluate::EvaluateArgs),
+    /// Take decisions again that the ledger keeps, by the rules of a configuration
+    Replay(replay::ReplayArgs),
     /// Show what was spent, from the ledger
     Report {
         #[command(flatten)]
@@ -262,6 +265,7 @@ impl Cli {
             Command::Predict(args) => predict::run(&args, out),
             Command::Calibrate(args) => calibrate::run(&args, out),
             Command::Evaluate(args) => evaluate::run(&args, out),
+            Command::Replay(args) => replay::run(&args, out),
             Command::Report {
                 config,
                 since,

@@ -17,6 +17,7 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use jiff::{Timestamp, tz::TimeZone};
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     caps::Caps,
@@ -426,7 +427,8 @@ pub struct Route {
 }
 
 /// What a route minimises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Objective {
     Cost,
     Latency,

@@ -1,7 +1,10 @@
 //! What kind of work a request is: the unit in which the quality of a model is known.
 
+use serde::{Deserialize, Serialize};
+
 /// What kind of work a request is; `quality:` may say how good a model is at each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Domain {
     Chat,

@@ -162,7 +162,14 @@ where
         tier: ask.tier,
         at: Timestamp::now(),
     };
-    let plan = world.plan(&question, now_ms).map_err(|error| {
+    let outcome = if app.keeps_decision(world.config.evidence.decisions) {
+        let (outcome, record) = world.plan_on_record(&question, now_ms);
+        account.decided(&record);
+        outcome
+    } else {
+        world.plan(&question, now_ms)
+    };
+    let plan = outcome.map_err(|error| {
         account.unplanned(&error);
         let detail = explain::refusals(&world.config, error.refused());
         GatewayError::Route { error, detail }

@@ -14,12 +14,15 @@ pub mod names;
 mod order;
 pub mod policy;
 pub mod quality;
+pub mod record;
 mod suit;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use self::{
     health::Standing,
+    live::Live,
     names::{Names, Target},
     policy::{Origin, Policies},
     quality::Judge,
@@ -31,7 +34,11 @@ use crate::{
     catalog::hosted::Share,
     config::{Config, Objective, policy::Rule},
     domain::Domain,
-    learn::{conversations::Pin, lengths::Kind, outcomes::View},
+    learn::{
+        conversations::Pin,
+        lengths::{Kind, Lengths},
+        outcomes::View,
+    },
     money::Usd,
     quality::{Odds, Reading},
     understand::{Narrow, Needs},
@@ -70,7 +77,7 @@ pub struct Question<'a> {
 }
 
 /// What is known of a backend at this moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     pub standing: Standing,
     /// Estimated tokens of this prompt, as this backend counts.
@@ -86,6 +93,24 @@ pub struct Facts {
     /// What part of its cost a call adds on hardware of one's own at the present load; `None`: not
     /// known, or it is none.
     pub share: Option<Share>,
+}
+
+impl Facts {
+    /// Of a backend that was never seen.
+    #[must_use]
+    pub fn unknown(prompt_tokens: u64) -> Self {
+        Live::default().facts(
+            &Lengths::default(),
+            0,
+            (
+                prompt_tokens,
+                Kind {
+                    domain: Domain::Chat,
+                    thinking: false,
+                },
+            ),
+        )
+    }
 }
 
 /// Whom to ask, in order.

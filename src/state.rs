@@ -6,6 +6,7 @@ pub mod hosted;
 pub mod loads;
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
@@ -31,7 +32,7 @@ use crate::{
     config::{Config, Provider, load::Seen, view},
     keyring::Keyring,
     learn::{
-        lengths::{Kind, Lengths},
+        lengths::Kind,
         outcomes::{NOBODY, View},
     },
     learning::Learning,
@@ -41,6 +42,7 @@ use crate::{
         live::Live,
         names::{Names, Target},
         quality::Judge,
+        record::Record,
     },
     settle::{Strangers, decisions::Decisions, ledger::Sink, metrics::Metrics},
     store::Store,
@@ -82,6 +84,8 @@ pub struct App {
     pub decisions: Arc<Decisions>,
     /// Memory for request bodies.
     pub room: Room,
+    /// Decisions that were taken.
+    taken: AtomicU64,
     /// Set when the program is asked to stop.
     draining: AtomicBool,
     /// Set when open answers must end.
@@ -175,6 +179,24 @@ impl World {
         route::plan(question, &facts)
     }
 
+    /// The same, with all that it is decided on.
+    pub fn plan_on_record(
+        &self,
+        question: &Question<'_>,
+        now_ms: u64,
+    ) -> (Result<Plan, RouteError>, Record) {
+        let asked = (question.needs.prompt_tokens, question.kind());
+        let known = RefCell::new(Vec::new());
+        let facts = |model, backend| {
+            let facts = self.facts((model, backend), now_ms, asked);
+            known.borrow_mut().push((model, backend, facts));
+            facts
+        };
+        let outcome = route::plan(question, &facts);
+        let record = Record::of(question, &known.into_inner(), &outcome);
+        (outcome, record)
+    }
+
     /// What is known now of a backend of a model, for a prompt of so many estimated tokens and of
     /// this kind.
     fn facts(
@@ -187,7 +209,7 @@ impl World {
         let mut facts = match (self.means.live.get(backend), self.means.lengths.get(model)) {
             (Some(live), Some(lengths)) => live.facts(lengths, now_ms, asked),
             // no index of the configuration
-            _ => Live::default().facts(&Lengths::default(), now_ms, asked),
+            _ => Facts::unknown(estimate),
         };
         facts.full_ms = self.full_ms(model, backend, now_ms, estimate);
         let hosted = self.means.hosted(backend);
@@ -305,6 +327,7 @@ impl App {
             learning: None,
             decisions: Arc::default(),
             room: Room::default(),
+            taken: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             ending: Arc::default(),
             strangers: Arc::default(),
@@ -369,6 +392,13 @@ impl App {
             loaded_at,
             last: Some(attempt),
         }));
+    }
+
+    /// Is the next decision one of those that are kept, of which every `nth` is? The first is.
+    #[must_use]
+    pub fn keeps_decision(&self, nth: u32) -> bool {
+        let keeps = self.store.is_some() && nth > 0;
+        keeps && self.taken.fetch_add(1, Relaxed).is_multiple_of(nth.into())
     }
 
     /// An id that no other request has.

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, header::CONTENT_TYPE};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     caps::{Cap, Caps},
@@ -60,7 +60,7 @@ pub struct Ask {
 }
 
 /// What a backend must have to serve a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
     /// What a model must be for.
     pub purpose: Cap,

@@ -4,10 +4,11 @@
 //! inside the completion or beside it). `wire::usage` turns each way into this one; everything
 //! after it (prices, limits, metrics) sees only this.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Disjoint quantities of one upstream attempt. Units: tokens, unless the name says otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// Fresh text input: not cached, not audio, not image.
     pub input: u64,

@@ -6,6 +6,8 @@
 //!
 //! [`price::cost_self_hosted`]: super::price::cost_self_hosted
 
+use serde::{Deserialize, Serialize};
+
 use super::SelfHosted;
 use crate::money::{Usd, div_half_even};
 
@@ -15,7 +17,7 @@ pub const WHOLE: Share = Share(10_000);
 const NANOSECONDS: i128 = 1_000_000_000;
 
 /// A part of a cost, in 1/10,000; never more than the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Share(u16);
 
 impl Share {

@@ -45,6 +45,19 @@ pub struct Pin {
     until_ms: u64,
 }
 
+impl Pin {
+    /// A turn of so many tokens that a backend has served.
+    #[must_use]
+    pub fn at(backend: Arc<str>, tokens: u64) -> Self {
+        Self {
+            conversation: 0,
+            backend,
+            tokens,
+            until_ms: u64::MAX,
+        }
+    }
+}
+
 impl Conversations {
     /// Where a conversation is at `now_ms`, if that is known.
     #[must_use]

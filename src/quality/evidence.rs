@@ -5,6 +5,8 @@
 //! outcomes lower a chance, and take back what they lowered, and never promise more than was
 //! predicted.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     correction::REST,
     reading::{Chance, logistic},
@@ -23,7 +25,7 @@ const FARTHEST: f64 = 4.0;
 const OF_ONE_KEY: f64 = 10.0;
 
 /// Outcomes of one kind: how far predictions are off, in logits.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// What the outcomes say of the offset: the inverse of its variance.
     pub information: f64,
@@ -34,7 +36,7 @@ pub struct Evidence {
 }
 
 /// All outcomes of a model in a domain.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lessons {
     /// What was said of answers.
     pub told: Evidence,

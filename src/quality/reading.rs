@@ -1,5 +1,7 @@
 //! A text as the predictor reads it, and what that says of a model.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     artifact::{Artifact, Known, MOST_HEADS},
     features::Features,
@@ -15,13 +17,48 @@ const SHIFT: f64 = 0.3;
 const LENGTH: f64 = 0.7;
 
 /// What every head says of a text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Reading {
     heads: [f64; MOST_HEADS],
     /// The kind that it is most like.
     kind: usize,
     /// How like that it is, from 0 to 1.
     like: f64,
+}
+
+/// A reading as it is written: without heads that no artifact has.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    heads: Vec<f64>,
+    kind: usize,
+    like: f64,
+}
+
+impl From<Reading> for Written {
+    fn from(reading: Reading) -> Self {
+        let said = reading.heads.iter().rposition(|head| *head != 0.0);
+        let said = said.map_or(0, |last| last + 1);
+        Self {
+            heads: reading.heads.into_iter().take(said).collect(),
+            kind: reading.kind,
+            like: reading.like,
+        }
+    }
+}
+
+impl From<Written> for Reading {
+    fn from(written: Written) -> Self {
+        let mut heads = [0.0; MOST_HEADS];
+        for (head, said) in heads.iter_mut().zip(written.heads) {
+            *head = said;
+        }
+        Self {
+            heads,
+            kind: written.kind,
+            like: written.like,
+        }
+    }
 }
 
 /// The chance of an acceptable answer.

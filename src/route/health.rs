@@ -14,6 +14,8 @@ use std::sync::{
     },
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::breaker::{self, Breaker, Trial};
 use crate::config::Breaker as Settings;
 
@@ -27,7 +29,8 @@ const LONGEST_ASKED_MS: u64 = 3_600_000;
 const DOWN_MS: u64 = 30_000;
 
 /// Why a backend is down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DownReason {
     /// 401 or 403: it refuses our key.
     KeyRefused,
@@ -60,7 +63,8 @@ impl DownReason {
 }
 
 /// How a backend stands at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Ready.
     Up,

@@ -12,7 +12,7 @@ use super::{Account, Outcome};
 use crate::{
     config::Config,
     money::Usd,
-    route::{Plan, Refused, RouteError, names::Target},
+    route::{Plan, Refused, RouteError, names::Target, record::Record},
 };
 
 /// Decisions that are kept.
@@ -81,6 +81,14 @@ impl Account {
         };
         let refused = error.refused().to_vec();
         self.draft.thought = Some(Thought::Nobody { why, refused });
+    }
+
+    /// The decision, with all that it was taken on, is one of those that the ledger keeps.
+    pub fn decided(&self, record: &Record) {
+        if let (Some(ledger), Ok(json)) = (&self.opening.ledger, serde_json::to_string(record)) {
+            let at_ms = record.at.as_millisecond();
+            ledger.decided(&self.opening.request_id, at_ms, json);
+        }
     }
 
     /// Keeps the decision, if one was taken.

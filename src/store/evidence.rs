@@ -15,6 +15,8 @@ use crate::{
 
 /// How long after an answer it may be judged, in milliseconds.
 const OPEN_MS: i64 = 24 * 3_600_000;
+/// How long decisions are kept, in milliseconds.
+const KEPT_MS: i64 = 30 * 24 * 3_600_000;
 /// Places that are read at the start, the latest ones.
 const MOST_LEARNED: i64 = 200_000;
 
@@ -35,6 +37,8 @@ const FORGET: &str =
     "DELETE FROM learned WHERE (?1 IS NULL OR key = ?1) AND (?2 IS NULL OR model = ?2)";
 const DECIDE: &str = "INSERT INTO decisions (request_id, at_ms, decision) VALUES (?1, ?2, ?3) \
     ON CONFLICT (request_id) DO NOTHING";
+
+const DISMISS: &str = "DELETE FROM decisions WHERE at_ms < ?1";
 
 /// What a client says of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,6 +148,8 @@ impl Note {
             Self::Decision(kept) => {
                 let mut statement = change.prepare_cached(DECIDE)?;
                 statement.execute(params![kept.request_id, kept.at_ms, kept.decision])?;
+                let before = kept.at_ms.saturating_sub(KEPT_MS);
+                change.prepare_cached(DISMISS)?.execute([before])?;
             }
         }
         change.commit()

@@ -2,6 +2,7 @@
 //! in the body. A request may only narrow; both at once must agree.
 
 use http::HeaderMap;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 const MAX_NAMES: usize = 64;
 
 /// What a request adds to the rules of its key and route.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Narrow {
     /// The floor for this request, in 1/10,000.
     pub min_quality: Option<u16>,
@@ -27,6 +28,7 @@ pub struct Narrow {
     /// What is minimised in place of what its route says, if its key may say so; narrows nothing.
     pub objective: Option<Objective>,
     /// What its spend is told apart by; narrows nothing.
+    #[serde(skip)]
     pub tags: Option<Tags>,
 }
 

@@ -2,6 +2,7 @@
 //! key whose requests they were.
 
 mod feedback;
+mod replay;
 mod verified;
 
 use std::path::PathBuf;

@@ -183,6 +183,7 @@ fn plan(world: &World, principal: &Principal, ask: &Ask) -> Plan {
         principal,
         model: &ask.model,
         needs: &ask.needs,
+        schemas: &ask.schemas,
         domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),

@@ -157,6 +157,7 @@ fn plan(world: &World, ask: &Ask) -> Plan {
         principal: &Principal::anybody(),
         model: &ask.model,
         needs: &ask.needs,
+        schemas: &ask.schemas,
         domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     caps::{Cap, Caps},
+    keywords::Keywords,
     money::{Rate, Usd},
 };
 
@@ -89,8 +90,21 @@ pub struct Provider {
     pub docs: Arc<str>,
     pub adapter: Adapter,
     pub boundary: Boundary,
+    /// What its endpoint is known to take.
+    pub takes: Takes,
     /// Ids are unique.
     pub models: Vec<Model>,
+}
+
+/// How many tools an endpoint takes, and which schemas; as far as it is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// Tools of one request; `None`: not known to be limited.
+    pub max_tools: Option<u64>,
+    /// Keywords that no schema may use.
+    pub schema_lacks: Keywords,
+    /// Keywords that no schema may use which is to be followed strictly.
+    pub strict_schema_lacks: Keywords,
 }
 
 /// A model as one provider offers it.

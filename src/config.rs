@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     caps::Caps,
-    catalog::{self, Adapter, Boundary, Card, Protocol, SelfHosted, Shared},
+    catalog::{self, Adapter, Boundary, Card, Protocol, SelfHosted, Shared, Takes},
     certificates::{Authorities, Identity},
     domain::Domain,
     quality::Scores,
@@ -348,6 +348,8 @@ pub struct Backend {
     pub serves: Option<Caps>,
     /// Inputs that one call for embeddings may have; `None`: any number.
     pub max_batch: Option<u64>,
+    /// How many tools it takes, and which schemas.
+    pub takes: Takes,
     pub quality: Quality,
     /// What policies ask for.
     pub about: About,

@@ -50,6 +50,7 @@ pub fn explain(
         principal,
         model: &ask.model,
         needs: &ask.needs,
+        schemas: &ask.schemas,
         domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),

@@ -152,6 +152,7 @@ where
         principal: &principal,
         model: &ask.model,
         needs: &ask.needs,
+        schemas: &ask.schemas,
         domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),

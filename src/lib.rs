@@ -20,6 +20,7 @@ pub mod caps;
 pub mod certificates;
 pub mod cores;
 pub mod domain;
+pub mod keywords;
 pub mod money;
 pub mod usage;
 

@@ -41,7 +41,7 @@ use crate::{
     },
     money::Usd,
     quality::{Odds, Reading},
-    understand::{Narrow, Needs},
+    understand::{Narrow, Needs, Schemas},
 };
 
 /// When to come back where all who could serve are drained, in milliseconds: nobody knows when
@@ -57,6 +57,8 @@ pub struct Question<'a> {
     /// The model as the client wrote it.
     pub model: &'a str,
     pub needs: &'a Needs,
+    /// Tools and schemas, as far as a backend may not take them.
+    pub schemas: &'a Schemas,
     /// What kind of work the request is, as [`Judge::domain`] tells it.
     pub domain: Domain,
     /// Who knows how good the backends are.
@@ -194,6 +196,10 @@ pub enum Refusal {
     /// Prompt and output do not fit; `has` is `None` where the context is not known and the
     /// request is too long to chance it.
     Context { needed: u64, has: Option<u64> },
+    /// It does not take so many tools.
+    Tools { needed: u64, most: u64 },
+    /// It does not take a keyword of a schema; `strict`: where it is to be followed strictly.
+    Schema { keyword: &'static str, strict: bool },
     /// It can't write as much as the request allows.
     Output { needed: u64, has: u64 },
     /// Its chance of an acceptable answer is not surely at the floor, which is in 1/10,000.
@@ -216,6 +222,8 @@ impl Refusal {
             Self::MaxCost { .. } => "max_cost",
             Self::Lacks(cap) => cap.as_str(),
             Self::Context { .. } => "context",
+            Self::Tools { .. } => "tool_count",
+            Self::Schema { .. } => "schema",
             Self::Output { .. } => "output",
             Self::Quality { .. } => "quality",
             Self::Unhealthy(Standing::Down(_)) => "down",
@@ -307,6 +315,16 @@ pub enum RouteError {
 }
 
 impl RouteError {
+    /// What it says, without what the client wrote.
+    #[must_use]
+    pub fn in_our_words(&self) -> String {
+        match self {
+            Self::UnknownModel(_) => "the model does not exist".to_owned(),
+            Self::NotAllowed(_) => "this key may not use the model".to_owned(),
+            error => error.to_string(),
+        }
+    }
+
     /// The backends that were looked at.
     #[must_use]
     pub fn refused(&self) -> &[Refused] {

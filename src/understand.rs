@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod limits;
 mod measure;
 mod narrow;
+mod schemas;
 
 use std::borrow::Cow;
 
@@ -35,6 +36,7 @@ use self::{endpoint::AsksStream, measure::Measured};
 pub use self::{
     endpoint::{Endpoint, Written},
     narrow::Narrow,
+    schemas::{Schemas, Seen},
 };
 
 /// A request, understood.
@@ -47,6 +49,8 @@ pub struct Ask {
     /// Did the client ask for usage in its stream?
     pub wants_usage: bool,
     pub needs: Needs,
+    /// Tools and schemas, for backends that do not take all of them.
+    pub schemas: Schemas,
     pub domain: Domain,
     /// What the user says last, as JSON text: a string or content parts.
     pub said: Option<ByteString>,
@@ -76,6 +80,7 @@ pub struct Needs {
     /// How many choices are asked for; at least 1.
     pub choices: u64,
     /// What is known of the quantities, other than tokens, that it may be billed by.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
     pub units: Usage,
     /// Is the length of its recording a guess, which may be too short?
     pub guessed_length: bool,
@@ -142,6 +147,7 @@ pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask,
         stream,
         wants_usage,
         needs,
+        schemas: Schemas::of(&body),
         domain,
         said,
         conversation,

@@ -47,6 +47,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Was nothing used?
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Every input token, cached or not: what context tiers are chosen by.
     #[must_use]
     pub fn prompt_total(&self) -> u64 {

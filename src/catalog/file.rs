@@ -10,12 +10,13 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     caps::{Cap, Caps},
+    keywords::Keywords,
     money::{Rate, Usd},
 };
 
 use super::{
     Adapter, Boundary, Card, CatalogError, Currency, Exchange, Mode, Model, Protocol, Provider,
-    Rates, SelfHosted, Status, When, time::Window,
+    Rates, SelfHosted, Status, Takes, When, time::Window,
 };
 
 mod schedule;
@@ -55,6 +56,11 @@ struct ProviderText {
     _address_basis: String,
     regions: Vec<String>,
     tier_boundary: Boundary,
+    max_tools: Option<u64>,
+    #[serde(default)]
+    schema_lacks: Keywords,
+    #[serde(default)]
+    strict_schema_lacks: Keywords,
 }
 
 #[derive(Deserialize)]
@@ -175,6 +181,11 @@ pub(super) fn provider(
         docs: from.docs.into(),
         adapter: from.usage_adapter,
         boundary: from.tier_boundary,
+        takes: Takes {
+            max_tools: from.max_tools,
+            schema_lacks: from.schema_lacks,
+            strict_schema_lacks: from.strict_schema_lacks,
+        },
         models,
     })
 }

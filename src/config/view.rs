@@ -327,6 +327,7 @@ fn view_backend(config: &Config, backend: &Backend) -> Value {
         caps_are_all,
         serves,
         max_batch,
+        takes,
         quality,
         about:
             About {
@@ -349,6 +350,9 @@ fn view_backend(config: &Config, backend: &Backend) -> Value {
         "caps_are_all": caps_are_all,
         "serves": serves.map(names),
         "max_batch": max_batch,
+        "max_tools": takes.max_tools,
+        "schema_lacks": takes.schema_lacks,
+        "strict_schema_lacks": takes.strict_schema_lacks,
         "quality": view_quality(quality),
         "developer": developer.as_deref(),
         "developer_country": country.as_deref(),

@@ -243,6 +243,17 @@ pub fn why(refusal: Refusal) -> String {
         Refusal::Context { needed, has: None } => {
             format!("has a context that is not known, and about {needed} tokens are needed")
         }
+        Refusal::Tools { needed, most } => {
+            format!("takes at most {most} tools, and there are {needed}")
+        }
+        Refusal::Schema { keyword, strict } => {
+            let how = if strict {
+                " where they are to be followed strictly"
+            } else {
+                ""
+            };
+            format!("takes no schemas with `{keyword}`{how}")
+        }
         Refusal::Output { needed, has } => {
             format!("writes at most {has} tokens, and {needed} are asked for")
         }

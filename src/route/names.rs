@@ -15,6 +15,18 @@ pub enum Target {
     Backend { model: usize, backend: usize },
 }
 
+impl Target {
+    /// The name that it has in the configuration.
+    #[must_use]
+    pub fn name(self, config: &Config) -> Option<&Arc<str>> {
+        match self {
+            Self::Route(route) => Some(&config.routes.get(route)?.name),
+            Self::Model(model) => Some(&config.models.get(model)?.name),
+            Self::Backend { backend, .. } => Some(&config.backends.get(backend)?.name),
+        }
+    }
+}
+
 /// Every name that may be asked for.
 #[derive(Debug, Default)]
 pub struct Names {

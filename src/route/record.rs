@@ -20,7 +20,7 @@ use crate::{
     },
     money::Usd,
     quality::{Lessons, Reading},
-    understand::{Narrow, Needs},
+    understand::{Narrow, Needs, Schemas, Seen},
 };
 
 /// A decision, and what it was taken on.
@@ -31,10 +31,12 @@ pub struct Record {
     pub key: Option<String>,
     /// What the key may use; `None`: everything.
     pub may_use: Option<Vec<String>>,
-    /// The model as the client wrote it.
+    /// What was asked for, by the name that it has in the configuration; empty: it has none.
     pub model: String,
     pub needs: Needs,
+    pub schemas: Seen,
     pub domain: Domain,
+    /// Without names that the configuration does not have.
     pub narrow: Narrow,
     pub tier: Option<String>,
     pub budgeted: bool,
@@ -127,10 +129,15 @@ impl Record {
             at: question.at,
             key: principal.id.as_deref().map(str::to_owned),
             may_use: principal.models().map(named),
-            model: question.model.to_owned(),
+            model: question
+                .names
+                .find(question.model)
+                .and_then(|target| target.name(config))
+                .map_or_else(String::new, ToString::to_string),
             needs: *question.needs,
+            schemas: question.schemas.look(),
             domain: question.domain,
-            narrow: question.narrow.clone(),
+            narrow: named_only(question),
             tier: question.tier.map(str::to_owned),
             budgeted: question.budgeted,
             reading: question.reading.cloned(),
@@ -150,6 +157,7 @@ impl Record {
     pub fn again(&self, config: &Config, names: &Names, judge: &Judge) -> Decided {
         let principal = self.principal(config);
         let outcomes = self.outcomes();
+        let schemas = Schemas::seen(self.schemas);
         let pin = self.pin.as_ref();
         let pin = pin.map(|at| Pin::at(at.backend.as_str().into(), at.tokens));
         let question = Question {
@@ -158,6 +166,7 @@ impl Record {
             principal: &principal,
             model: &self.model,
             needs: &self.needs,
+            schemas: &schemas,
             domain: self.domain,
             judge,
             reading: self.reading.as_ref(),
@@ -207,6 +216,32 @@ impl Record {
     }
 }
 
+/// What narrows the choice, in names of the configuration: nothing else that a client wrote is kept.
+fn named_only(question: &Question<'_>) -> Narrow {
+    let (config, narrow) = (question.config, question.narrow);
+    let known = |name: &String| {
+        let target = question.names.find(name)?;
+        target.name(config).map(ToString::to_string)
+    };
+    let regions: Vec<&str> = config
+        .providers
+        .iter()
+        .filter_map(|p| p.region.as_deref())
+        .collect();
+    let is_one = |region: &&String| regions.contains(&region.as_str());
+    Narrow {
+        models: narrow
+            .models
+            .as_ref()
+            .map(|names| names.iter().filter_map(known).collect()),
+        regions: narrow
+            .regions
+            .as_ref()
+            .map(|all| all.iter().filter(is_one).cloned().collect()),
+        ..narrow.clone()
+    }
+}
+
 impl Decided {
     fn of(config: &Config, outcome: &Result<Plan, RouteError>) -> Self {
         let backend = |index: usize| {
@@ -232,7 +267,7 @@ impl Decided {
                 .as_ref()
                 .ok()
                 .map(|plan| plan.reason.label().to_owned()),
-            error: outcome.as_ref().err().map(ToString::to_string),
+            error: outcome.as_ref().err().map(RouteError::in_our_words),
             order: order.iter().map(chosen).collect(),
             refused: refusals
                 .map(|refused| (backend(refused.backend), refused.why.label().to_owned()))

@@ -169,6 +169,7 @@ fn able(question: &Question<'_>, doubt: Doubt, backend: &Backend) -> Result<(), 
     if !serves && !doubted {
         return Err(Refusal::Lacks(needs.purpose));
     }
+    schemas(question, backend)?;
     let has = backend.caps.unwrap_or_else(undeclared);
     match question.needs.caps.without(has).iter().next() {
         Some(lacking) if doubt == Doubt::Refuses || backend.caps_are_all => {
@@ -176,6 +177,35 @@ fn able(question: &Question<'_>, doubt: Doubt, backend: &Backend) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// Does it take as many tools, and all that their schemas and that of the answer use?
+fn schemas(question: &Question<'_>, backend: &Backend) -> Result<(), Refusal> {
+    let (asked, takes) = (question.schemas, &backend.takes);
+    if let Some(most) = takes.max_tools {
+        let needed = asked.tools();
+        if needed > most {
+            return Err(Refusal::Tools { needed, most });
+        }
+    }
+    for (lacks, strict) in [
+        (takes.schema_lacks, false),
+        (takes.strict_schema_lacks, true),
+    ] {
+        let uses = || {
+            if strict {
+                asked.strict()
+            } else {
+                asked.keywords()
+            }
+        };
+        if !lacks.is_empty()
+            && let Some(keyword) = uses().first_of_both(lacks)
+        {
+            return Err(Refusal::Schema { keyword, strict });
+        }
+    }
+    Ok(())
 }
 
 /// The longest output: what the client allows, else what the backend or its context does.

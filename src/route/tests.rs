@@ -99,6 +99,7 @@ impl<'a> Case<'a> {
             principal: &self.principal,
             model: self.model,
             needs: &self.needs,
+            schemas: &Schemas::default(),
             domain: self.domain,
             judge: &judge,
             reading: None,

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 use super::{
     Outcome, UNKNOWN,
     book::{Ended, NO_KEY},
-    decisions::{Draft, Thought, name_of},
+    decisions::{Draft, Thought},
     figures::Figures,
     holds::{Holds, Levels},
     ledger::{Sink, Unrecorded},
@@ -348,7 +348,7 @@ impl Account {
     /// It is known what the name means that the client asked for.
     pub fn aims(&mut self, target: Option<Target>) {
         let config = &self.means.config;
-        self.draft.model = target.and_then(|target| name_of(config, target));
+        self.draft.model = target.and_then(|target| target.name(config).cloned());
         match target {
             None => {}
             Some(Target::Route(route)) => {

@@ -12,7 +12,7 @@ use super::{Account, Outcome};
 use crate::{
     config::Config,
     money::Usd,
-    route::{Plan, Refused, RouteError, names::Target, record::Record},
+    route::{Plan, Refused, RouteError, record::Record},
 };
 
 /// Decisions that are kept.
@@ -73,12 +73,7 @@ impl Account {
     /// Nobody can be asked.
     pub fn unplanned(&mut self, error: &RouteError) {
         self.refused(error.refused());
-        let why = match error {
-            // the whole message repeats what the client wrote
-            RouteError::UnknownModel(_) => "the model does not exist".to_owned(),
-            RouteError::NotAllowed(_) => "this key may not use the model".to_owned(),
-            error => error.to_string(),
-        };
+        let why = error.in_our_words();
         let refused = error.refused().to_vec();
         self.draft.thought = Some(Thought::Nobody { why, refused });
     }
@@ -134,15 +129,6 @@ impl Decisions {
     pub fn latest(&self, number: usize) -> Vec<Arc<Decision>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().take(number).cloned().collect()
-    }
-}
-
-/// The name that a target has in the configuration.
-pub(super) fn name_of(config: &Config, target: Target) -> Option<Arc<str>> {
-    match target {
-        Target::Route(route) => Some(config.routes.get(route)?.name.clone()),
-        Target::Model(model) => Some(config.models.get(model)?.name.clone()),
-        Target::Backend { backend, .. } => Some(config.backends.get(backend)?.name.clone()),
     }
 }
 

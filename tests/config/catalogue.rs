@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tollgate::{
     caps::{Cap, Caps},
-    catalog::{Adapter, Boundary, Card, Mode, Model, Protocol, Provider, Rates, Status},
+    catalog::{Adapter, Boundary, Card, Mode, Model, Protocol, Provider, Rates, Status, Takes},
 };
 
 /// Two providers that share models, three that the examples name, one with another protocol and
@@ -54,6 +54,7 @@ fn provider(id: &str, models: Vec<Model>) -> Provider {
         docs: "https://docs.example".into(),
         adapter: Adapter::OpenAi,
         boundary: Boundary::Over,
+        takes: Takes::default(),
         models,
     }
 }

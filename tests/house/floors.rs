@@ -19,7 +19,15 @@ pub(crate) struct Floor {
 pub(crate) const HOUSE: [Floor; 5] = [
     Floor {
         name: "words",
-        rooms: &["caps", "certificates", "cores", "domain", "money", "usage"],
+        rooms: &[
+            "caps",
+            "certificates",
+            "cores",
+            "domain",
+            "keywords",
+            "money",
+            "usage",
+        ],
         stairs: false,
     },
     // stairs: a configuration is checked against the catalogue and speaks of its cards; a usage

@@ -41,6 +41,7 @@ mod price;
 mod program;
 mod quality;
 mod refresh;
+mod schemas;
 mod stream;
 mod support;
 mod timeouts;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    catalog::{Adapter, Boundary, Protocol},
+    catalog::{Adapter, Boundary, Protocol, Takes},
     config::{Limits, Listed, OutputLimitField, Price, Quality},
     understand,
 };
@@ -34,6 +34,7 @@ fn backend() -> Backend {
         about: crate::config::About::default(),
         serves: None,
         max_batch: None,
+        takes: Takes::default(),
         name: "p/Org/Model".into(),
         provider: 0,
         upstream_model: "Org/Model".into(),

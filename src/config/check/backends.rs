@@ -8,13 +8,14 @@ use std::{collections::HashMap, sync::Arc};
 use super::{Findings, policy, providers::Facts};
 use crate::{
     caps::{Cap, Caps},
-    catalog::{self, Card, Rates},
+    catalog::{self, Card, Rates, Takes},
     config::{
         Backend, Price, Provider, Quality, STATED,
         mistake::Path,
         raw::{self, Capability, Fraction},
     },
     domain::Domain,
+    keywords::Keywords,
 };
 
 /// The backends by name.
@@ -33,6 +34,10 @@ pub(super) struct Stated {
     pub(super) quality: Quality,
     /// Of this backend alone.
     pub(super) max_batch: Option<u64>,
+    /// Of this backend alone; what is not stated is as the catalogue says.
+    pub(super) max_tools: Option<u64>,
+    pub(super) schema_lacks: Option<Keywords>,
+    pub(super) strict_schema_lacks: Option<Keywords>,
 }
 
 impl Backends {
@@ -51,8 +56,8 @@ impl Backends {
             {
                 let first = findings.line(first);
                 let message = format!("described differently at {first}: it is one backend");
-                let hint = "price, max_batch, context, max_output, caps, quality and what policies ask \
-                            for must be equal";
+                let hint = "price, max_batch, max_tools, what schemas may not use, context, max_output, \
+                            caps, quality and what policies ask for must be equal";
                 findings.mistake_with(path, message, hint);
             }
             return *index;
@@ -140,8 +145,24 @@ pub(super) fn backend(
             .map(Caps::purposes)
             .or(known.map(|model| model.mode.purposes())),
         max_batch: stated.max_batch,
+        takes: takes(stated, facts),
         quality: stated.quality,
         about: known.map(policy::about).unwrap_or_default(),
+    }
+}
+
+/// How many tools it takes and which schemas, as stated, else as the catalogue says of its endpoint.
+fn takes(stated: Stated, facts: Facts<'_>) -> Takes {
+    let known = facts
+        .catalog
+        .map(|provider| provider.takes)
+        .unwrap_or_default();
+    Takes {
+        max_tools: stated.max_tools.or(known.max_tools),
+        schema_lacks: stated.schema_lacks.unwrap_or(known.schema_lacks),
+        strict_schema_lacks: stated
+            .strict_schema_lacks
+            .unwrap_or(known.strict_schema_lacks),
     }
 }
 
@@ -253,6 +274,7 @@ fn same_facts(a: &Backend, b: &Backend) -> bool {
         && a.caps_are_all == b.caps_are_all
         && a.serves == b.serves
         && a.max_batch == b.max_batch
+        && a.takes == b.takes
         && a.quality == b.quality
         && a.about == b.about
 }

@@ -72,7 +72,7 @@ impl<'p, 'c> Models<'p, 'c> {
                     .as_ref()
                     .map(backends::quality)
                     .unwrap_or_default(),
-                max_batch: None,
+                ..Stated::default()
             };
             let about = About {
                 developer: raw.developer.as_ref().map(policy::lower),
@@ -129,6 +129,9 @@ impl<'p, 'c> Models<'p, 'c> {
             let price = raw.price.clone();
             let stated = Stated {
                 max_batch: raw.max_batch,
+                max_tools: raw.max_tools,
+                schema_lacks: raw.schema_lacks.map(|all| all.0),
+                strict_schema_lacks: raw.strict_schema_lacks.map(|all| all.0),
                 ..stated
             };
             if raw.max_batch == Some(0) {

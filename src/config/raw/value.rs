@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::Provider;
 use crate::{
     config::{Ledger, Proxy, text},
+    keywords::{self, Keywords},
     money::{Rate, Usd},
 };
 
@@ -180,6 +181,31 @@ impl JsonSchema for Fraction {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "number", "minimum": 0, "maximum": 1 })
+    }
+}
+
+/// Keywords of JSON Schema.
+#[derive(Debug, Clone, Copy)]
+pub struct KeywordList(pub Keywords);
+
+impl<'de> Deserialize<'de> for KeywordList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Keywords::deserialize(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for KeywordList {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "KeywordList".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names = keywords::ALL.as_slice();
+        json_schema!({ "type": "array", "items": { "type": "string", "enum": names } })
     }
 }
 

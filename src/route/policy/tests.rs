@@ -16,7 +16,7 @@ use crate::{
     route::{
         self, Facts, Plan, Refusal, RouteError, health::Standing, names::Names, quality::Judge,
     },
-    understand::{Narrow, Needs},
+    understand::{Narrow, Needs, Schemas},
 };
 
 struct NoVariables;
@@ -82,6 +82,7 @@ fn plan(config: &Config, regions: Option<Vec<String>>) -> Result<Plan, RouteErro
         principal: &principal,
         model: "auto",
         needs: &needs,
+        schemas: &Schemas::default(),
         domain: Domain::Chat,
         judge: &judge,
         reading: None,

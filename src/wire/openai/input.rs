@@ -30,6 +30,15 @@ struct Part<'a> {
     text: Option<&'a RawValue>,
 }
 
+/// How many items an array has; none if it is no array.
+#[must_use]
+pub fn items(raw: &str) -> u64 {
+    let mut number = 0;
+    let mut source = serde_json::Deserializer::from_str(raw);
+    let all = each("an array", |_: IgnoredAny| number += 1).deserialize(&mut source);
+    all.map_or(0, |()| number)
+}
+
 /// Looks through inputs.
 ///
 /// # Errors

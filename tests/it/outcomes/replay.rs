@@ -124,7 +124,7 @@ async fn other_rules_show_what_they_would_have_done() {
     let gone = kept.setup.yaml().replace("name: auto,", "name: other,");
     let text = replay(&kept, &gone, &[]);
     assert!(
-        said(&text).contains("nobody: the model `auto` does not exist"),
+        said(&text).contains("nobody: the model does not exist"),
         "{text:?}"
     );
 }
@@ -168,4 +168,41 @@ fn without_a_ledger_it_says_so() {
     assert_eq!(code, Some(1), "{why}");
     let (code, why) = run(&["--ledger", "no.db", "--since", "yesterday"]);
     assert_eq!(code, Some(2), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_a_client_made_up_is_kept() {
+    let sim = simulator().await;
+    let wild = setup(&sim, "fast")
+        .model("wild-*", &["a/w"])
+        .also("evidence: { decisions: 1 }");
+    let kept = Kept::start(wild).await;
+    let narrowed = json!({ "models": ["cheap", "invented-model", "wild-invented"], "regions": ["invented-region"] });
+    for body in [
+        json!({ "model": "wild-invented", "messages": [{ "role": "user", "content": "invented-text" }] }),
+        json!({ "model": "auto", "tollgate": narrowed, "messages": [{ "role": "user", "content": "invented-text" }] }),
+        json!({ "model": "invented-name", "messages": [] }),
+    ] {
+        kept.gateway.post(&body).key(KEY_A).send().await;
+    }
+    let kept = kept.restarted().await;
+    let db = rusqlite::Connection::open(kept.path()).unwrap();
+    let mut all = db.prepare("SELECT decision FROM decisions").unwrap();
+    let all: Vec<String> = all
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(all.len(), 3);
+    let together = all.join("\n");
+    assert!(!together.contains("invented"), "{together}");
+    assert!(
+        together.contains(r#""models":["cheap","wild-*"]"#),
+        "{together}"
+    );
+    let text = replay(&kept, &kept.setup.yaml(), &[]);
+    assert!(
+        said(&text).starts_with("3 decisions, 3 of them the same\n"),
+        "{text:?}"
+    );
 }

@@ -184,6 +184,7 @@ fn plan(world: &World, principal: &Principal, ask: &Ask) -> Plan {
         model: &ask.model,
         needs: &ask.needs,
         schemas: &ask.schemas,
+        recount: &ask.recount,
         domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),

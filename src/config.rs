@@ -25,6 +25,7 @@ use crate::{
     certificates::{Authorities, Identity},
     domain::Domain,
     quality::Scores,
+    tokens::Family,
 };
 
 mod budget;
@@ -337,6 +338,8 @@ pub struct Backend {
     pub price: Price,
     /// Tokens of prompt and output together; `None`: not known.
     pub context: Option<u64>,
+    /// How its tokens are counted; `None`: not known.
+    pub tokenizer: Option<Family>,
     /// Tokens of output; `None`: not known.
     pub max_output: Option<u64>,
     /// `None`: not declared anywhere.

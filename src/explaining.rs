@@ -51,6 +51,7 @@ pub fn explain(
         model: &ask.model,
         needs: &ask.needs,
         schemas: &ask.schemas,
+        recount: &ask.recount,
         domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),

@@ -29,9 +29,10 @@ pub mod catalog;
 
 pub mod quality;
 
+pub mod tokens;
+
 pub mod config;
 pub mod learn;
-pub mod tokens;
 pub mod wire;
 
 pub mod verify;

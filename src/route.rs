@@ -41,7 +41,7 @@ use crate::{
     },
     money::Usd,
     quality::{Odds, Reading},
-    understand::{Narrow, Needs, Schemas},
+    understand::{Narrow, Needs, Recount, Schemas},
 };
 
 /// When to come back where all who could serve are drained, in milliseconds: nobody knows when
@@ -59,6 +59,8 @@ pub struct Question<'a> {
     pub needs: &'a Needs,
     /// Tools and schemas, as far as a backend may not take them.
     pub schemas: &'a Schemas,
+    /// How long the prompt is for a family of tokenizers.
+    pub recount: &'a Recount,
     /// What kind of work the request is, as [`Judge::domain`] tells it.
     pub domain: Domain,
     /// Who knows how good the backends are.

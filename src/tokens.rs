@@ -6,8 +6,13 @@
 //! An estimate ranks backends and guards context edges; it is never billed unless flagged.
 
 mod block;
+mod families;
 
-use self::block::{BLOCK, Block};
+pub use self::families::Family;
+use self::{
+    block::{BLOCK, Block},
+    families::Reader,
+};
 
 /// Thousandths of a token.
 type Milli = u64;
@@ -63,6 +68,8 @@ pub struct Counter {
     pub foreign: u64,
     /// All characters.
     pub chars: u64,
+    /// Whose tokens are counted; `None`: those of the vocabularies in use, on average.
+    family: Option<Family>,
 }
 
 /// What a character is to a tokenizer.
@@ -123,8 +130,20 @@ impl Run {
 }
 
 impl Counter {
+    /// Counts as this family does.
+    #[must_use]
+    pub fn of(family: Option<Family>) -> Self {
+        Self {
+            family,
+            ..Self::default()
+        }
+    }
+
     /// Adds the text of a JSON string or any JSON value, as it stands in the request.
     pub fn add_json(&mut self, raw: &str) {
+        if let Some(family) = self.family {
+            return self.add_as(family, raw);
+        }
         let mut run = Run::default();
         let mut at = 0;
         while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
@@ -148,6 +167,24 @@ impl Counter {
             };
             let class = self.other(code);
             self.total += run.next(class);
+            self.chars += 1;
+            at += length;
+        }
+    }
+
+    fn add_as(&mut self, family: Family, raw: &str) {
+        let mut reader = Reader::of(family);
+        let mut at = 0;
+        while let Some(rest) = raw.get(at..) {
+            let Some(&byte) = rest.as_bytes().first() else {
+                break;
+            };
+            let (code, length) = match byte {
+                b'\\' => escape(rest.as_bytes().get(1..).unwrap_or_default()),
+                0x80.. => scalar(rest),
+                _ => (byte.into(), 1),
+            };
+            self.total = self.total.saturating_add_signed(reader.next(code));
             self.chars += 1;
             at += length;
         }

@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod limits;
 mod measure;
 mod narrow;
+mod recount;
 mod schemas;
 
 use std::borrow::Cow;
@@ -36,6 +37,7 @@ use self::{endpoint::AsksStream, measure::Measured};
 pub use self::{
     endpoint::{Endpoint, Written},
     narrow::Narrow,
+    recount::Recount,
     schemas::{Schemas, Seen},
 };
 
@@ -51,6 +53,8 @@ pub struct Ask {
     pub needs: Needs,
     /// Tools and schemas, for backends that do not take all of them.
     pub schemas: Schemas,
+    /// How long the prompt is for each family of tokenizers.
+    pub recount: Recount,
     pub domain: Domain,
     /// What the user says last, as JSON text: a string or content parts.
     pub said: Option<ByteString>,
@@ -148,6 +152,7 @@ pub fn read(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Ask,
         wants_usage,
         needs,
         schemas: Schemas::of(&body),
+        recount: Recount::of(endpoint, &body),
         domain,
         said,
         conversation,

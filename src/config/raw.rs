@@ -18,7 +18,7 @@ mod evidence;
 mod policy;
 mod value;
 
-pub use backend::{Backend, Free, Price, Rates};
+pub use backend::{Backend, Free, Price, Rates, Tokenizer};
 pub use budget::{Budget, Period, SharedBudget, SoftAboveHard};
 pub use evidence::Evidence;
 pub use policy::{Hosting, MaxPrice, Policy, Weights};
@@ -285,6 +285,8 @@ pub struct Model {
     /// Tokens of prompt and output together. Absent: the catalogue's.
     #[schemars(range(min = 1))]
     pub context: Option<u64>,
+    /// How its tokens are counted where a prompt is about as long as the context. Absent: by its name.
+    pub tokenizer: Option<Tokenizer>,
     /// Tokens of output. Absent: the catalogue's.
     #[schemars(range(min = 1))]
     pub max_output: Option<u64>,

@@ -20,7 +20,8 @@ use crate::{
     },
     money::Usd,
     quality::{Lessons, Reading},
-    understand::{Narrow, Needs, Schemas, Seen},
+    tokens::Family,
+    understand::{Narrow, Needs, Recount, Schemas, Seen},
 };
 
 /// A decision, and what it was taken on.
@@ -35,6 +36,8 @@ pub struct Record {
     pub model: String,
     pub needs: Needs,
     pub schemas: Seen,
+    /// Tokens of the prompt by families of tokenizers, where a context was near.
+    pub counts: Vec<(Family, u64)>,
     pub domain: Domain,
     /// Without names that the configuration does not have.
     pub narrow: Narrow,
@@ -136,6 +139,7 @@ impl Record {
                 .map_or_else(String::new, ToString::to_string),
             needs: *question.needs,
             schemas: question.schemas.look(),
+            counts: question.recount.counts(),
             domain: question.domain,
             narrow: named_only(question),
             tier: question.tier.map(str::to_owned),
@@ -158,6 +162,7 @@ impl Record {
         let principal = self.principal(config);
         let outcomes = self.outcomes();
         let schemas = Schemas::seen(self.schemas);
+        let recount = Recount::counted(&self.counts);
         let pin = self.pin.as_ref();
         let pin = pin.map(|at| Pin::at(at.backend.as_str().into(), at.tokens));
         let question = Question {
@@ -167,6 +172,7 @@ impl Record {
             model: &self.model,
             needs: &self.needs,
             schemas: &schemas,
+            recount: &recount,
             domain: self.domain,
             judge,
             reading: self.reading.as_ref(),

@@ -25,6 +25,10 @@ fn undeclared() -> Caps {
     Caps::default().with(Cap::Streaming)
 }
 
+/// An estimate is at most so many times off from what a tokenizer counts: Hebrew is three times as long
+/// for some as for others.
+const FARTHEST: u64 = 3;
+
 /// The candidate that a backend makes, or why it makes none.
 pub(super) fn fit(
     question: &Question<'_>,
@@ -71,7 +75,9 @@ pub(super) fn fit(
         .min(question.needs.max_output.unwrap_or(u64::MAX));
     let output = output.min(backend.max_output.unwrap_or(u64::MAX));
     let at_once = match question.needs {
-        needs if needs.at_once == needs.prompt_tokens => facts.prompt_tokens,
+        needs if needs.at_once == needs.prompt_tokens => {
+            measured(question, backend, facts.prompt_tokens)
+        }
         needs => needs.at_once,
     };
     room(question, doubt, backend, (at_once, output))?;
@@ -221,6 +227,18 @@ fn worst_output(question: &Question<'_>, backend: &Backend, prompt: u64) -> u64 
         (None, None) => in_context().unwrap_or(SURE_CONTEXT),
     };
     most.saturating_mul(question.needs.choices)
+}
+
+/// The length of a prompt: where the context may or may not be enough, as the backend's tokenizer
+/// counts it.
+fn measured(question: &Question<'_>, backend: &Backend, estimate: u64) -> u64 {
+    let near =
+        |context: u64| (context / FARTHEST..=context.saturating_mul(FARTHEST)).contains(&estimate);
+    let family = backend
+        .tokenizer
+        .filter(|_| backend.context.is_some_and(near));
+    let measured = family.and_then(|family| question.recount.tokens(family));
+    measured.unwrap_or(estimate)
 }
 
 /// Is there room for the prompt, and for the output that is asked for or expected?

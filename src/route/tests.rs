@@ -100,6 +100,7 @@ impl<'a> Case<'a> {
             model: self.model,
             needs: &self.needs,
             schemas: &Schemas::default(),
+            recount: &Recount::default(),
             domain: self.domain,
             judge: &judge,
             reading: None,

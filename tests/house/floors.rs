@@ -36,7 +36,7 @@ pub(crate) const HOUSE: [Floor; 5] = [
     Floor {
         name: "shapes and facts",
         rooms: &[
-            "catalog", "quality", "config", "learn", "tokens", "wire", "verify",
+            "catalog", "quality", "tokens", "config", "learn", "wire", "verify",
         ],
         stairs: true,
     },

@@ -19,6 +19,7 @@ mod bad_days;
 mod budgets;
 mod chat;
 mod console;
+mod context;
 mod disconnects;
 mod drain;
 mod endpoints;

@@ -35,6 +35,7 @@ fn backend() -> Backend {
         serves: None,
         max_batch: None,
         takes: Takes::default(),
+        tokenizer: None,
         name: "p/Org/Model".into(),
         provider: 0,
         upstream_model: "Org/Model".into(),

@@ -12,10 +12,11 @@ use crate::{
     config::{
         Backend, Price, Provider, Quality, STATED,
         mistake::Path,
-        raw::{self, Capability, Fraction},
+        raw::{self, Capability, Fraction, Tokenizer},
     },
     domain::Domain,
     keywords::Keywords,
+    tokens::Family,
 };
 
 /// The backends by name.
@@ -30,6 +31,7 @@ pub(super) struct Backends {
 pub(super) struct Stated {
     pub(super) context: Option<u64>,
     pub(super) max_output: Option<u64>,
+    pub(super) tokenizer: Option<Family>,
     pub(super) caps: Option<Caps>,
     pub(super) quality: Quality,
     /// Of this backend alone.
@@ -56,7 +58,7 @@ impl Backends {
             {
                 let first = findings.line(first);
                 let message = format!("described differently at {first}: it is one backend");
-                let hint = "price, max_batch, max_tools, what schemas may not use, context, max_output, \
+                let hint = "price, max_batch, max_tools, what schemas may not use, context, tokenizer, max_output, \
                             caps, quality and what policies ask for must be equal";
                 findings.mistake_with(path, message, hint);
             }
@@ -135,6 +137,7 @@ pub(super) fn backend(
             (None, None, _) => Price::Unpriced,
         },
         context: stated.context.or(known.and_then(|model| model.context)),
+        tokenizer: stated.tokenizer.or_else(|| Family::of_model(model)),
         max_output: stated
             .max_output
             .or(known.and_then(|model| model.max_output)),
@@ -228,6 +231,19 @@ fn cap(written: Capability) -> Cap {
     }
 }
 
+/// The written family of tokenizers.
+pub(super) fn family(written: Tokenizer) -> Family {
+    match written {
+        Tokenizer::Cl100k => Family::Cl100k,
+        Tokenizer::O200k => Family::O200k,
+        Tokenizer::Qwen => Family::Qwen,
+        Tokenizer::Deepseek => Family::Deepseek,
+        Tokenizer::Llama3 => Family::Llama3,
+        Tokenizer::Tekken => Family::Tekken,
+        Tokenizer::Gemma => Family::Gemma,
+    }
+}
+
 /// A card that always applies.
 fn card(raw: &raw::Rates) -> Card {
     let rate = |price: Option<raw::PriceText>| price.map(|price| price.0);
@@ -275,6 +291,7 @@ fn same_facts(a: &Backend, b: &Backend) -> bool {
         && a.serves == b.serves
         && a.max_batch == b.max_batch
         && a.takes == b.takes
+        && a.tokenizer == b.tokenizer
         && a.quality == b.quality
         && a.about == b.about
 }

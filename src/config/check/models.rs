@@ -66,6 +66,7 @@ impl<'p, 'c> Models<'p, 'c> {
             let stated = Stated {
                 context: raw.context,
                 max_output: raw.max_output,
+                tokenizer: raw.tokenizer.map(backends::family),
                 caps: raw.caps.as_deref().map(backends::caps),
                 quality: raw
                     .quality

@@ -84,3 +84,17 @@ pub struct Rates {
     /// USD per image that is made.
     pub image_each: Option<PriceText>,
 }
+
+/// A family of tokenizers.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Tokenizer {
+    Cl100k,
+    O200k,
+    Qwen,
+    Deepseek,
+    Llama3,
+    Tekken,
+    Gemma,
+}

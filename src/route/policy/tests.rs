@@ -16,7 +16,7 @@ use crate::{
     route::{
         self, Facts, Plan, Refusal, RouteError, health::Standing, names::Names, quality::Judge,
     },
-    understand::{Narrow, Needs, Schemas},
+    understand::{Narrow, Needs, Recount, Schemas},
 };
 
 struct NoVariables;
@@ -83,6 +83,7 @@ fn plan(config: &Config, regions: Option<Vec<String>>) -> Result<Plan, RouteErro
         model: "auto",
         needs: &needs,
         schemas: &Schemas::default(),
+        recount: &Recount::default(),
         domain: Domain::Chat,
         judge: &judge,
         reading: None,

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     caps::{Cap, Caps},
-    tokens::{Counter, PER_IMAGE, PER_IMAGE_LOW, PER_MESSAGE, PER_PROMPT},
+    tokens::{Counter, Family, PER_IMAGE, PER_IMAGE_LOW, PER_MESSAGE, PER_PROMPT},
 };
 
 /// Bytes of base64 audio that make about one token: ten tokens a second of compressed speech.
@@ -68,7 +68,18 @@ struct Part<'a> {
 /// # Errors
 /// If it is not an array of objects with the types of the API.
 pub fn messages(raw: &str) -> Result<Messages<'_>, serde_json::Error> {
-    let mut found = Messages::default();
+    messages_as(None, raw)
+}
+
+/// The same, with tokens as a family of tokenizers counts.
+///
+/// # Errors
+/// If it is not an array of objects with the types of the API.
+pub fn messages_as(family: Option<Family>, raw: &str) -> Result<Messages<'_>, serde_json::Error> {
+    let mut found = Messages {
+        count: Counter::of(family),
+        ..Messages::default()
+    };
     found.count.add_tokens(PER_PROMPT);
     let mut source = serde_json::Deserializer::from_str(raw);
     each("an array of messages", |message: Message<'_>| {

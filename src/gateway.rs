@@ -17,7 +17,7 @@ use crate::{
     authenticate::Principal,
     call::{self, Answer, CallError, Delivery, Job, upstream},
     error::{BodyError, GatewayError},
-    route::{Question, explain},
+    route::{Plan, Question, explain},
     settle::{Account, Opening, Outcome},
     spending,
     state::{self, App, World},
@@ -164,19 +164,7 @@ where
         tier: ask.tier,
         at: Timestamp::now(),
     };
-    let outcome = if app.keeps_decision(world.config.evidence.decisions) {
-        let (outcome, record) = world.plan_on_record(&question, now_ms);
-        account.decided(&record);
-        outcome
-    } else {
-        world.plan(&question, now_ms)
-    };
-    let plan = outcome.map_err(|error| {
-        account.unplanned(&error);
-        let detail = explain::refusals(&world.config, error.refused());
-        GatewayError::Route { error, detail }
-    })?;
-    account.planned(&plan);
+    let plan = decide(app, world, &question, now_ms, account)?;
     if plan.weighs_quality && world.config.evidence.verify {
         account.watches(&ask);
     }
@@ -195,6 +183,34 @@ where
         },
         held,
     ))
+}
+
+/// Decides whom to ask. One of so many decisions is kept with all that it was taken on.
+fn decide(
+    app: &App,
+    world: &World,
+    question: &Question<'_>,
+    now_ms: u64,
+    account: &mut Account,
+) -> Result<Plan, GatewayError> {
+    let outcome = if app.keeps_decision(world.config.evidence.decisions) {
+        let (outcome, record) = world.plan_on_record(question, now_ms);
+        account.decided(&record);
+        outcome
+    } else {
+        world.plan(question, now_ms)
+    };
+    match outcome {
+        Ok(plan) => {
+            account.planned(&plan);
+            Ok(plan)
+        }
+        Err(error) => {
+            account.unplanned(&error);
+            let detail = explain::refusals(&world.config, error.refused());
+            Err(GatewayError::Route { error, detail })
+        }
+    }
 }
 
 /// Calls, and answers with what comes.

@@ -6,7 +6,9 @@ use super::{ONE, average};
 use crate::domain::Domain;
 
 /// Output tokens expected of a model that nothing is known of: a few paragraphs.
-pub const PRIOR_OUTPUT: u64 = 300;
+const PRIOR: u64 = 300;
+/// The same where it is asked to think: some pages of thoughts before.
+const PRIOR_THINKING: u64 = 1_500;
 
 /// What the length of an answer depends on, beside the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,14 @@ pub struct Kind {
     pub domain: Domain,
     /// Is the model asked to think? Its thoughts are output as well.
     pub thinking: bool,
+}
+
+impl Kind {
+    /// Output tokens to expect before anything is seen.
+    #[must_use]
+    pub fn prior(self) -> u64 {
+        if self.thinking { PRIOR_THINKING } else { PRIOR }
+    }
 }
 
 /// How long a model's answers are, whoever serves it: what one host's answers teach holds for the
@@ -39,12 +49,13 @@ impl Lengths {
     /// An answer of one choice had so many tokens.
     pub fn observe(&self, kind: Kind, output: u64) {
         let output = output.min(1 << 32).saturating_mul(ONE).max(1);
+        let prior = kind.prior() * ONE;
         let before = match self.all.load(Relaxed) {
-            0 => PRIOR_OUTPUT * ONE,
+            0 => prior,
             all => all,
         };
         average(self.cell(kind), output, before);
-        average(&self.all, output, PRIOR_OUTPUT * ONE);
+        average(&self.all, output, prior);
     }
 
     fn cell(&self, kind: Kind) -> &AtomicU64 {

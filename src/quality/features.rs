@@ -75,8 +75,8 @@ impl Features {
         let mut words = Words::new(part.len(), bits);
         words.read(&part);
         let cues = cues(&part, text.len(), words.number);
-        let (mut rows, mut squares) = (Vec::with_capacity(words.touched.len()), 0);
-        for row in words.touched {
+        let (mut rows, mut squares) = (Vec::with_capacity(words.rows), 0);
+        for row in words.touched.into_iter().take(words.rows) {
             let times = words.times.get(row as usize).copied().unwrap_or_default();
             let value = VALUES.get(usize::from(times)).copied().unwrap_or_default();
             squares += u64::from(value.unsigned_abs()).pow(2);
@@ -135,8 +135,9 @@ struct Words {
     mask: u32,
     /// How often each row has occurred, at most 255.
     times: Vec<u8>,
-    /// The rows that have, each once.
+    /// The rows that have, each once: so many of these.
     touched: Vec<u32>,
+    rows: usize,
     /// The hash of the word before.
     before: Option<u32>,
     number: usize,
@@ -148,7 +149,9 @@ impl Words {
         Self {
             mask: rows - 1,
             times: vec![0; rows as usize],
-            touched: Vec::with_capacity(bytes / 2),
+            // a word and a pair for each byte at most, and one more that is written and not kept
+            touched: vec![0; 2 * bytes + 1],
+            rows: 0,
             before: None,
             number: 0,
         }
@@ -156,32 +159,25 @@ impl Words {
 
     fn read(&mut self, text: &[u8]) {
         let sort = |byte: u8| SORTS.get(usize::from(byte)).copied();
-        let mut word = BASIS;
-        let mut inside = false;
-        for &byte in text {
+        let taken =
+            |word: u32, byte: u8| (word ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(PRIME);
+        let mut bytes = text.iter().copied();
+        let mut next = bytes.next();
+        // a loop within the loop: where a word ends is guessed wrongly once for each, and not twice
+        while let Some(byte) = next {
+            next = bytes.next();
             match sort(byte) {
                 Some(Sort::Letter) => {
-                    word = (word ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(PRIME);
-                    inside = true;
-                    continue;
-                }
-                Some(Sort::Sign) => {
-                    if inside {
-                        self.word(word);
+                    let mut word = taken(BASIS, byte);
+                    while let Some(byte) = next.filter(|b| sort(*b) == Some(Sort::Letter)) {
+                        word = taken(word, byte);
+                        next = bytes.next();
                     }
-                    self.word((BASIS ^ u32::from(byte)).wrapping_mul(PRIME));
+                    self.word(word);
                 }
-                Some(Sort::Space) | None => {
-                    if inside {
-                        self.word(word);
-                    }
-                }
+                Some(Sort::Sign) => self.word((BASIS ^ u32::from(byte)).wrapping_mul(PRIME)),
+                Some(Sort::Space) | None => {}
             }
-            word = BASIS;
-            inside = false;
-        }
-        if inside {
-            self.word(word);
         }
     }
 
@@ -201,10 +197,11 @@ impl Words {
 
     fn touch(&mut self, hash: u32) {
         let row = hash & self.mask;
-        if let Some(times) = self.times.get_mut(row as usize) {
-            if *times == 0 {
-                self.touched.push(row);
-            }
+        let times = self.times.get_mut(row as usize);
+        if let (Some(times), Some(place)) = (times, self.touched.get_mut(self.rows)) {
+            // written in any case: whether it is new can't be guessed
+            *place = row;
+            self.rows += usize::from(*times == 0);
             *times = times.saturating_add(1);
         }
     }

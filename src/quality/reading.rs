@@ -119,23 +119,13 @@ impl Reading {
     #[must_use]
     pub fn of(artifact: &Artifact, text: &str) -> Self {
         let features = Features::of(text.as_bytes(), artifact.bits);
-        let mut sums = [0_i32; MOST_HEADS];
         let mut small = [0_i64; MOST_HEADS];
         let width = artifact.width;
-        for (row, value) in &features.rows {
-            let begin = *row as usize * width;
-            let Some(weights) = artifact.table.get(begin..begin + width) else {
-                continue;
-            };
-            // groups of eight, which are added at once
-            let (weights, _) = weights.as_chunks::<8>();
-            let (sums, _) = sums.as_chunks_mut::<8>();
-            for (sums, weights) in sums.iter_mut().zip(weights) {
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum += i32::from(*value) * i32::from(i16::from(weight.cast_signed()));
-                }
-            }
-        }
+        let sums = match width {
+            // of the one that is built in: a width that is known leaves the sums in registers
+            24 => sums_of_width::<24>(artifact, &features.rows),
+            _ => sums(artifact, &features.rows),
+        };
         for row in features.cues {
             let begin = row as usize * width;
             let weights = artifact.cue_table.get(begin..begin + width);
@@ -231,6 +221,47 @@ impl Reading {
         let tokens = record.tokens * length.unwrap_or_default().clamp(-LENGTH, LENGTH).exp();
         Some(whole(tokens))
     }
+}
+
+/// What the rows of a text add up to, for each head.
+fn sums(artifact: &Artifact, rows: &[(u32, i16)]) -> [i32; MOST_HEADS] {
+    let mut sums = [0_i32; MOST_HEADS];
+    let width = artifact.width;
+    for (row, value) in rows {
+        let begin = *row as usize * width;
+        let weights = artifact.table.get(begin..begin + width);
+        for (sum, weight) in sums.iter_mut().zip(weights.unwrap_or_default()) {
+            *sum += product(*value, *weight);
+        }
+    }
+    sums
+}
+
+/// The same for a table of a width that is known beforehand.
+fn sums_of_width<const WIDTH: usize>(
+    artifact: &Artifact,
+    rows: &[(u32, i16)],
+) -> [i32; MOST_HEADS] {
+    let (table, _) = artifact.table.as_chunks::<WIDTH>();
+    let mut sums = [0_i32; WIDTH];
+    for (row, value) in rows {
+        let Some(weights) = table.get(*row as usize) else {
+            continue;
+        };
+        for (sum, weight) in sums.iter_mut().zip(weights) {
+            *sum += product(*value, *weight);
+        }
+    }
+    let mut all = [0; MOST_HEADS];
+    for (all, sum) in all.iter_mut().zip(sums) {
+        *all = sum;
+    }
+    all
+}
+
+/// Of two numbers of sixteen bits, which processors multiply many at a time.
+fn product(value: i16, weight: u8) -> i32 {
+    i32::from(value) * i32::from(i16::from(weight.cast_signed()))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a sum of squares below 2^53")]

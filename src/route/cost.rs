@@ -14,10 +14,7 @@ use crate::{
         price::{Asked, Flags},
     },
     config::{Backend, Config, Price, STATED},
-    learn::{
-        conversations::{SHORTEST, cached_if_stayed},
-        lengths::PRIOR_OUTPUT,
-    },
+    learn::conversations::{SHORTEST, cached_if_stayed},
     money::{Rate, Usd},
     tokens::{PER_MESSAGE, PER_PROMPT},
     usage::Usage,
@@ -319,7 +316,7 @@ impl Question<'_> {
     pub(super) fn length(&self, backend: usize, facts: &Facts) -> u64 {
         let recorded = || self.judge.length(backend, self.reading);
         let length = facts.output_tokens.or_else(recorded);
-        length.unwrap_or(PRIOR_OUTPUT)
+        length.unwrap_or_else(|| self.kind().prior())
     }
 
     /// What a model is expected to cost for this request, at its cheapest backend, had it served the
@@ -327,7 +324,10 @@ impl Question<'_> {
     /// against a figure that anyone can repeat.
     #[must_use]
     pub fn baseline_cost(&self, model: usize) -> Option<Usd> {
-        let output = PRIOR_OUTPUT.min(self.needs.max_output.unwrap_or(u64::MAX));
+        let output = self
+            .kind()
+            .prior()
+            .min(self.needs.max_output.unwrap_or(u64::MAX));
         let output = output.saturating_mul(self.needs.choices);
         cheapest(self.config, model, |backend| {
             let prompt = self.needs.prompt_tokens;

@@ -179,6 +179,14 @@ class Loaded:
         body = {"model": model, "messages": [{"role": "user", "content": "hello " * 9}]} | body
         return ask(self.client, "/v1/chat/completions", body, KEYS.get(key, key), head)
 
+    def _judge(self, model: str) -> None:
+        """Asks, and says how good the answer was; twice, of which the second is refused."""
+        body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
+        request = request_id(self.client, body, KEYS["team-b"])
+        for _ in range(2):
+            judged = {"request_id": request, "score": 1}
+            ask(self.client, "/v1/feedback", judged, KEYS["team-b"])
+
     def _quick(self) -> None:
         """What is answered or refused at once."""
         for key in ["team-a", "team-b", "hasty"]:
@@ -188,6 +196,7 @@ class Loaded:
         self._chat("auto", head={"x-stainless-retry-count": "1"})
         self._chat("auto", tools=TOOLS)
         self._chat("with-tools", "team-c", tools=TOOLS)
+        self._judge("best")
         for model in ["failing", "flaky", "broke", "gone", "after-failure", "cut", "silent", "charged", "hurried"]:
             self._chat(model)
         for model in ["unpriced", "contradictory", "no-such-model"]:
@@ -213,6 +222,18 @@ def ask(address: str, path: str, body: dict | None, key: str, head=None) -> int:
         return answer.status
     except (OSError, http.client.HTTPException):
         return 0
+    finally:
+        link.close()
+
+
+def request_id(address: str, body: dict, key: str) -> str:
+    """The id of a chat request that was answered."""
+    link = http.client.HTTPConnection(address, timeout=30)
+    try:
+        link.request("POST", "/v1/chat/completions", json.dumps(body), headers(key))
+        answer = link.getresponse()
+        answer.read()
+        return answer.getheader("x-request-id", "")
     finally:
         link.close()
 

@@ -117,7 +117,17 @@ fn samples() -> Vec<(&'static str, GatewayError)> {
     let mut samples = before_routing();
     samples.extend(from_routing_on());
     samples.extend(from_calling_on());
+    samples.extend(of_feedback());
     samples
+}
+
+fn of_feedback() -> Vec<(&'static str, GatewayError)> {
+    vec![
+        ("FeedbackError::Off", FeedbackError::Off.into()),
+        ("FeedbackError::Unknown", FeedbackError::Unknown.into()),
+        ("FeedbackError::Given", FeedbackError::Given.into()),
+        ("FeedbackError::Unwritten", FeedbackError::Unwritten.into()),
+    ]
 }
 
 fn before_routing() -> Vec<(&'static str, GatewayError)> {
@@ -311,10 +321,6 @@ fn from_calling_on() -> Vec<(&'static str, GatewayError)> {
             "GatewayError::WrongMethod",
             GatewayError::WrongMethod(Method::PUT),
         ),
-        ("FeedbackError::Off", FeedbackError::Off.into()),
-        ("FeedbackError::Unknown", FeedbackError::Unknown.into()),
-        ("FeedbackError::Given", FeedbackError::Given.into()),
-        ("FeedbackError::Unwritten", FeedbackError::Unwritten.into()),
         ("GatewayError::Upgrade", GatewayError::Upgrade),
         ("GatewayError::Internal", GatewayError::Internal),
     ]

@@ -67,7 +67,7 @@ async fn a_tokenizer_can_be_stated_and_the_refusal_has_its_count() {
     let reply = gateway.post(&body("one", 5_000)).send().await;
     let message = reply.error().message;
     let needed = message
-        .split("needs about ")
+        .split("and about ")
         .nth(1)
         .and_then(|rest| rest.split(' ').next());
     let needed: u64 = needed

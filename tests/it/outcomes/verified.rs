@@ -18,7 +18,7 @@ fn body(kind: &str, stream: bool) -> Value {
     match kind {
         "tool" => {
             body["tools"] =
-                json!([{ "type": "function", "function": { "name": "f", "parameters": schema } }])
+                json!([{ "type": "function", "function": { "name": "f", "parameters": schema } }]);
         }
         "schema" => {
             body["response_format"] =

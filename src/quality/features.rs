@@ -3,7 +3,7 @@
 //! The twin of `tools/router/features.py`, to the last bit: whole numbers only, and bytes rather
 //! than characters, so that neither a Unicode table nor a rounding can make a difference.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::RefCell};
 
 /// A longer text is read at its beginning and its end only, in bytes.
 const HEAD: usize = 6_144;
@@ -72,21 +72,17 @@ impl Features {
     #[must_use]
     pub(super) fn of(text: &[u8], bits: u32) -> Self {
         let part = window(text);
-        let mut words = Words::new(part.len(), bits);
-        words.read(&part);
-        let cues = cues(&part, text.len(), words.number);
-        let (mut rows, mut squares) = (Vec::with_capacity(words.rows), 0);
-        for row in words.touched.into_iter().take(words.rows) {
-            let times = words.times.get(row as usize).copied().unwrap_or_default();
-            let value = VALUES.get(usize::from(times)).copied().unwrap_or_default();
-            squares += u64::from(value.unsigned_abs()).pow(2);
-            rows.push((row, value));
-        }
-        Self {
-            rows,
-            squares,
-            cues,
-        }
+        PAPER.with_borrow_mut(|paper| {
+            let mut words = Words::on(paper, part.len(), bits);
+            words.read(&part);
+            let cues = cues(&part, text.len(), words.number);
+            let (rows, squares) = words.counted();
+            Self {
+                rows,
+                squares,
+                cues,
+            }
+        })
     }
 }
 
@@ -130,31 +126,64 @@ static SORTS: [Sort; 256] = {
     sorts
 };
 
-/// The words of a text, as rows.
-struct Words {
-    mask: u32,
-    /// How often each row has occurred, at most 255.
+/// What words are noted on. Left clean for the next text: to clear all of it would take as long as to
+/// read a short one.
+#[derive(Default)]
+struct Paper {
+    /// How often each row has occurred, at most 255; all zero between two texts.
     times: Vec<u8>,
-    /// The rows that have, each once: so many of these.
+    /// Rows that have.
     touched: Vec<u32>,
+}
+
+thread_local! {
+    static PAPER: RefCell<Paper> = RefCell::default();
+}
+
+/// The words of a text, as rows.
+struct Words<'a> {
+    mask: u32,
+    times: &'a mut [u8],
+    /// The rows that have occurred, each once: so many of these.
+    touched: &'a mut [u32],
     rows: usize,
     /// The hash of the word before.
     before: Option<u32>,
     number: usize,
 }
 
-impl Words {
-    fn new(bytes: usize, bits: u32) -> Self {
+impl<'a> Words<'a> {
+    fn on(paper: &'a mut Paper, bytes: usize, bits: u32) -> Self {
         let rows = 1_u32 << bits;
+        // a word and a pair for each byte at most, and one more that is written and not kept
+        let most = 2 * bytes + 1;
+        if paper.times.len() < rows as usize {
+            paper.times.resize(rows as usize, 0);
+        }
+        if paper.touched.len() < most {
+            paper.touched.resize(most, 0);
+        }
         Self {
             mask: rows - 1,
-            times: vec![0; rows as usize],
-            // a word and a pair for each byte at most, and one more that is written and not kept
-            touched: vec![0; 2 * bytes + 1],
+            times: &mut paper.times,
+            touched: &mut paper.touched,
             rows: 0,
             before: None,
             number: 0,
         }
+    }
+
+    /// The rows with how much each counts, and the sum of the squares of that.
+    fn counted(self) -> (Vec<(u32, i16)>, u64) {
+        let (mut rows, mut squares) = (Vec::with_capacity(self.rows), 0);
+        for row in self.touched.iter().take(self.rows).copied() {
+            let times = self.times.get_mut(row as usize).map(std::mem::take);
+            let value = VALUES.get(usize::from(times.unwrap_or_default()));
+            let value = value.copied().unwrap_or_default();
+            squares += u64::from(value.unsigned_abs()).pow(2);
+            rows.push((row, value));
+        }
+        (rows, squares)
     }
 
     fn read(&mut self, text: &[u8]) {

@@ -86,7 +86,8 @@ pub(super) fn fit(
     let at =
         |cached, output| cost::expected(question, backend, (facts.prompt_tokens, cached), output);
     let costs = |output| at(cached_tokens, output);
-    if costs(output).is_none() && (question.budgeted || question.narrow.max_cost.is_some()) {
+    let must_be_priced = question.budgeted || question.narrow.max_cost.is_some();
+    if must_be_priced && costs(output).is_none() {
         return Err(Refusal::Unpriced);
     }
     let longest = worst_output(question, backend, facts.prompt_tokens);

@@ -46,6 +46,9 @@ ALSO = {"routellm_gsm8k": ["ze_gsm"]}
 # Of questions with options, the question alone: what no kind is, so that plain prose is like nothing.
 PLAIN = ("routellm_mmlu", "mmlu_pro")
 UNLIKE = {"pull": 0.35, "shift": -0.5, "error": 1.5}
+# How far a model may be off on another set of questions of the same form, in logits, however many outcomes there are
+# of this one. With less, a predictor that knows MMLU alone promised more of MMLU-Pro than was kept.
+ELSEWHERE = 0.4
 
 
 def micro(x):
@@ -182,7 +185,7 @@ class Fitted:
         """A model by its slopes and its mean score; `rows`: outcomes that it was fitted on, if any."""
         weights = [s / d for s, d in zip(slopes, self.deviation)]
         free = constant(self.z, slopes, level) - sum(w * m for w, m in zip(weights, self.mean))
-        error = 0.5 if rows is None else math.sqrt(0.15**2 + 1 / (rows * level * (1 - level)))
+        error = 0.5 if rows is None else math.sqrt(ELSEWHERE**2 + 1 / (rows * level * (1 - level)))
         return {
             "kind": self.kind,
             "intercept": micro(free),

@@ -95,9 +95,13 @@ impl Witness {
 }
 
 impl Account {
-    /// Whoever answers will be looked at, as quality matters for this request.
+    /// Whoever answers will be looked at, as quality matters for this request. Not where an answer may
+    /// be something else than text and calls of tools: it would look empty.
     pub fn watches(&mut self, ask: &Ask) {
-        self.witness = Some(Box::new(Witness::of(ask)));
+        let others = ["functions", "modalities"];
+        if others.iter().all(|member| ask.body.get(member).is_none()) {
+            self.witness = Some(Box::new(Witness::of(ask)));
+        }
     }
 
     /// What the answer shows is learned.

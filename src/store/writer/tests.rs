@@ -5,8 +5,12 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
+    domain::Domain,
+    learn::outcomes::{Learned, Place},
+    quality::Lessons,
     settle::metrics::Metrics,
     store::{
+        Feedback, Kept,
         record::tests::row,
         spill::{self, MOST_BYTES},
     },
@@ -458,4 +462,111 @@ fn what_hardware_costs_is_kept_once_the_database_can_be_written_again() {
     let sql = "SELECT group_concat(concat_ws(' ', provider, from_ms, gpus), ', ') FROM rents";
     let kept: String = other.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(kept, "gpu 100 2, gpu 200 0");
+}
+
+fn learned(model: &str, n: u64) -> Learned {
+    let mut lessons = Lessons::default();
+    (0..n).for_each(|_| lessons.tell(0.5, 0.0));
+    Learned {
+        place: Place {
+            key: "a".into(),
+            model: model.into(),
+            domain: Domain::Math,
+        },
+        lessons,
+        at_ms: 7,
+    }
+}
+
+#[test]
+fn what_was_learned_waits_while_the_database_is_locked_and_is_kept_and_forgotten_in_order() {
+    let mut bench = Bench::new();
+    let other = Connection::open(bench.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.writer.take_note(vec![
+        Note::Learned(vec![learned("m", 1), learned("gone", 2)]),
+        Note::Learned(vec![learned("m", 3)]),
+        Note::Forget(Some("a".into()), Some("gone".into())),
+        Note::Forget(Some("b".into()), None),
+    ]);
+    bench.writer.write_notes();
+    assert!(bench.writer.database.is_none());
+    assert_eq!(bench.writer.notes.len(), 4);
+    other.execute_batch("ROLLBACK").unwrap();
+    bench.try_again();
+    bench.writer.write_notes();
+    assert_eq!(evidence::learned(&other).unwrap(), [learned("m", 3)]);
+}
+
+#[test]
+fn notes_that_wait_are_bounded() {
+    let mut bench = Bench::new();
+    let notes = (0..MOST_NOTES + 5).map(|_| Note::Learned(Vec::new()));
+    bench.writer.take_note(notes.collect());
+    assert_eq!(bench.writer.notes.len(), MOST_NOTES);
+}
+
+#[test]
+fn feedback_is_taken_only_where_it_can_be_kept_and_its_row_can_be_found() {
+    let mut bench = Bench::new();
+    bench.give(3);
+    let at_ms = row(0, 1).completed_ms + 1_000;
+    let give = |bench: &mut Bench, request: u64| {
+        let (answer, mut taken) = oneshot::channel();
+        let feedback = Feedback {
+            request_id: row(request, 1).request_id.to_string(),
+            key: Some("team-a".into()),
+            score: 0.25,
+            at_ms,
+        };
+        bench
+            .writer
+            .take_feedback(vec![Giving { feedback, answer }]);
+        taken.try_recv().unwrap()
+    };
+    assert!(give(&mut bench, 0).is_ok());
+    assert_eq!(give(&mut bench, 9), Err(FeedbackError::Unknown));
+    let other = Connection::open(bench.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // it is locked: what was given is not lost silently
+    assert_eq!(give(&mut bench, 1), Err(FeedbackError::Unwritten));
+    assert!(bench.writer.database.is_none());
+    assert_eq!(give(&mut bench, 1), Err(FeedbackError::Unwritten));
+    bench.give(2);
+    other.execute_batch("ROLLBACK").unwrap();
+    bench.writer.again = Instant::now();
+    bench.writer.tend();
+    // the row waits beside the database
+    assert_eq!(give(&mut bench, 4), Err(FeedbackError::Unwritten));
+    bench.try_again();
+    assert!(give(&mut bench, 4).is_ok());
+    assert_eq!(give(&mut bench, 4), Err(FeedbackError::Given));
+}
+
+#[test]
+fn decisions_are_kept_for_thirty_days() {
+    let mut bench = Bench::new();
+    let day = 24 * 3_600_000;
+    let kept = |request: &str, at_ms: i64| {
+        Note::Decision(Kept {
+            request_id: request.into(),
+            at_ms,
+            decision: "{}".into(),
+        })
+    };
+    let notes = vec![
+        kept("old", day),
+        kept("new", 20 * day),
+        kept("last", 32 * day),
+    ];
+    bench.writer.take_note(notes);
+    bench.writer.write_notes();
+    let db = Connection::open(bench.path()).unwrap();
+    let ids = |since_ms, most| -> Vec<String> {
+        let all = evidence::decisions(&db, since_ms, most).unwrap();
+        all.iter().map(|kept| kept.request_id.to_string()).collect()
+    };
+    assert_eq!(ids(0, 9), ["last", "new"]);
+    assert_eq!(ids(0, 1), ["last"]);
+    assert_eq!(ids(21 * day, 9), ["last"]);
 }

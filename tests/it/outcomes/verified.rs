@@ -144,6 +144,9 @@ async fn what_is_cut_at_the_clients_own_limit_and_what_no_floor_is_asked_of_teac
     let mut loose = body("free", false);
     loose["model"] = json!("loose");
     assert_eq!(gateway.post(&loose).key(KEY_A).send().await.status, 200);
+    let mut spoken = body("free", false);
+    spoken["modalities"] = json!(["text"]);
+    assert_eq!(gateway.post(&spoken).key(KEY_A).send().await.status, 200);
     let off = setup(&sim, "m+bad=length")
         .also("evidence: { verify: false }")
         .start()

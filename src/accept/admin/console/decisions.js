@@ -97,10 +97,11 @@ export function verdict({ candidates, refused, served_by: served = null }) {
   ].flat();
 }
 
-/** A chance and, where it is not certain, what surrounds it four of five times. */
-function quality({ quality: p, quality_low: low, quality_high: high }) {
+/** A chance and, where it is not certain, what surrounds it four of five times; and what it was before outcomes moved it. */
+function quality({ quality: p, quality_low: low, quality_high: high, quality_predicted: before }) {
   if (p == null) return 'not known';
-  return low === p && high === p ? p : `${p} (${low} to ${high})`;
+  const moved = before != null && before !== p ? `, ${before} before outcomes` : '';
+  return (low === p && high === p ? p : `${p} (${low} to ${high})`) + moved;
 }
 
 /** What a backend has of the prompt in its cache, and what the turn would cost without. */

@@ -130,7 +130,8 @@ impl Store {
     /// If the ledger is closed.
     pub async fn spent(&self, asks: Vec<(Spender, i64)>) -> Result<Vec<Total>, ReadError> {
         let (answer, spent) = oneshot::channel();
-        self.send(Message::Spent(Asked { asks, answer })).await;
+        self.send(Message::Spent(Box::new(Asked { asks, answer })))
+            .await;
         spent.await.map_err(|_| ReadError::Closed)
     }
 
@@ -138,7 +139,11 @@ impl Store {
     /// else. Never waits; it is written as soon as the database can be.
     pub fn rent(&self, from_ms: i64, rents: Vec<Rent>) {
         let statement = Statement { from_ms, rents };
-        if self.rows.try_send(Message::Rents(statement)).is_err() {
+        if self
+            .rows
+            .try_send(Message::Rents(Box::new(statement)))
+            .is_err()
+        {
             tracing::error!("the ledger is not told what hardware costs: its queue is full");
         }
     }
@@ -150,7 +155,7 @@ impl Store {
     pub async fn feedback(&self, feedback: Feedback) -> Result<Judged, FeedbackError> {
         let (answer, taken) = oneshot::channel();
         let giving = Giving { feedback, answer };
-        let sent = self.rows.try_send(Message::Feedback(giving));
+        let sent = self.rows.try_send(Message::Feedback(Box::new(giving)));
         sent.map_err(|_| FeedbackError::Unwritten)?;
         taken.await.unwrap_or(Err(FeedbackError::Unwritten))
     }
@@ -170,7 +175,7 @@ impl Store {
     }
 
     fn note(&self, note: Note) -> bool {
-        self.rows.try_send(Message::Note(note)).is_ok()
+        self.rows.try_send(Message::Note(Box::new(note))).is_ok()
     }
 
     /// What outcomes have taught, as it was kept last.

@@ -46,17 +46,18 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Nothing waits: only a row or the end wakes the thread.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// What comes through the queue.
+/// What comes through the queue. All of it in boxes: the queue has room for tens of thousands, and takes
+/// the memory for them at the start.
 #[derive(Debug)]
 pub(super) enum Message {
     Row(Box<Row>),
     /// Keep what hardware costs.
-    Rents(Statement),
+    Rents(Box<Statement>),
     /// Say what was spent, once no row waits.
-    Spent(Asked),
+    Spent(Box<Asked>),
     /// Take feedback, once the row that it is of can be found.
-    Feedback(Giving),
-    Note(Note),
+    Feedback(Box<Giving>),
+    Note(Box<Note>),
     /// Write everything, say so, and end.
     Stop(oneshot::Sender<()>),
 }
@@ -505,10 +506,10 @@ fn gather(first: Message, rows: &Receiver<Message>, came: &mut Came) {
     loop {
         match next {
             Some(Message::Row(row)) => came.batch.push(Record::from(*row)),
-            Some(Message::Rents(statement)) => came.rents.push(statement),
-            Some(Message::Note(note)) => came.notes.push(note),
-            Some(Message::Spent(asked)) => return came.asked.push(asked),
-            Some(Message::Feedback(giving)) => return came.given.push(giving),
+            Some(Message::Rents(statement)) => came.rents.push(*statement),
+            Some(Message::Note(note)) => came.notes.push(*note),
+            Some(Message::Spent(asked)) => return came.asked.push(*asked),
+            Some(Message::Feedback(giving)) => return came.given.push(*giving),
             Some(Message::Stop(done)) => return came.stop = Some(done),
             None => {
                 let left = until.saturating_duration_since(Instant::now());

@@ -55,7 +55,7 @@ pub fn explain(
         domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),
-        learned: world.learned(principal),
+        learned: world.learned(principal, at),
         pin: pin.as_ref(),
         narrow: &ask.narrow,
         budgeted: offer::is_budgeted(&world.config, principal, target),

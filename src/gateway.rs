@@ -146,6 +146,7 @@ where
     let pin = conversation.and_then(|number| world.means.conversations.find(number, now_ms));
     account.converses(conversation, pin.as_ref());
     let together = world.keeps_together(target);
+    let at = Timestamp::now();
     let question = Question {
         config: &world.config,
         names: &world.names,
@@ -157,12 +158,12 @@ where
         domain: world.judge.domain(ask.domain, reading.as_ref()),
         judge: &world.judge,
         reading: reading.as_ref(),
-        learned: world.learned(&principal),
+        learned: world.learned(&principal, at),
         pin: pin.as_ref().filter(|_| together),
         narrow: &ask.narrow,
         budgeted: !paying.is_empty(),
         tier: ask.tier,
-        at: Timestamp::now(),
+        at,
     };
     let plan = decide(app, world, &question, now_ms, account)?;
     if plan.weighs_quality && world.config.evidence.verify {

@@ -154,10 +154,11 @@ impl World {
 
     /// What outcomes have taught that counts for this caller; `None`: nothing.
     #[must_use]
-    pub fn learned<'a>(&'a self, principal: &'a Principal) -> Option<View<'a>> {
+    pub fn learned<'a>(&'a self, principal: &'a Principal, at: Timestamp) -> Option<View<'a>> {
         let key = principal.id.as_deref().unwrap_or(NOBODY);
         let across_keys = self.config.evidence.across_keys;
-        self.means.outcomes.view(key, across_keys)
+        let outcomes = &self.means.outcomes;
+        outcomes.view(key, across_keys, at.as_millisecond())
     }
 
     /// Does what was served before count in whom a conversation is sent to?

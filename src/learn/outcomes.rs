@@ -24,6 +24,8 @@ pub const MOST_KEYS: usize = 10_000;
 pub const MOST_MODELS: usize = 1_024;
 
 type ByDomain = [Lessons; Domain::ALL.len()];
+/// With when something was learned last, in milliseconds since 1970.
+type Dated = [(Lessons, i64); Domain::ALL.len()];
 
 /// What outcomes taught. Shared by all requests.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ pub struct Outcomes {
 
 #[derive(Debug, Default)]
 struct OfKey {
-    models: HashMap<Arc<str>, Box<ByDomain>>,
+    models: HashMap<Arc<str>, Box<Dated>>,
     /// When it learned something last, in milliseconds since 1970.
     at_ms: i64,
 }
@@ -70,6 +72,8 @@ pub struct View<'a> {
     key: &'a str,
     /// Do others' outcomes count as well?
     across_keys: bool,
+    /// In milliseconds since 1970; own outcomes fade.
+    now_ms: i64,
 }
 
 impl View<'_> {
@@ -83,26 +87,30 @@ impl View<'_> {
         });
         let lessons = match (own, all.flatten()) {
             (None, all) => all?,
-            (Some(own), None) => own,
+            (Some((own, at_ms)), None) => own.faded(self.now_ms.saturating_sub(at_ms)),
             // its own count in full, the others' as they do for everybody
-            (Some(own), Some(all)) => all.minus(own.share()).plus(own),
+            (Some((own, at_ms)), Some(all)) => {
+                let others = all.minus(own.share());
+                others.plus(own.faded(self.now_ms.saturating_sub(at_ms)))
+            }
         };
         Some(lessons).filter(|lessons| lessons.n() > 0)
     }
 }
 
 impl Outcomes {
-    /// What a key's requests may be corrected by; `None`: there is nothing.
+    /// What a key's requests may be corrected by at `now_ms` (since 1970); `None`: there is nothing.
     #[must_use]
-    pub fn view<'a>(&'a self, key: &'a str, across_keys: bool) -> Option<View<'a>> {
+    pub fn view<'a>(&'a self, key: &'a str, across_keys: bool, now_ms: i64) -> Option<View<'a>> {
         self.any.load(Relaxed).then_some(View {
             outcomes: self,
             key,
             across_keys,
+            now_ms,
         })
     }
 
-    fn own(&self, key: &str, model: &str, domain: Domain) -> Option<Lessons> {
+    fn own(&self, key: &str, model: &str, domain: Domain) -> Option<(Lessons, i64)> {
         let key = self.keys.get(key)?;
         key.models.get(model)?.get(domain as usize).copied()
     }
@@ -136,10 +144,12 @@ impl Outcomes {
             }
             key.at_ms = key.at_ms.max(at_ms);
             let model = key.models.entry(Arc::clone(&place.model)).or_default();
-            let Some(lessons) = model.get_mut(place.domain as usize) else {
+            let Some((lessons, last_ms)) = model.get_mut(place.domain as usize) else {
                 return false;
             };
             let before = *lessons;
+            *lessons = lessons.faded(at_ms.saturating_sub(*last_ms));
+            *last_ms = (*last_ms).max(at_ms);
             lesson(lessons);
             (before, *lessons)
         };
@@ -174,7 +184,7 @@ impl Outcomes {
                 continue;
             }
             for (model, lessons) in &entry.models {
-                for ((domain, _), lessons) in Domain::ALL.iter().zip(lessons.iter()) {
+                for ((domain, _), (lessons, at_ms)) in Domain::ALL.iter().zip(lessons.iter()) {
                     let place = Place {
                         key: Arc::clone(entry.key()),
                         model: Arc::clone(model),
@@ -183,7 +193,7 @@ impl Outcomes {
                     all.push(Learned {
                         place,
                         lessons: *lessons,
-                        at_ms: entry.at_ms,
+                        at_ms: *at_ms,
                     });
                 }
             }
@@ -205,8 +215,7 @@ impl Outcomes {
             std::mem::take(&mut *changed)
         };
         let now = |place: Place| {
-            let lessons = self.own(&place.key, &place.model, place.domain)?;
-            let at_ms = self.keys.get(&place.key)?.at_ms;
+            let (lessons, at_ms) = self.own(&place.key, &place.model, place.domain)?;
             Some(Learned {
                 place,
                 lessons,
@@ -241,10 +250,10 @@ impl Outcomes {
     }
 
     /// What all say together, without this.
-    fn subtract(&self, gone: impl IntoIterator<Item = (Arc<str>, Box<ByDomain>)>) -> usize {
+    fn subtract(&self, gone: impl IntoIterator<Item = (Arc<str>, Box<Dated>)>) -> usize {
         let mut places = 0;
         for (model, lessons) in gone {
-            for ((domain, _), lessons) in Domain::ALL.iter().zip(lessons.iter()) {
+            for ((domain, _), (lessons, _)) in Domain::ALL.iter().zip(lessons.iter()) {
                 places += usize::from(lessons.n() > 0);
                 self.add(&model, *domain, *lessons, Lessons::default());
             }
@@ -275,7 +284,7 @@ mod tests {
     }
 
     fn offset(outcomes: &Outcomes, key: &str, across_keys: bool) -> f64 {
-        let view = outcomes.view(key, across_keys);
+        let view = outcomes.view(key, across_keys, 1);
         let lessons = view.and_then(|view| view.of("m", Domain::Code));
         lessons.map_or(0.0, |lessons| lessons.told.offset())
     }
@@ -283,7 +292,7 @@ mod tests {
     #[test]
     fn a_key_learns_from_its_own_outcomes_unless_all_learn_from_all() {
         let outcomes = Outcomes::default();
-        assert!(outcomes.view("a", true).is_none());
+        assert!(outcomes.view("a", true, 1).is_none());
         say(&outcomes, "a", 0.0, 40);
         assert!(offset(&outcomes, "a", false) < -1.0);
         assert_eq!(offset(&outcomes, "b", false), 0.0);
@@ -291,7 +300,7 @@ mod tests {
         // its own say is not taken down to a share
         let (own, both) = (offset(&outcomes, "a", false), offset(&outcomes, "a", true));
         assert!((own - both).abs() < 1e-9, "{own} {both}");
-        let elsewhere = outcomes.view("a", false).unwrap();
+        let elsewhere = outcomes.view("a", false, 1).unwrap();
         assert_eq!(elsewhere.of("m", Domain::Chat), None);
         assert_eq!(elsewhere.of("n", Domain::Code), None);
     }
@@ -309,7 +318,7 @@ mod tests {
         let (left, want) = (offset(&outcomes, "c", true), offset(&alone, "c", true));
         assert!((left - want).abs() < 1e-9, "{left} {want}");
         assert_eq!(outcomes.forget(None, None), 1);
-        assert!(outcomes.view("b", true).is_none());
+        assert!(outcomes.view("b", true, 1).is_none());
     }
 
     #[test]
@@ -337,12 +346,30 @@ mod tests {
         assert_eq!(outcomes.keys.len(), MOST_KEYS);
         assert_eq!(outcomes.all(Some("k0")), []);
         assert_eq!(outcomes.all(Some("k1")).len(), 1);
-        let together = outcomes.view("", true).unwrap().of("m", Domain::Code);
+        let together = outcomes.view("", true, 1).unwrap().of("m", Domain::Code);
         assert_eq!(together.unwrap().told.n, MOST_KEYS as u64);
         for number in 0..MOST_MODELS {
             let place = place("k1", &format!("m{number}"));
             let room = number + 1 < MOST_MODELS;
             assert_eq!(outcomes.learn(&place, 1, |l| l.tell(0.0, 1.0)), room);
         }
+    }
+
+    #[test]
+    fn own_outcomes_fade_and_new_ones_count_in_full() {
+        let outcomes = Outcomes::default();
+        say(&outcomes, "a", 0.0, 40);
+        let week = 7 * 24 * 3_600_000;
+        let at = |weeks: i64| {
+            let view = outcomes.view("a", false, 1 + weeks * week).unwrap();
+            view.of("m", Domain::Code).unwrap().told
+        };
+        assert!((at(0).information - 2.0 * at(1).information).abs() < 1e-12);
+        assert!(at(10).offset() > at(0).offset() / 20.0);
+        assert!(outcomes.learn(&place("a", "m"), 1 + 10 * week, |lessons| {
+            lessons.tell(1.0, 1.0);
+        }));
+        assert!(at(10).offset() > 0.0);
+        assert_eq!(outcomes.all(None)[0].at_ms, 1 + 10 * week);
     }
 }

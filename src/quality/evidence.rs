@@ -21,6 +21,9 @@ const PRIOR: f64 = 0.5;
 const MEMORY: f64 = 50.0;
 /// No outcomes move a chance further, in logits.
 const FARTHEST: f64 = 4.0;
+/// After so many milliseconds (a week) outcomes count half: a model that lost its place is tried again,
+/// and may have been mended.
+const HALF_LIFE_MS: f64 = 7.0 * 24.0 * 3_600_000.0;
 /// What one key can add to what all keys say together.
 const OF_ONE_KEY: f64 = 10.0;
 
@@ -69,6 +72,15 @@ impl Evidence {
         self.n = self.n.saturating_add(1);
     }
 
+    /// What is left of it: a part from 0 to 1.
+    fn part(self, part: f64) -> Self {
+        Self {
+            information: self.information * part,
+            sum: self.sum * part,
+            n: self.n,
+        }
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             information: self.information + other.information,
@@ -91,15 +103,25 @@ impl Evidence {
         if !part.is_finite() {
             return self;
         }
-        Self {
-            information: self.information * part,
-            sum: self.sum * part,
-            n: self.n,
-        }
+        self.part(part)
     }
 }
 
 impl Lessons {
+    /// What still counts of it after so many milliseconds without another outcome.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a time, of which milliseconds do not matter"
+    )]
+    pub fn faded(self, elapsed_ms: i64) -> Self {
+        let part = 0.5_f64.powf(elapsed_ms.max(0) as f64 / HALF_LIFE_MS);
+        Self {
+            told: self.told.part(part),
+            shown: self.shown.part(part),
+        }
+    }
+
     /// Somebody says how good an answer was, from 0 to 1; `logit`: what was predicted.
     pub fn tell(&mut self, logit: f64, score: f64) {
         let p = logistic(logit + self.told.offset());
@@ -264,6 +286,18 @@ mod tests {
         }
         let p = lessons.correct(chance(0.8, 0.5)).p();
         assert!((p - 0.5).abs() < 0.08, "{p}");
+    }
+
+    #[test]
+    fn outcomes_fade_and_a_model_gets_its_place_back() {
+        let week = 7 * 24 * 3_600_000;
+        let bad = told(0.8, 20, 1).plus(shown(0.8, 20, 1, 0.5));
+        let after = |weeks| bad.faded(weeks * week).correct(chance(0.8, 0.0)).p();
+        assert!(after(0) < 0.5, "{}", after(0));
+        assert!(after(0) < after(2) && after(2) < after(8) && after(8) > 0.78);
+        assert_eq!(bad.faded(-5), bad);
+        let half = bad.faded(week);
+        assert!((2.0 * half.told.information - bad.told.information).abs() < 1e-12);
     }
 
     #[test]

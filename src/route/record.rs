@@ -176,7 +176,7 @@ impl Record {
             domain: self.domain,
             judge,
             reading: self.reading.as_ref(),
-            learned: outcomes.view(NOBODY, false),
+            learned: outcomes.view(NOBODY, false, 0),
             narrow: &self.narrow,
             pin: pin.as_ref(),
             budgeted: self.budgeted,

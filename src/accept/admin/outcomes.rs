@@ -58,12 +58,14 @@ impl From<Evidence> for Counted {
     }
 }
 
-fn view(learned: &Learned) -> View<'_> {
+/// As it counts at `now_ms`.
+fn view(learned: &Learned, now_ms: i64) -> View<'_> {
     let Learned {
         place,
         lessons,
         at_ms,
     } = learned;
+    let lessons = lessons.faded(now_ms.saturating_sub(*at_ms));
     View {
         key: Some(&*place.key).filter(|key| *key != NOBODY),
         model: &place.model,
@@ -93,7 +95,9 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         model.is_none_or(|model| *model == *learned.place.model)
     };
     all.retain(is_asked);
-    let shown: Vec<View<'_>> = all.iter().take(MOST).map(view).collect();
+    let now_ms = Timestamp::now().as_millisecond();
+    let shown = all.iter().take(MOST).map(|learned| view(learned, now_ms));
+    let shown: Vec<View<'_>> = shown.collect();
     respond::as_json(&json!({ "outcomes": shown, "more": all.len() > MOST }))
 }
 

@@ -232,13 +232,13 @@ pub(crate) fn of(number: usize) -> Vec<Ask> {
     spread_out(mix)
 }
 
-/// Puts those that hang at even distances, and none near the end: the gateway repeats only so many
-/// calls as others begin in the same second, and there are no others when the last ones of a load
-/// give up waiting together.
+/// Puts those that hang at even distances in the first third: the gateway repeats only so many calls as
+/// others begin in the same second, and there are none when those give up that began in the last
+/// seconds of a load.
 fn spread_out(mix: Vec<Ask>) -> Vec<Ask> {
     let (hang, mut rest): (Vec<_>, Vec<_>) =
         mix.into_iter().partition(|ask| ask.kind == Kind::Hangs);
-    let distance = rest.len() * 3 / 4 / hang.len().max(1);
+    let distance = rest.len() / 3 / hang.len().max(1);
     for (nth, ask) in hang.into_iter().enumerate() {
         rest.insert(nth * distance, ask);
     }

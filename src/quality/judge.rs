@@ -110,11 +110,8 @@ impl Placed {
     /// How likely it answers acceptably; `None`: not known.
     #[must_use]
     pub fn odds(&self, reading: Option<(&Artifact, &Reading)>, domain: Domain) -> Option<Odds> {
-        let at = domain as usize;
-        let corrections = self.corrections.as_ref();
-        let correction = corrections.and_then(|all| all.get(at).copied().flatten());
         let like = reading.filter(|(_, reading)| reading.novelty() < 1.0);
-        if let (Some(stated), None, None) = (self.stated(domain), correction, like) {
+        if let (Some(stated), None, None) = (self.stated(domain), self.correction(domain), like) {
             // to the last digit what was written
             return Some(Odds::exactly(stated));
         }
@@ -141,11 +138,14 @@ impl Placed {
     /// As predicted, and corrected by `calibration:`.
     fn corrected(&self, reading: Option<(&Artifact, &Reading)>, domain: Domain) -> Option<Chance> {
         let chance = self.chance(reading, domain);
-        let all = self.corrections.as_ref();
-        let correction = all.and_then(|all| all.get(domain as usize).copied().flatten());
-        correction
+        self.correction(domain)
             .map(|correction| correction.of(chance))
             .or(chance)
+    }
+
+    fn correction(&self, domain: Domain) -> Option<Correction> {
+        let all = self.corrections.as_ref()?;
+        all.get(domain as usize).copied().flatten()
     }
 
     /// The same before it is corrected.

@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{
-    Candidate, Plan, Question, Reason, Refusal, Refused, RouteError, health::Standing,
-    names::Target,
-};
+use super::{Candidate, Plan, Question, Reason, Refusal, Refused, RouteError, health::Standing};
 use crate::{
     config::{Backend, Config},
     money::Usd,
@@ -108,13 +105,9 @@ pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) 
         Ok(plan) => (&plan.candidates[..], &plan.refused[..]),
         Err(error) => (&[][..], error.refused()),
     };
-    let route = match question.names.find(question.model) {
-        Some(Target::Route(index)) => config.routes.get(index),
-        _ => None,
-    };
-    let floor = route
-        .and_then(|r| r.min_quality)
-        .max(question.narrow.min_quality);
+    let target = question.names.find(question.model);
+    let route = target.and_then(|target| question.route(target));
+    let floor = target.map_or(question.narrow.min_quality, |target| question.floor(target));
     Explanation {
         model: question.model,
         route: route.map(|route| &*route.name),

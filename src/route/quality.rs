@@ -75,7 +75,7 @@ impl Judge {
     }
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
     /// How likely a backend of a model answers acceptably; `None`: not known.
     pub(super) fn judged(&self, model: &Model, backend: usize) -> Option<Judged> {
         let placed = self.judge.placed(backend)?;
@@ -93,7 +93,7 @@ impl Question<'_> {
         of_route.max(self.narrow.min_quality)
     }
 
-    fn route(&self, target: Target) -> Option<&Route> {
+    pub(super) fn route(&self, target: Target) -> Option<&'a Route> {
         match target {
             Target::Route(route) => self.config.routes.get(route),
             Target::Model(_) | Target::Backend { .. } => None,

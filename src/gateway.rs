@@ -7,7 +7,11 @@ mod warning;
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::Authority};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+    uri::Authority,
+};
 use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
@@ -23,6 +27,18 @@ use crate::{
     state::{self, App, World},
     understand::{self, Endpoint},
 };
+
+const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
+const BACKEND: HeaderName = HeaderName::from_static("x-tollgate-backend");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
+const DECISION: HeaderName = HeaderName::from_static("x-tollgate-decision");
+const COST: HeaderName = HeaderName::from_static("x-tollgate-cost-usd");
+const ESTIMATED_COST: HeaderName = HeaderName::from_static("x-tollgate-estimated-cost-usd");
+const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Headers that an answer has beside its own: ours, and what the door adds.
+const ADDED: usize = 16;
 
 /// A request whose body has not been read yet.
 #[derive(Debug)]
@@ -299,20 +315,13 @@ fn early(job: &Arc<Job>, running: stream::Running, keep_alive: Duration, link: L
     let mut headers = HeaderMap::new();
     stream_headers(&mut headers);
     if let Some(first) = job.plan.candidates.first() {
-        put(&mut headers, "x-tollgate-attempts", "1");
+        put_number(&mut headers, ATTEMPTS, 1_u32);
         name(&mut headers, job, first.model, first.backend);
         if let Some(expected) = first.expected {
-            put(
-                &mut headers,
-                "x-tollgate-estimated-cost-usd",
-                &expected.to_string(),
-            );
+            put(&mut headers, ESTIMATED_COST, &expected.in_digits());
         }
-        put(
-            &mut headers,
-            "x-tollgate-decision",
-            &explain::decision(&job.means.config, &job.plan),
-        );
+        let decision = explain::decision(&job.means.config, &job.plan);
+        put(&mut headers, DECISION, &decision);
     }
     let body = StreamBody::waiting(running, Arc::clone(job), keep_alive, link);
     Reply {
@@ -326,7 +335,7 @@ fn failed(error: GatewayError, mut account: Box<Account>) -> Failed {
     account.head_leaves();
     let mut headers = HeaderMap::new();
     if account.attempts() > 0 {
-        put_number(&mut headers, "x-tollgate-attempts", account.attempts());
+        put_number(&mut headers, ATTEMPTS, account.attempts());
     }
     if error.is_of_limits() {
         account.give_back();
@@ -342,22 +351,16 @@ fn failed(error: GatewayError, mut account: Box<Account>) -> Failed {
 
 /// Says in the headers who served, why, and for how much.
 fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) {
+    headers.reserve(ADDED);
     if let Some(candidate) = account.serving() {
         name(headers, job, candidate.model, candidate.backend);
-        match account.cost().filter(|_| exact) {
-            Some(cost) => put(headers, "x-tollgate-cost-usd", &cost.to_string()),
-            None => {
-                if let Some(expected) = candidate.expected {
-                    put(
-                        headers,
-                        "x-tollgate-estimated-cost-usd",
-                        &expected.to_string(),
-                    );
-                }
-            }
+        if let Some(cost) = account.cost().filter(|_| exact) {
+            put(headers, COST, &cost.in_digits());
+        } else if let Some(expected) = candidate.expected {
+            put(headers, ESTIMATED_COST, &expected.in_digits());
         }
     }
-    put_number(headers, "x-tollgate-attempts", account.attempts());
+    put_number(headers, ATTEMPTS, account.attempts());
     let mut decision = explain::decision(&job.means.config, &job.plan);
     if let Some(failed) = account
         .attempts()
@@ -366,8 +369,8 @@ fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) 
     {
         decision.push_str(&format!("; {failed} failed before"));
     }
-    put(headers, "x-tollgate-decision", &decision);
-    put_number(headers, "openai-processing-ms", account.elapsed_ms());
+    put(headers, DECISION, &decision);
+    put_number(headers, PROCESSING_MS, account.elapsed_ms());
     limits::describe(headers, account.levels());
     warning::describe(headers, account.exceeded());
 }
@@ -375,32 +378,29 @@ fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) 
 fn name(headers: &mut HeaderMap, job: &Job, model: usize, backend: usize) {
     let config = &job.means.config;
     if let (Some(model), Some(backend)) = (config.models.get(model), config.backends.get(backend)) {
-        put(headers, "x-tollgate-model", &model.name);
-        put(headers, "x-tollgate-backend", &backend.name);
+        put(headers, MODEL, &model.name);
+        put(headers, BACKEND, &backend.name);
     }
 }
 
 /// What keeps proxies from holding a stream back.
 fn stream_headers(headers: &mut HeaderMap) {
     for (name, value) in [
-        ("content-type", "text/event-stream; charset=utf-8"),
-        ("cache-control", "no-cache"),
-        ("x-accel-buffering", "no"),
+        (CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+        (ACCEL_BUFFERING, "no"),
     ] {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
+        headers.insert(name, HeaderValue::from_static(value));
     }
 }
 
 /// Sets a header, unless the value holds what no header may hold.
-fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
+        headers.insert(name, value);
     }
 }
 
-fn put_number(headers: &mut HeaderMap, name: &'static str, value: impl Into<HeaderValue>) {
-    headers.insert(HeaderName::from_static(name), value.into());
+fn put_number(headers: &mut HeaderMap, name: HeaderName, number: impl itoa::Integer) {
+    put(headers, name, itoa::Buffer::new().format(number));
 }

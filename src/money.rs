@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const PICO_PER_USD: i64 = 1_000_000_000_000;
 /// Fractional digits of a dollar amount that are kept: pico.
 const USD_DIGITS: u32 = 12;
+/// Bytes of the longest amount: a sign, seven digits, the point and the fraction.
+const LONGEST: usize = 9 + USD_DIGITS as usize;
 /// Fractional digits that a price per 1,000,000 units may have.
 const RATE_DIGITS: u32 = 6;
 
@@ -81,35 +83,30 @@ fn parse_scaled(text: &str, digits: u32) -> Result<i64, MoneyError> {
 }
 
 /// Writes a whole number of 10^-`digits` as a plain decimal without trailing zeros.
-fn write_scaled(f: &mut fmt::Formatter<'_>, value: i128, digits: u32) -> fmt::Result {
-    let scale = 10_u128.pow(digits);
+fn write_scaled(to: &mut impl fmt::Write, value: i128, digits: u32) -> fmt::Result {
+    let scale = 10_u64.pow(digits);
     let magnitude = value.unsigned_abs();
     if value < 0 {
-        f.write_str("-")?;
+        to.write_str("-")?;
     }
+    let (mut whole, mut fraction) = (itoa::Buffer::new(), itoa::Buffer::new());
     // most amounts are small, and small numbers are divided in a fraction of the time
-    let mut fraction = match u64::try_from(magnitude) {
-        Ok(small) => {
-            let scale = 10_u64.pow(digits);
-            write!(f, "{}", small / scale)?;
-            small % scale
-        }
+    let (whole, rest) = match u64::try_from(magnitude) {
+        Ok(small) => (whole.format(small / scale), small % scale),
         Err(_) => {
-            write!(f, "{}", magnitude / scale)?;
-            u64::try_from(magnitude % scale).unwrap_or_default()
+            let scale = u128::from(scale);
+            let rest = u64::try_from(magnitude % scale).unwrap_or_default();
+            (whole.format(magnitude / scale), rest)
         }
     };
-    if fraction == 0 {
+    to.write_str(whole)?;
+    if rest == 0 {
         return Ok(());
     }
-    let mut places = [b'0'; USD_DIGITS as usize];
-    for place in places.iter_mut().take(digits as usize).rev() {
-        *place += (fraction % 10) as u8;
-        fraction /= 10;
-    }
-    let shown = std::str::from_utf8(&places).unwrap_or_default();
-    f.write_str(".")?;
-    f.write_str(shown.trim_end_matches('0'))
+    // a one before the fraction keeps the zeros that it begins with
+    let shown = fraction.format(scale + rest).trim_end_matches('0');
+    to.write_str(".")?;
+    to.write_str(shown.get(1..).unwrap_or_default())
 }
 
 /// The quotient, rounded half to even; `None` for a divisor that is not positive.
@@ -146,6 +143,15 @@ impl Usd {
     #[must_use]
     pub const fn pico(self) -> i64 {
         self.0
+    }
+
+    /// The exact amount in dollars as it is displayed, without the cost of a general formatter.
+    #[must_use]
+    pub fn in_digits(self) -> String {
+        let mut text = String::with_capacity(LONGEST);
+        // writing to a text can't fail
+        let _ = write_scaled(&mut text, self.0.into(), USD_DIGITS);
+        text
     }
 
     /// From an exact intermediate; `None` if it does not fit.

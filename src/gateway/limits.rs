@@ -1,31 +1,34 @@
 //! OpenAI's headers on limits, for the tightest ones that a request was held to.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::{put, put_number};
 use crate::{admit::rate::Level, settle::Levels};
 
+/// Of requests: the limit, what remains of it, and when all of it will.
+const REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+/// The same of tokens.
+const TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
+
 /// Adds `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`.
 pub(super) fn describe(headers: &mut HeaderMap, levels: Levels) {
     if let Some(level) = levels.requests {
-        let names = [
-            "x-ratelimit-limit-requests",
-            "x-ratelimit-remaining-requests",
-            "x-ratelimit-reset-requests",
-        ];
-        write(headers, names, level);
+        write(headers, REQUESTS, level);
     }
     if let Some(level) = levels.tokens {
-        let names = [
-            "x-ratelimit-limit-tokens",
-            "x-ratelimit-remaining-tokens",
-            "x-ratelimit-reset-tokens",
-        ];
-        write(headers, names, level);
+        write(headers, TOKENS, level);
     }
 }
 
-fn write(headers: &mut HeaderMap, [limit, remaining, reset]: [&'static str; 3], level: Level) {
+fn write(headers: &mut HeaderMap, [limit, remaining, reset]: [HeaderName; 3], level: Level) {
     put_number(headers, limit, level.limit);
     put_number(headers, remaining, level.remaining);
     put(headers, reset, &duration(level.reset_ms));
@@ -33,7 +36,13 @@ fn write(headers: &mut HeaderMap, [limit, remaining, reset]: [&'static str; 3], 
 
 /// A duration as OpenAI writes it: `6m0s`, `1.5s`, `120ms`.
 fn duration(ms: u64) -> String {
+    let mut number = itoa::Buffer::new();
     let (minutes, rest) = (ms / 60_000, ms % 60_000);
+    match (minutes, ms) {
+        (0, 0) => return "0s".to_owned(),
+        (0, 1..1_000) => return [number.format(ms), "ms"].concat(),
+        _ => {}
+    }
     let seconds = match (rest / 1_000, rest % 1_000) {
         (whole, 0) => format!("{whole}s"),
         (whole, part) => {
@@ -43,11 +52,9 @@ fn duration(ms: u64) -> String {
                 + "s"
         }
     };
-    match (minutes, ms) {
-        (0, 0) => "0s".to_owned(),
-        (0, 1..1_000) => format!("{ms}ms"),
-        (0, _) => seconds,
-        (1..60, _) => format!("{minutes}m{seconds}"),
+    match minutes {
+        0 => seconds,
+        1..60 => format!("{minutes}m{seconds}"),
         _ => format!("{}h{}m{seconds}", minutes / 60, minutes % 60),
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::put;
 use crate::admit::purse::{Exceeded, Whose};
 
 /// The header.
-const WARNING: &str = "x-tollgate-budget-warning";
+const WARNING: HeaderName = HeaderName::from_static("x-tollgate-budget-warning");
 
 /// Adds it, if there is something to tell.
 pub(super) fn describe(headers: &mut HeaderMap, exceeded: &[Exceeded]) {

@@ -153,40 +153,36 @@ pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) 
 /// The decision in one line, for a header.
 #[must_use]
 pub fn decision(config: &Config, plan: &Plan) -> String {
-    let (able, refused) = (plan.candidates.len(), plan.refused.len());
-    let first = match (plan.reason, plan.candidates.first()) {
-        (Reason::Only, _) => "only one capable".to_owned(),
-        (Reason::Pinned, _) => "asked for by name".to_owned(),
+    let first = plan.candidates.first();
+    let (mut able, mut refused) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let able = able.format(plan.candidates.len());
+    let [what, whom, how] = match (plan.reason, first) {
+        (Reason::Only, _) => ["only one capable", "", ""],
+        (Reason::Pinned, _) => ["asked for by name", "", ""],
         (Reason::Cheapest, Some(c)) if c.expected.is_none() => {
-            format!("unpriced, first of {able} capable")
+            ["unpriced, first of ", able, " capable"]
         }
-        (Reason::Cheapest, _) => format!("cheapest of {able} capable"),
-        (Reason::Order, _) => format!("first of {able} capable, as listed"),
-        (Reason::Fastest, _) => format!("fastest of {able} capable"),
-        (Reason::Best, _) => format!("best of {able} capable"),
-        (Reason::UncertainStrongest, _) => {
-            format!("quality not known, strongest of {able} capable")
-        }
-        (Reason::UncertainCheapest, _) => format!("quality not known, cheapest of {able} capable"),
+        (Reason::Cheapest, _) => ["cheapest of ", able, " capable"],
+        (Reason::Order, _) => ["first of ", able, " capable, as listed"],
+        (Reason::Fastest, _) => ["fastest of ", able, " capable"],
+        (Reason::Best, _) => ["best of ", able, " capable"],
+        (Reason::UncertainStrongest, _) => ["quality not known, strongest of ", able, " capable"],
+        (Reason::UncertainCheapest, _) => ["quality not known, cheapest of ", able, " capable"],
         (Reason::LastResort, Some(c)) => {
-            format!(
-                "nobody healthy, {} tried all the same",
-                name(config, c.model, c.backend).1
-            )
+            let (_, backend) = name(config, c.model, c.backend);
+            ["nobody healthy, ", backend, " tried all the same"]
         }
-        (Reason::LastResort, None) => "nobody healthy".to_owned(),
+        (Reason::LastResort, None) => ["nobody healthy", "", ""],
     };
-    let warm = plan.candidates.first().is_some_and(|c| c.cached_tokens > 0);
-    let first = if warm {
-        format!("{first}, cache warm")
-    } else {
-        first
+    let warm = match first {
+        Some(c) if c.cached_tokens > 0 => ", cache warm",
+        _ => "",
     };
-    if refused == 0 {
-        first
-    } else {
-        format!("{first}; {refused} refused")
-    }
+    let [and, others, left_out] = match plan.refused.len() {
+        0 => [""; 3],
+        number => ["; ", refused.format(number), " refused"],
+    };
+    [what, whom, how, warm, and, others, left_out].concat()
 }
 
 /// Who was refused and why, to be put behind a message; empty if nobody was.

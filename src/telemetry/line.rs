@@ -3,20 +3,23 @@
 //! The same members as the subscriber's own JSON has, written without a serializer: a line is
 //! written for every request, and the general way costs as much as choosing its backend.
 
-use std::fmt::{self, Write as _};
+use std::{
+    cell::Cell,
+    fmt::{self, Write as _},
+};
 
+use jiff::Timestamp;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    fmt::{
-        FmtContext, FormatEvent, FormatFields,
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
+
+/// Bytes that hold most lines.
+const ROOM: usize = 1024;
 
 /// Writes such lines.
 #[derive(Debug)]
@@ -33,110 +36,164 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        writer.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut writer)?;
+        // a text of its own: each piece of it would be a call through a table of the writer
+        let mut line = String::with_capacity(ROOM);
+        line.push_str("{\"timestamp\":\"");
+        push_moment(&mut line, Timestamp::now());
         let metadata = event.metadata();
-        writer.write_str("\",\"level\":\"")?;
-        writer.write_str(metadata.level().as_str())?;
-        writer.write_char('"')?;
-        let mut fields = Fields {
-            writer: writer.by_ref(),
-            outcome: Ok(()),
-        };
-        event.record(&mut fields);
-        fields.outcome?;
-        writer.write_str(",\"target\":\"")?;
-        writer.write_str(metadata.target())?;
-        writer.write_str("\"}\n")
+        line.push_str("\",\"level\":\"");
+        line.push_str(metadata.level().as_str());
+        line.push('"');
+        event.record(&mut Fields(&mut line));
+        line.push_str(",\"target\":\"");
+        line.push_str(metadata.target());
+        line.push_str("\"}\n");
+        writer.write_str(&line)
     }
 }
 
-/// Writes fields as members.
-struct Fields<'a> {
-    writer: Writer<'a>,
-    outcome: fmt::Result,
+/// A second, and how it is written: `2026-11-25T00:00:00`.
+type Second = (i64, [u8; 19]);
+
+/// Writes a moment to the microsecond. Of lines in the same second only that differs.
+fn push_moment(line: &mut String, at: Timestamp) {
+    thread_local! {
+        static LATEST: Cell<Second> = const { Cell::new((i64::MIN, [b'0'; 19])) };
+    }
+    let second = at.as_second();
+    let mut latest = LATEST.get();
+    if latest.0 != second {
+        let text = at.to_string();
+        let whole = text.as_bytes().first_chunk();
+        latest = (second, whole.copied().unwrap_or(latest.1));
+        LATEST.set(latest);
+    }
+    line.push_str(str::from_utf8(&latest.1).unwrap_or_default());
+    // a one before the fraction keeps the zeros that it begins with
+    let micros = 1_000_000 + at.subsec_microsecond().unsigned_abs();
+    let mut digits = itoa::Buffer::new();
+    line.push('.');
+    line.push_str(digits.format(micros).get(1..).unwrap_or_default());
+    line.push('Z');
 }
 
+/// Writes fields as members.
+struct Fields<'a>(&'a mut String);
+
 impl Fields<'_> {
-    fn member(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+    fn name(&mut self, field: &Field) {
         let name = field.name();
         // a raw identifier, where the name is a word of the language
         let name = name.strip_prefix("r#").unwrap_or(name);
-        self.outcome = self.outcome.and_then(|()| {
-            self.writer.write_str(",\"")?;
-            self.writer.write_str(name)?;
-            self.writer.write_str("\":")?;
-            value(&mut self.writer)
-        });
+        self.0.push_str(",\"");
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+
+    fn number(&mut self, field: &Field, number: impl itoa::Integer) {
+        self.name(field);
+        self.0.push_str(itoa::Buffer::new().format(number));
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.member(field, |writer| {
-            writer.write_char('"')?;
-            write!(Escaped(writer), "{value:?}")?;
-            writer.write_char('"')
-        });
+        self.name(field);
+        self.0.push('"');
+        // writing to a text can't fail
+        let _ = write!(Escaped(self.0), "{value:?}");
+        self.0.push('"');
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.member(field, |writer| {
-            writer.write_char('"')?;
-            Escaped(writer).write_str(value)?;
-            writer.write_char('"')
-        });
+        self.name(field);
+        self.0.push('"');
+        push_escaped(self.0, value);
+        self.0.push('"');
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, |writer| {
-            writer.write_str(if value { "true" } else { "false" })
-        });
+        self.name(field);
+        self.0.push_str(if value { "true" } else { "false" });
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.number(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.number(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.member(field, |writer| match value {
-            _ if value.is_finite() => write!(writer, "{value}"),
-            _ => writer.write_str("null"),
-        });
+        self.name(field);
+        if value.is_finite() {
+            let _ = write!(self.0, "{value}");
+        } else {
+            self.0.push_str("null");
+        }
     }
 }
 
-/// Writes into a JSON string (RFC 8259, section 7).
-struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+/// Writes into a JSON string.
+struct Escaped<'a>(&'a mut String);
 
-impl fmt::Write for Escaped<'_, '_> {
+impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        while let Some(at) = rest.bytes().position(needs_escape) {
-            let (plain, special) = rest.split_at(at);
-            self.0.write_str(plain)?;
-            let mut chars = special.chars();
-            match chars.next() {
-                Some('"') => self.0.write_str("\\\"")?,
-                Some('\\') => self.0.write_str("\\\\")?,
-                Some('\n') => self.0.write_str("\\n")?,
-                Some('\r') => self.0.write_str("\\r")?,
-                Some('\t') => self.0.write_str("\\t")?,
-                Some(control) => write!(self.0, "\\u{:04x}", u32::from(control))?,
-                None => {}
-            }
-            rest = chars.as_str();
-        }
-        self.0.write_str(rest)
+        push_escaped(self.0, text);
+        Ok(())
     }
+}
+
+/// Writes a text as a part of a JSON string (RFC 8259, section 7).
+fn push_escaped(line: &mut String, text: &str) {
+    let mut rest = text;
+    while !is_plain(rest)
+        && let Some(at) = rest.bytes().position(needs_escape)
+    {
+        let (plain, special) = rest.split_at(at);
+        line.push_str(plain);
+        let mut chars = special.chars();
+        match chars.next() {
+            Some('"') => line.push_str("\\\""),
+            Some('\\') => line.push_str("\\\\"),
+            Some('\n') => line.push_str("\\n"),
+            Some('\r') => line.push_str("\\r"),
+            Some('\t') => line.push_str("\\t"),
+            Some(control) => {
+                let _ = write!(line, "\\u{:04x}", u32::from(control));
+            }
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    line.push_str(rest);
 }
 
 fn needs_escape(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+/// Is there surely nothing to escape? Eight bytes at a time, the last ones twice rather than alone.
+fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (words, rest) = bytes.as_chunks();
+    let last = bytes.last_chunk();
+    words.iter().all(|word| all_plain(*word))
+        && match last {
+            Some(last) => all_plain(*last),
+            None => !rest.iter().any(|byte| needs_escape(*byte)),
+        }
+}
+
+/// The same of eight bytes.
+fn all_plain(bytes: [u8; 8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let word = u64::from_ne_bytes(bytes);
+    // the top bit of a byte is set where it is below `limit`, itself none above 128
+    let below = |word: u64, limit: u8| word.wrapping_sub(EACH * u64::from(limit)) & !word;
+    let is = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+    (below(word, b' ') | is(b'"') | is(b'\\')) & (EACH << 7) == 0
 }
 
 #[cfg(test)]

@@ -115,6 +115,7 @@ pub(crate) const BANS: [Ban; 17] = [
             "src/reload/",
             "src/accept/",
             "src/serve.rs",
+            "src/telemetry/",
             "src/simulate/",
             "src/cli/",
         ],

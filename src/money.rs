@@ -455,8 +455,10 @@ mod tests {
             (1, "0.000000000001"),
             (1_500_000_000_000, "1.5"),
             (-20, "-0.00000000002"),
+            (i64::MIN, "-9223372.036854775808"),
         ] {
             assert_eq!(Usd::from_pico(pico).to_string(), text);
+            assert_eq!(Usd::from_pico(pico).in_digits(), text);
         }
         let beyond = Total::from_pico(i128::from(i64::MAX) * 1_000);
         assert_eq!(beyond.to_string(), "9223372036.854775807");

@@ -475,8 +475,9 @@ impl Account {
             });
         }
         self.holds.settle(self.used_tokens, self.means.now_ms());
-        self.count(status, outcome);
-        self.log(status, outcome, detail);
+        let lasted = self.opening.started.elapsed();
+        self.count(status, outcome, lasted);
+        self.log((status, outcome), lasted, detail);
         self.keep_decision(status, outcome);
     }
 

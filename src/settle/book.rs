@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::{
     Outcome, UNKNOWN,
@@ -379,7 +379,7 @@ impl Account {
         seat.learn(&done, hardware);
     }
 
-    pub(super) fn count(&self, status: u16, outcome: Outcome) {
+    pub(super) fn count(&self, status: u16, outcome: Outcome, lasted: Duration) {
         let (endpoint, outcome) = (self.opening.endpoint.as_str(), outcome.as_str());
         let backend = self.backend().map_or("", |(_, backend)| &*backend.name);
         let route = self.route.as_deref().unwrap_or_default();
@@ -391,11 +391,10 @@ impl Account {
             .key_requests
             .with_label_values(&[self.key_label(), outcome])
             .inc();
-        let seconds = self.opening.started.elapsed().as_secs_f64();
         self.metrics
             .duration
             .with_label_values(&[endpoint, backend])
-            .observe(seconds);
+            .observe(lasted.as_secs_f64());
         let reported = self.figures.as_ref().filter(|figures| !figures.estimated);
         if let (true, Some(first), Some(figures)) =
             (self.stream && self.complete, self.first_event, reported)
@@ -413,7 +412,7 @@ impl Account {
         }
     }
 
-    pub(super) fn log(&self, status: u16, outcome: Outcome, detail: &str) {
+    pub(super) fn log(&self, (status, outcome): (u16, Outcome), lasted: Duration, detail: &str) {
         let left_out = if self.let_in {
             None
         } else {
@@ -446,7 +445,7 @@ impl Account {
             cost_usd = figures.and_then(|figures| figures.cost).map(Usd::in_digits),
             cost_basis = figures.map(|figures| figures.basis.as_str()),
             first_token_ms = self.first_event.map(since),
-            duration_ms = self.elapsed_ms(),
+            duration_ms = millis(lasted),
             left_out,
             "request"
         );

@@ -275,4 +275,34 @@ mod tests {
         assert_eq!(lines(false, work), lines(true, work));
         assert_eq!(lines(false, work).len(), 2);
     }
+
+    #[test]
+    fn what_needs_an_escape_gets_one_wherever_it_stands_and_nothing_else_does() {
+        for special in [
+            "\"", "\\", "\u{0}", "\u{1f}", " ", "!", "#", "[", "]", "\u{7f}", "é", "\u{a2}",
+        ] {
+            for (before, behind) in (0..20).flat_map(|n| (0..20).map(move |m| (n, m))) {
+                let text = ["x".repeat(before), "y".repeat(behind)].join(special);
+                let mut line = String::new();
+                push_escaped(&mut line, &text);
+                assert_eq!(format!("\"{line}\""), serde_json::to_string(&text).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_moment_is_written_to_the_microsecond_whatever_was_written_before() {
+        for (nanosecond, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (999_999, "1970-01-01T00:00:00.000999Z"),
+            (1_000_000_000, "1970-01-01T00:00:01.000000Z"),
+            (1_120_000_000, "1970-01-01T00:00:01.120000Z"),
+            (1_795_564_800_999_999_999, "2026-11-25T00:00:00.999999Z"),
+            (0, "1970-01-01T00:00:00.000000Z"),
+        ] {
+            let mut line = String::new();
+            push_moment(&mut line, Timestamp::from_nanosecond(nanosecond).unwrap());
+            assert_eq!(line, text);
+        }
+    }
 }

@@ -33,7 +33,7 @@ use crate::{
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
-const STAINLESS_RETRIES: &str = "x-stainless-retry-count";
+const STAINLESS_RETRIES: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// Where the requests of a listener go.
 #[derive(Clone, Debug)]

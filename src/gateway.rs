@@ -106,7 +106,7 @@ async fn prepare<B>(
     world: &World,
     incoming: Incoming<B>,
     account: &mut Account,
-) -> Result<(Job, Held), GatewayError>
+) -> Result<(Arc<Job>, Held), GatewayError>
 where
     B: Future<Output = Result<(Bytes, Held), BodyError>>,
 {
@@ -173,17 +173,16 @@ where
     account.hold(&plan)?;
     let deadline = started + world.config.server.request_timeout;
     let forwarded = upstream::forwarded(&headers);
-    Ok((
-        Job {
-            means: Arc::clone(&world.means),
-            plan,
-            ask,
-            forwarded,
-            conversation: conversation.filter(|_| together),
-            deadline,
-        },
-        held,
-    ))
+    let job = Job {
+        means: Arc::clone(&world.means),
+        plan,
+        ask,
+        forwarded,
+        conversation: conversation.filter(|_| together),
+        deadline,
+    };
+    // it goes from hand to hand, and is too large to be copied
+    Ok((Arc::new(job), held))
 }
 
 /// Decides whom to ask. One of so many decisions is kept with all that it was taken on.
@@ -216,13 +215,13 @@ fn decide(
 
 /// Calls, and answers with what comes.
 async fn deliver(
-    job: Job,
+    job: Arc<Job>,
     held: Held,
     mut account: Box<Account>,
     link: Link,
 ) -> Result<Reply, Failed> {
     if job.ask.stream && !job.means.config.server.sse_keep_alive.is_zero() {
-        return deliver_in_time(Arc::new(job), held, account, link).await;
+        return deliver_in_time(job, held, account, link).await;
     }
     let outcome = {
         let call = pin!(call::run(&job, &mut *account));

@@ -221,7 +221,7 @@ impl World {
     /// How long the limits of a call are reached for, if they are.
     fn full_ms(&self, model: usize, backend: usize, now_ms: u64, estimate: u64) -> Option<u64> {
         let provider = self.config.backends.get(backend)?.provider;
-        let probed = self.limits.of_call(model, provider).into_iter();
+        let probed = self.limits.of_call(model, provider);
         let denied = probed.filter_map(|limits| limits.probe(estimate, now_ms).err());
         denied
             .map(|denied| u64::try_from(denied.wait.as_millis()).unwrap_or(u64::MAX))

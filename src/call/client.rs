@@ -137,7 +137,8 @@ impl Client {
         loop {
             let (mut line, rested) = match idle.take(host) {
                 Some((line, rested)) => (line, Some(rested)),
-                None => (self.open(&request.uri).await?, None),
+                // boxed, as it is large and seldom needed
+                None => (Box::pin(self.open(&request.uri)).await?, None),
             };
             let error = match line.ask(request.to_http(proxy)).await {
                 Ok(answer) => {

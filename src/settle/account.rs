@@ -233,7 +233,7 @@ impl Account {
     pub fn enter(&mut self) -> Result<(), Denied> {
         let table = Arc::clone(&self.limits);
         let entered = self.holds.enter(
-            &table.of_caller(self.holder.as_deref()),
+            table.of_caller(self.holder.as_deref()),
             0,
             self.means.now_ms(),
         );
@@ -252,10 +252,10 @@ impl Account {
             Target::Route(route) => table.of_route(route),
             Target::Model(_) | Target::Backend { .. } => None,
         };
-        let held = self.holds.take_tokens(tokens, now).and_then(|()| {
-            let route: Vec<_> = route.into_iter().collect();
-            self.holds.enter(&route, tokens, now)
-        });
+        let held = self
+            .holds
+            .take_tokens(tokens, now)
+            .and_then(|()| self.holds.enter(route.into_iter(), tokens, now));
         held.inspect_err(|denied| {
             self.holds.give_back(now);
             self.denied(denied);

@@ -92,7 +92,7 @@ fn account(c: &mut Criterion) {
     metrics.follow(&world.config);
     let strangers = Arc::new(Strangers::default());
     let ask = ask();
-    let plan = plan(&world, &principal, &ask);
+    let plan = Arc::new(plan(&world, &principal, &ask));
     c.bench_function("account", |b| {
         b.iter(|| {
             let opening = Opening {

@@ -64,7 +64,7 @@ const NO_BACKEND: CallError = CallError::Failed {
 #[derive(Debug)]
 pub struct Job {
     pub means: Arc<Means>,
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     pub ask: Ask,
     /// Headers of the client that are passed on.
     pub forwarded: HeaderMap,

@@ -192,7 +192,7 @@ fn decide(
     question: &Question<'_>,
     now_ms: u64,
     account: &mut Account,
-) -> Result<Plan, GatewayError> {
+) -> Result<Arc<Plan>, GatewayError> {
     let outcome = if app.keeps_decision(world.config.evidence.decisions) {
         let (outcome, record) = world.plan_on_record(question, now_ms);
         account.decided(&record);
@@ -202,6 +202,7 @@ fn decide(
     };
     match outcome {
         Ok(plan) => {
+            let plan = Arc::new(plan);
             account.planned(&plan);
             Ok(plan)
         }

@@ -369,7 +369,7 @@ impl Account {
     }
 
     /// The backends are chosen.
-    pub fn planned(&mut self, plan: &Plan) {
+    pub fn planned(&mut self, plan: &Arc<Plan>) {
         let config = &self.means.config;
         let route = self.route.as_deref().unwrap_or_default();
         let first = plan
@@ -384,7 +384,7 @@ impl Account {
         self.refused(&plan.refused);
         self.kind = Some(plan.kind);
         self.weighs_quality = plan.weighs_quality;
-        self.draft.thought = Some(Thought::Planned(plan.clone()));
+        self.draft.thought = Some(Thought::Planned(Arc::clone(plan)));
     }
 
     /// Backends that were not put on the list.

@@ -50,7 +50,7 @@ pub struct Decision {
 /// every request more than the whole rest of this.
 #[derive(Debug, Clone)]
 pub enum Thought {
-    Planned(Plan),
+    Planned(Arc<Plan>),
     Nobody { why: String, refused: Vec<Refused> },
 }
 

@@ -1,5 +1,6 @@
 //! The hallway: the path of one request, a line for each stage.
 
+mod headers;
 mod limits;
 pub mod stream;
 mod warning;
@@ -7,7 +8,7 @@ mod warning;
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::Authority};
+use http::{HeaderMap, Method, uri::Authority};
 use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
@@ -271,12 +272,8 @@ fn answer(
         Err(error) => return Err(failed(error.into(), account)),
     };
     let mut headers = head.headers;
-    describe(
-        &mut headers,
-        job,
-        &account,
-        matches!(answer, Answer::Whole(_)),
-    );
+    let whole = matches!(answer, Answer::Whole(_));
+    headers::describe(&mut headers, job, &account, whole);
     account.head_leaves();
     let body = match answer {
         Answer::Whole(bytes) => {
@@ -284,7 +281,7 @@ fn answer(
             ReplyBody::Whole(bytes)
         }
         Answer::Stream(relay) => {
-            stream_headers(&mut headers);
+            headers::stream(&mut headers);
             ReplyBody::Stream(Box::new(StreamBody::relaying(relay, account, link)))
         }
         Answer::Large(large) => {
@@ -296,24 +293,9 @@ fn answer(
 
 /// The reply to a stream whose first event has not come yet.
 fn early(job: &Arc<Job>, running: stream::Running, keep_alive: Duration, link: Link) -> Reply {
-    let mut headers = HeaderMap::new();
-    stream_headers(&mut headers);
-    if let Some(first) = job.plan.candidates.first() {
-        put(&mut headers, "x-tollgate-attempts", "1");
-        name(&mut headers, job, first.model, first.backend);
-        if let Some(expected) = first.expected {
-            put(
-                &mut headers,
-                "x-tollgate-estimated-cost-usd",
-                &expected.to_string(),
-            );
-        }
-        put(
-            &mut headers,
-            "x-tollgate-decision",
-            &explain::decision(&job.means.config, &job.plan),
-        );
-    }
+    let mut headers = HeaderMap::with_capacity(headers::MOST);
+    headers::stream(&mut headers);
+    headers::expect(&mut headers, job);
     let body = StreamBody::waiting(running, Arc::clone(job), keep_alive, link);
     Reply {
         headers,
@@ -326,7 +308,7 @@ fn failed(error: GatewayError, mut account: Box<Account>) -> Failed {
     account.head_leaves();
     let mut headers = HeaderMap::new();
     if account.attempts() > 0 {
-        put_number(&mut headers, "x-tollgate-attempts", account.attempts());
+        headers::attempts(&mut headers, account.attempts());
     }
     if error.is_of_limits() {
         account.give_back();
@@ -338,69 +320,4 @@ fn failed(error: GatewayError, mut account: Box<Account>) -> Failed {
         error,
         headers: Box::new(headers),
     }
-}
-
-/// Says in the headers who served, why, and for how much.
-fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) {
-    if let Some(candidate) = account.serving() {
-        name(headers, job, candidate.model, candidate.backend);
-        match account.cost().filter(|_| exact) {
-            Some(cost) => put(headers, "x-tollgate-cost-usd", &cost.to_string()),
-            None => {
-                if let Some(expected) = candidate.expected {
-                    put(
-                        headers,
-                        "x-tollgate-estimated-cost-usd",
-                        &expected.to_string(),
-                    );
-                }
-            }
-        }
-    }
-    put_number(headers, "x-tollgate-attempts", account.attempts());
-    let mut decision = explain::decision(&job.means.config, &job.plan);
-    if let Some(failed) = account
-        .attempts()
-        .checked_sub(1 + account.parts())
-        .filter(|failed| *failed > 0)
-    {
-        decision.push_str(&format!("; {failed} failed before"));
-    }
-    put(headers, "x-tollgate-decision", &decision);
-    put_number(headers, "openai-processing-ms", account.elapsed_ms());
-    limits::describe(headers, account.levels());
-    warning::describe(headers, account.exceeded());
-}
-
-fn name(headers: &mut HeaderMap, job: &Job, model: usize, backend: usize) {
-    let config = &job.means.config;
-    if let (Some(model), Some(backend)) = (config.models.get(model), config.backends.get(backend)) {
-        put(headers, "x-tollgate-model", &model.name);
-        put(headers, "x-tollgate-backend", &backend.name);
-    }
-}
-
-/// What keeps proxies from holding a stream back.
-fn stream_headers(headers: &mut HeaderMap) {
-    for (name, value) in [
-        ("content-type", "text/event-stream; charset=utf-8"),
-        ("cache-control", "no-cache"),
-        ("x-accel-buffering", "no"),
-    ] {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
-    }
-}
-
-/// Sets a header, unless the value holds what no header may hold.
-fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
-    }
-}
-
-fn put_number(headers: &mut HeaderMap, name: &'static str, value: impl Into<HeaderValue>) {
-    headers.insert(HeaderName::from_static(name), value.into());
 }

@@ -80,36 +80,80 @@ fn parse_scaled(text: &str, digits: u32) -> Result<i64, MoneyError> {
         .ok_or_else(too_large)
 }
 
-/// Writes a whole number of 10^-`digits` as a plain decimal without trailing zeros.
-fn write_scaled(f: &mut fmt::Formatter<'_>, value: i128, digits: u32) -> fmt::Result {
-    let scale = 10_u128.pow(digits);
-    let magnitude = value.unsigned_abs();
-    if value < 0 {
-        f.write_str("-")?;
-    }
-    // most amounts are small, and small numbers are divided in a fraction of the time
-    let mut fraction = match u64::try_from(magnitude) {
-        Ok(small) => {
-            let scale = 10_u64.pow(digits);
-            write!(f, "{}", small / scale)?;
-            small % scale
+/// Bytes of the longest decimal: a sign, 39 digits and a point.
+const LONGEST: usize = 48;
+
+/// An amount as text: a plain decimal without trailing zeros, as [`Usd`] and its like are displayed.
+#[derive(Debug, Clone, Copy)]
+pub struct Decimal {
+    /// It stands at the end.
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl Decimal {
+    /// Of a whole number of 10^-`digits`.
+    fn of(value: i128, digits: u32) -> Self {
+        let mut bytes = [0; LONGEST];
+        let mut places = bytes.iter_mut().rev();
+        let mut length = 0;
+        let mut put = |byte: u8| {
+            if let Some(place) = places.next() {
+                *place = byte;
+                length += 1;
+            }
+        };
+        // most amounts are small, and small numbers are divided in a fraction of the time
+        let magnitude = value.unsigned_abs();
+        let (mut whole, mut fraction) = match u64::try_from(magnitude) {
+            Ok(small) => {
+                let scale = 10_u64.pow(digits);
+                (u128::from(small / scale), small % scale)
+            }
+            Err(_) => {
+                let scale = 10_u128.pow(digits);
+                (magnitude / scale, (magnitude % scale) as u64)
+            }
+        };
+        let mut left = digits;
+        while fraction != 0 && fraction.is_multiple_of(10) {
+            (fraction, left) = (fraction / 10, left - 1);
         }
-        Err(_) => {
-            write!(f, "{}", magnitude / scale)?;
-            u64::try_from(magnitude % scale).unwrap_or_default()
+        if fraction != 0 {
+            for _ in 0..left {
+                put(digit(fraction % 10));
+                fraction /= 10;
+            }
+            put(b'.');
         }
-    };
-    if fraction == 0 {
-        return Ok(());
+        while let Err(_) = u64::try_from(whole) {
+            put(digit((whole % 10) as u64));
+            whole /= 10;
+        }
+        let mut whole = whole as u64;
+        loop {
+            put(digit(whole % 10));
+            whole /= 10;
+            if whole == 0 {
+                break;
+            }
+        }
+        if value < 0 {
+            put(b'-');
+        }
+        Self { bytes, length }
     }
-    let mut places = [b'0'; USD_DIGITS as usize];
-    for place in places.iter_mut().take(digits as usize).rev() {
-        *place += (fraction % 10) as u8;
-        fraction /= 10;
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let text = self.bytes.get(LONGEST - self.length..).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
     }
-    let shown = std::str::from_utf8(&places).unwrap_or_default();
-    f.write_str(".")?;
-    f.write_str(shown.trim_end_matches('0'))
+}
+
+fn digit(number: u64) -> u8 {
+    b'0' + (number % 10) as u8
 }
 
 /// The quotient, rounded half to even; `None` for a divisor that is not positive.
@@ -186,6 +230,12 @@ impl Usd {
             }
         }
         Some(Self(pico))
+    }
+
+    /// As it is displayed, without the way through a formatter.
+    #[must_use]
+    pub fn text(self) -> Decimal {
+        Decimal::of(self.0.into(), USD_DIGITS)
     }
 
     /// The sum, or `None` if it does not fit.
@@ -305,21 +355,21 @@ impl FromStr for Rate {
 impl fmt::Display for Usd {
     /// The exact amount in dollars, without exponent or trailing zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, self.0.into(), USD_DIGITS)
+        f.write_str(self.text().as_str())
     }
 }
 
 impl fmt::Display for Total {
     /// The exact sum in dollars, as a single amount is written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, self.0, USD_DIGITS)
+        f.write_str(Decimal::of(self.0, USD_DIGITS).as_str())
     }
 }
 
 impl fmt::Display for Rate {
     /// Dollars per 1,000,000 units, as in the price list.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, self.0.into(), RATE_DIGITS)
+        f.write_str(Decimal::of(self.0.into(), RATE_DIGITS).as_str())
     }
 }
 

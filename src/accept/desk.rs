@@ -76,7 +76,7 @@ impl Desk {
 
 /// Gives a request its id, and tells clients of a program that is about to stop to go.
 async fn client(app: &Shared, paths: &Router, request: Request, arrival: Arrival) -> Response {
-    let id: Arc<str> = app.next_id().into();
+    let id = app.next_id();
     let header = HeaderValue::from_str(&id);
     let echoed = request.headers().get(CLIENT_REQUEST_ID).cloned();
     let visit = Visit {

@@ -238,15 +238,15 @@ fn cues(part: &[u8], bytes: usize, words: usize) -> [u32; CUES.len()] {
         digits,
         numbers,
         capitals,
-        small,
         lines,
         sentences,
-        shown,
+        signs,
         asked,
         per_cent,
         dollars,
     ] = lanes::counts(part, |here, next| {
         let digits = here.are_within(b'0', b'9');
+        let letters = here.with(0x20).are_within(b'a', b'z');
         let blank = next.are(b' ').or(next.are(b'\t'));
         let blank = blank.or(next.are(b'\n')).or(next.are(b'\r'));
         let asked = here.are(b'?');
@@ -255,10 +255,9 @@ fn cues(part: &[u8], bytes: usize, words: usize) -> [u32; CUES.len()] {
             digits,
             next.are_within(b'0', b'9').and_not(digits),
             here.are_within(b'A', b'Z'),
-            here.are_within(b'a', b'z'),
             here.are(b'\n'),
             ends.and(blank),
-            here.are_within(33, 126),
+            here.are_within(33, 126).and_not(digits.or(letters)),
             asked,
             here.are(b'%'),
             here.are(b'$'),
@@ -273,7 +272,7 @@ fn cues(part: &[u8], bytes: usize, words: usize) -> [u32; CUES.len()] {
         capitals,
         lines,
         sentences + usize::from(last),
-        shown - digits - capitals - small,
+        signs,
         asked,
         per_cent,
         dollars,

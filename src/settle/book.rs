@@ -383,8 +383,9 @@ impl Account {
         let (endpoint, outcome) = (self.opening.endpoint.as_str(), outcome.as_str());
         let backend = self.backend().map_or("", |(_, backend)| &*backend.name);
         let route = self.route.as_deref().unwrap_or_default();
-        let code = status.to_string();
-        let labels = [endpoint, route, self.model_name(), backend, &code, outcome];
+        let mut code = itoa::Buffer::new();
+        let code = code.format(status);
+        let labels = [endpoint, route, self.model_name(), backend, code, outcome];
         self.metrics.requests.with_label_values(&labels).inc();
         self.metrics
             .key_requests
@@ -442,7 +443,7 @@ impl Account {
             prompt_tokens = usage.prompt_total(),
             output_tokens = usage.output_total(),
             estimated_prompt_tokens = self.estimated_prompt,
-            cost_usd = figures.and_then(|figures| figures.cost).map(|cost| cost.to_string()),
+            cost_usd = figures.and_then(|figures| figures.cost).map(tracing::field::display),
             cost_basis = figures.map(|figures| figures.basis.as_str()),
             first_token_ms = self.first_event.map(since),
             duration_ms = self.elapsed_ms(),

@@ -3,24 +3,29 @@
 //! The same members as the subscriber's own JSON has, written without a serializer: a line is
 //! written for every request, and the general way costs as much as choosing its backend.
 
-use std::fmt::{self, Write as _};
+use std::{
+    cell::RefCell,
+    fmt::{self, Write as _},
+};
 
+use jiff::Timestamp;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    fmt::{
-        FmtContext, FormatEvent, FormatFields,
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
+
+use crate::wire::scan;
 
 /// Writes such lines.
 #[derive(Debug)]
 pub(super) struct JsonLines;
+
+/// Bytes of a line about a request, about.
+const LINE: usize = 768;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
 where
@@ -33,110 +38,144 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        writer.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut writer)?;
+        // made as a whole: the writer takes each piece in a call of its own
+        let mut line = String::with_capacity(LINE);
+        line.push_str("{\"timestamp\":\"");
+        push_time(&mut line, Timestamp::now());
         let metadata = event.metadata();
-        writer.write_str("\",\"level\":\"")?;
-        writer.write_str(metadata.level().as_str())?;
-        writer.write_char('"')?;
+        line.push_str("\",\"level\":\"");
+        line.push_str(metadata.level().as_str());
+        line.push('"');
         let mut fields = Fields {
-            writer: writer.by_ref(),
+            line: &mut line,
             outcome: Ok(()),
         };
         event.record(&mut fields);
         fields.outcome?;
-        writer.write_str(",\"target\":\"")?;
-        writer.write_str(metadata.target())?;
-        writer.write_str("\"}\n")
+        line.push_str(",\"target\":\"");
+        line.push_str(metadata.target());
+        line.push_str("\"}\n");
+        writer.write_str(&line)
     }
+}
+
+thread_local! {
+    /// The second of the last line, since 1970, and how it is written.
+    static SECOND: RefCell<(i64, String)> = RefCell::default();
+}
+
+/// Writes a moment, as `2026-11-25T00:00:00.000000Z`.
+fn push_time(line: &mut String, now: Timestamp) {
+    let second = now.as_second();
+    SECOND.with_borrow_mut(|(last, text)| {
+        if *last != second || text.is_empty() {
+            *last = second;
+            *text =
+                Timestamp::from_second(second).map_or_else(|_| String::new(), |t| t.to_string());
+        }
+        line.push_str(text.strip_suffix('Z').unwrap_or(text));
+    });
+    let micros = now.subsec_microsecond().unsigned_abs();
+    line.push('.');
+    // seven digits, of which the first is a one
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(1_000_000 + micros);
+    line.push_str(digits.get(1..).unwrap_or_default());
+    line.push('Z');
 }
 
 /// Writes fields as members.
 struct Fields<'a> {
-    writer: Writer<'a>,
+    line: &'a mut String,
     outcome: fmt::Result,
 }
 
 impl Fields<'_> {
-    fn member(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+    fn member(&mut self, field: &Field, value: impl FnOnce(&mut String) -> fmt::Result) {
         let name = field.name();
         // a raw identifier, where the name is a word of the language
         let name = name.strip_prefix("r#").unwrap_or(name);
-        self.outcome = self.outcome.and_then(|()| {
-            self.writer.write_str(",\"")?;
-            self.writer.write_str(name)?;
-            self.writer.write_str("\":")?;
-            value(&mut self.writer)
+        self.line.push_str(",\"");
+        self.line.push_str(name);
+        self.line.push_str("\":");
+        let written = value(self.line);
+        self.outcome = self.outcome.and(written);
+    }
+
+    fn number(&mut self, field: &Field, number: impl itoa::Integer) {
+        self.member(field, |line| {
+            line.push_str(itoa::Buffer::new().format(number));
+            Ok(())
         });
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.member(field, |writer| {
-            writer.write_char('"')?;
-            write!(Escaped(writer), "{value:?}")?;
-            writer.write_char('"')
+        self.member(field, |line| {
+            line.push('"');
+            write!(Escaped(line), "{value:?}")?;
+            line.push('"');
+            Ok(())
         });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.member(field, |writer| {
-            writer.write_char('"')?;
-            Escaped(writer).write_str(value)?;
-            writer.write_char('"')
+        self.member(field, |line| {
+            line.push('"');
+            Escaped(line).write_str(value)?;
+            line.push('"');
+            Ok(())
         });
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, |writer| {
-            writer.write_str(if value { "true" } else { "false" })
+        self.member(field, |line| {
+            line.push_str(if value { "true" } else { "false" });
+            Ok(())
         });
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.number(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.number(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.member(field, |writer| match value {
-            _ if value.is_finite() => write!(writer, "{value}"),
-            _ => writer.write_str("null"),
+        self.member(field, |line| match value {
+            _ if value.is_finite() => write!(line, "{value}"),
+            _ => line.write_str("null"),
         });
     }
 }
 
 /// Writes into a JSON string (RFC 8259, section 7).
-struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+struct Escaped<'a>(&'a mut String);
 
-impl fmt::Write for Escaped<'_, '_> {
+impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(at) = rest.bytes().position(needs_escape) {
+        while let Some(at) = scan::special(rest.as_bytes()) {
             let (plain, special) = rest.split_at(at);
-            self.0.write_str(plain)?;
+            self.0.push_str(plain);
             let mut chars = special.chars();
             match chars.next() {
-                Some('"') => self.0.write_str("\\\"")?,
-                Some('\\') => self.0.write_str("\\\\")?,
-                Some('\n') => self.0.write_str("\\n")?,
-                Some('\r') => self.0.write_str("\\r")?,
-                Some('\t') => self.0.write_str("\\t")?,
+                Some('"') => self.0.push_str("\\\""),
+                Some('\\') => self.0.push_str("\\\\"),
+                Some('\n') => self.0.push_str("\\n"),
+                Some('\r') => self.0.push_str("\\r"),
+                Some('\t') => self.0.push_str("\\t"),
                 Some(control) => write!(self.0, "\\u{:04x}", u32::from(control))?,
                 None => {}
             }
             rest = chars.as_str();
         }
-        self.0.write_str(rest)
+        self.0.push_str(rest);
+        Ok(())
     }
-}
-
-fn needs_escape(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
 #[cfg(test)]

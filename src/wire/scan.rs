@@ -209,8 +209,8 @@ fn escaped(bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Where the first byte is that does not stand for itself.
-fn special(bytes: &[u8]) -> Option<usize> {
+/// Where the first byte is that does not stand for itself between quotes.
+pub(crate) fn special(bytes: &[u8]) -> Option<usize> {
     let (sixteens, rest) = bytes.as_chunks::<LANES>();
     for (at, sixteen) in sixteens.iter().enumerate() {
         let found = are_special(Lanes::of(sixteen)).bits();

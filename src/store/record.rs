@@ -6,14 +6,14 @@
 use std::sync::{Arc, LazyLock};
 
 use rusqlite::{
-    ToSql,
+    Statement, ToSql,
     types::{ToSqlOutput, ValueRef},
 };
 use serde_json::{Map, Value as Json};
 
 use crate::{money::Usd, settle::ledger::Row, usage::Usage};
 
-/// Every column of `attempts`, and then what stands in `predictions`.
+/// Every column of `attempts`.
 pub(super) const COLUMNS: [&str; 43] = [
     "request_id",
     "attempt",
@@ -59,25 +59,44 @@ pub(super) const COLUMNS: [&str; 43] = [
     "domain",
     "predicted",
 ];
-/// The one that holds a number in place of a text that many rows share.
-const CARD: &str = "card";
-
-/// Those of `attempts`.
-const OF_ATTEMPTS: usize = COLUMNS.len() - 2;
-
 /// Keeps a row, unless it is there already.
 pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let columns: Vec<&str> = COLUMNS.into_iter().take(OF_ATTEMPTS).collect();
-    let values: Vec<String> = (1..=OF_ATTEMPTS).map(|at| format!("?{at}")).collect();
+    let values: Vec<String> = (1..=COLUMNS.len()).map(|at| format!("?{at}")).collect();
     format!(
         "INSERT INTO attempts ({}) VALUES ({}) ON CONFLICT (request_id, attempt) DO NOTHING",
-        columns.join(", "),
+        COLUMNS.join(", "),
         values.join(", ")
     )
 });
-/// The same of what was predicted for it.
-pub(super) const PREDICT: &str = "INSERT INTO predictions (request_id, attempt, domain, predicted) \
-    VALUES (?1, ?2, ?3, ?4) ON CONFLICT (request_id, attempt) DO NOTHING";
+
+// where those stand that the writer looks at
+const COMPLETED_MS: usize = position("completed_ms");
+const KEY: usize = position("key");
+const TAGS: usize = position("tags");
+const KEY_TAGS: usize = position("key_tags");
+const ROUTE: usize = position("route");
+/// Holds a number in place of a text that many rows share.
+const CARD: usize = position("card");
+const COST: usize = position("cost");
+
+/// Where a column stands in the list, found out by the compiler.
+const fn position(column: &str) -> usize {
+    let mut at = 0;
+    while !is_same(COLUMNS[at].as_bytes(), column.as_bytes()) {
+        at += 1;
+    }
+    at
+}
+
+const fn is_same(mut one: &[u8], mut other: &[u8]) -> bool {
+    while let ([a, one_rest @ ..], [b, other_rest @ ..]) = (one, other) {
+        if *a != *b {
+            return false;
+        }
+        (one, other) = (one_rest, other_rest);
+    }
+    one.is_empty() && other.is_empty()
+}
 
 /// One value. Texts are shared with the row, and with others of the same key, model and backend.
 #[derive(Debug, Clone)]
@@ -107,7 +126,13 @@ impl Cell {
 
 impl PartialEq for Cell {
     fn eq(&self, other: &Self) -> bool {
-        self.text() == other.text() && self.number() == other.number()
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Number(one), Self::Number(other)) => one == other,
+            // mostly the very same text
+            (Self::Text(one), Self::Text(other)) if Arc::ptr_eq(one, other) => true,
+            _ => self.text().is_some() && self.text() == other.text(),
+        }
     }
 }
 
@@ -142,48 +167,46 @@ pub(super) struct Spent<'a> {
 pub(super) struct Record(Vec<Cell>);
 
 impl Record {
-    /// What to bind, in order; `card` is the number of where its price comes from.
-    pub(super) fn parameters<'a>(
-        &'a self,
-        card: &'a Option<i64>,
-    ) -> impl Iterator<Item = &'a dyn ToSql> {
-        let of = move |(column, cell): (&&str, &'a Cell)| match *column {
-            CARD => card as &dyn ToSql,
-            _ => cell as &dyn ToSql,
-        };
-        COLUMNS.iter().zip(&self.0).take(OF_ATTEMPTS).map(of)
+    /// A row of nulls: what a statement has before anything is bound.
+    pub(super) fn blank() -> Self {
+        Self(vec![Cell::Null; COLUMNS.len()])
     }
 
-    /// What to bind of what was predicted; `None`: nothing was.
-    pub(super) fn prediction(&self) -> Option<[&dyn ToSql; 4]> {
-        let cell = |column| self.cell(column).map(|cell| cell as &dyn ToSql);
-        self.cell("predicted")?.number()?;
-        let names = ["request_id", "attempt", "domain", "predicted"].map(cell);
-        let [request, attempt, domain, predicted] = names;
-        Some([request?, attempt?, domain?, predicted?])
-    }
-
-    /// Where its price comes from.
-    pub(super) fn card(&self) -> Option<&str> {
-        self.cell(CARD)?.text()
+    /// Binds the values that are not those of `bound`, the row before: much of a row is as in that.
+    /// `number` is asked for the one of where its price comes from.
+    pub(super) fn bind(
+        &self,
+        bound: &Self,
+        insert: &mut Statement<'_>,
+        number: impl FnOnce(&str) -> rusqlite::Result<i64>,
+    ) -> rusqlite::Result<()> {
+        let mut number = Some(number);
+        for (at, (own, before)) in self.0.iter().zip(&bound.0).enumerate() {
+            if own == before {
+                continue;
+            }
+            match (own.text(), number.take_if(|_| at == CARD)) {
+                (Some(source), Some(number)) => {
+                    insert.raw_bind_parameter(at + 1, number(source)?)?;
+                }
+                _ => insert.raw_bind_parameter(at + 1, own)?,
+            }
+        }
+        Ok(())
     }
 
     /// Who spent how much, and when; `None`: nobody knows how much.
     pub(super) fn spent(&self) -> Option<Spent<'_>> {
-        let text = |column| self.cell(column).and_then(Cell::text);
+        let text = |at| self.0.get(at).and_then(Cell::text);
+        let number = |at| self.0.get(at).and_then(Cell::number);
         Some(Spent {
-            key: text("key"),
-            route: text("route"),
-            tags: text("tags"),
-            key_tags: text("key_tags"),
-            completed_ms: self.cell("completed_ms")?.number()?,
-            cost: self.cell("cost")?.number()?,
+            key: text(KEY),
+            route: text(ROUTE),
+            tags: text(TAGS),
+            key_tags: text(KEY_TAGS),
+            completed_ms: number(COMPLETED_MS)?,
+            cost: number(COST)?,
         })
-    }
-
-    fn cell(&self, column: &str) -> Option<&Cell> {
-        let at = COLUMNS.iter().position(|name| *name == column)?;
-        self.0.get(at)
     }
 
     /// As one line of JSON, with its end.

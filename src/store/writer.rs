@@ -15,14 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{
     Board, OpenError,
     evidence::{self, FeedbackError, Giving, Note},
     read,
-    record::{INSERT, PREDICT, Record},
+    record::{INSERT, Record},
     rents::Statement,
     schema,
     spent::Sums,
@@ -445,20 +445,18 @@ impl Database {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let mut insert = transaction.prepare_cached(&INSERT)?;
-            let mut predict = transaction.prepare_cached(PREDICT)?;
+            insert.clear_bindings();
+            let blank = Record::blank();
+            let mut bound = &blank;
             for record in batch {
-                let card = match record.card() {
-                    None => None,
-                    Some(source) => Some(number(&transaction, &mut self.cards, source)?),
-                };
-                match insert.execute(params_from_iter(record.parameters(&card))) {
+                let number = |source: &str| number(&transaction, &mut self.cards, source);
+                record.bind(bound, &mut insert, number)?;
+                bound = record;
+                match insert.raw_execute() {
                     Ok(0) => {}
                     Ok(rows) => {
                         written.new += rows as u64;
                         sums.add(record);
-                        if let Some(prediction) = record.prediction() {
-                            predict.execute(prediction)?;
-                        }
                     }
                     Err(error) if is_impossible(&error) => written.impossible += 1,
                     Err(error) => return Err(error.into()),

@@ -11,16 +11,16 @@ use rusqlite::{
 };
 use serde_json::{Map, Value as Json};
 
-use crate::{money::Usd, settle::ledger::Row, usage::Usage};
+use crate::{money::Usd, settle::ledger::Row};
 
-/// Every column of `attempts`.
+/// Every column of `attempts`, in the order of the table: SQLite copies each value once more to sort
+/// them into another.
 pub(super) const COLUMNS: [&str; 43] = [
     "request_id",
     "attempt",
     "completed_ms",
     "key",
     "tags",
-    "key_tags",
     "user",
     "endpoint",
     "route",
@@ -49,24 +49,30 @@ pub(super) const COLUMNS: [&str; 43] = [
     "basis",
     "list_cost",
     "reported_cost",
-    "baseline_cost",
-    "gpu_ns",
     "raw_usage",
     "latency_ms",
     "first_token_ms",
     "status",
     "outcome",
+    "baseline_cost",
+    "key_tags",
+    "gpu_ns",
     "domain",
     "predicted",
 ];
-/// Keeps a row, unless it is there already.
-pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let values: Vec<String> = (1..=COLUMNS.len()).map(|at| format!("?{at}")).collect();
-    format!(
-        "INSERT INTO attempts ({}) VALUES ({}) ON CONFLICT (request_id, attempt) DO NOTHING",
-        COLUMNS.join(", "),
-        values.join(", ")
-    )
+/// Rows that one statement keeps where there are as many: much of what it costs is for the statement.
+pub(super) const TOGETHER: usize = 8;
+/// Keep so many rows, those that are not there already.
+pub(super) static INSERTS: LazyLock<[(usize, String); 2]> = LazyLock::new(|| {
+    [TOGETHER, 1].map(|rows| {
+        let row = format!("({})", ["?"; COLUMNS.len()].join(","));
+        let sql = format!(
+            "INSERT INTO attempts ({}) VALUES {} ON CONFLICT (request_id, attempt) DO NOTHING",
+            COLUMNS.join(","),
+            vec![row; rows].join(",")
+        );
+        (rows, sql)
+    })
 });
 
 // where those stand that the writer looks at
@@ -172,24 +178,26 @@ impl Record {
         Self(vec![Cell::Null; COLUMNS.len()])
     }
 
-    /// Binds the values that are not those of `bound`, the row before: much of a row is as in that.
-    /// `number` is asked for the one of where its price comes from.
+    /// Binds it as one of the rows of a statement, as far as it is not like what is bound there, the
+    /// row before. `number` is asked for the one of where its price comes from.
     pub(super) fn bind(
         &self,
-        bound: &Self,
         insert: &mut Statement<'_>,
+        at: usize,
+        bound: &Self,
         number: impl FnOnce(&str) -> rusqlite::Result<i64>,
     ) -> rusqlite::Result<()> {
         let mut number = Some(number);
-        for (at, (own, before)) in self.0.iter().zip(&bound.0).enumerate() {
+        let first = at * COLUMNS.len() + 1;
+        for (column, (own, before)) in self.0.iter().zip(&bound.0).enumerate() {
             if own == before {
                 continue;
             }
-            match (own.text(), number.take_if(|_| at == CARD)) {
+            match (own.text(), number.take_if(|_| column == CARD)) {
                 (Some(source), Some(number)) => {
-                    insert.raw_bind_parameter(at + 1, number(source)?)?;
+                    insert.raw_bind_parameter(first + column, number(source)?)?;
                 }
-                _ => insert.raw_bind_parameter(at + 1, own)?,
+                _ => insert.raw_bind_parameter(first + column, own)?,
             }
         }
         Ok(())
@@ -242,15 +250,12 @@ impl From<Row> for Record {
     fn from(row: Row) -> Self {
         let maybe = |text: Option<Arc<str>>| text.map_or(Cell::Null, Cell::Text);
         let money = |usd: Option<Usd>| usd.map_or(Cell::Null, |usd| Cell::Number(usd.pico()));
-        let hex = |bytes: [u8; 8]| format!("{:016x}", u64::from_be_bytes(bytes)).into();
-        let mut values = Vec::with_capacity(COLUMNS.len());
-        values.extend([
+        Self(vec![
             Cell::Text(row.request_id),
             Cell::Number(row.attempt.into()),
             Cell::Number(row.completed_ms),
             maybe(row.key),
             maybe(row.tags),
-            maybe(row.key_tags),
             row.user.map_or(Cell::Null, |user| Cell::Text(hex(user))),
             Cell::Word(row.endpoint),
             maybe(row.route),
@@ -258,15 +263,27 @@ impl From<Row> for Record {
             Cell::Text(row.backend),
             maybe(row.card),
             Cell::Word(row.tier),
-        ]);
-        values.extend(counts(&row.usage).map(whole));
-        values.extend([
+            whole(row.usage.input),
+            whole(row.usage.cache_read),
+            whole(row.usage.cache_write),
+            whole(row.usage.cache_write_1h),
+            whole(row.usage.input_audio),
+            whole(row.usage.cache_read_audio),
+            whole(row.usage.input_image),
+            whole(row.usage.output),
+            whole(row.usage.reasoning),
+            whole(row.usage.output_audio),
+            whole(row.usage.output_image),
+            whole(row.usage.searches),
+            whole(row.usage.requests),
+            whole(row.usage.milliseconds),
+            whole(row.usage.chars),
+            whole(row.usage.images),
+            whole(row.usage.pages),
             money(row.cost),
             Cell::Word(row.basis.as_str()),
             money(row.list_cost),
             money(row.reported_cost),
-            money(row.baseline_cost),
-            row.gpu_ns.map_or(Cell::Null, whole),
             row.raw_usage
                 .map_or(Cell::Null, |raw| Cell::Text(raw.into())),
             whole(row.latency_ms),
@@ -274,41 +291,24 @@ impl From<Row> for Record {
             row.status
                 .map_or(Cell::Null, |status| Cell::Number(status.into())),
             Cell::Word(row.outcome),
+            money(row.baseline_cost),
+            maybe(row.key_tags),
+            row.gpu_ns.map_or(Cell::Null, whole),
             row.prediction
                 .map_or(Cell::Null, |it| Cell::Word(it.domain.as_str())),
             row.prediction
                 .map_or(Cell::Null, |it| Cell::Number(it.predicted.into())),
-        ]);
-        Self(values)
+        ])
     }
-}
-
-/// The quantities in the order of their columns.
-fn counts(usage: &Usage) -> [u64; 17] {
-    [
-        usage.input,
-        usage.cache_read,
-        usage.cache_write,
-        usage.cache_write_1h,
-        usage.input_audio,
-        usage.cache_read_audio,
-        usage.input_image,
-        usage.output,
-        usage.reasoning,
-        usage.output_audio,
-        usage.output_image,
-        usage.searches,
-        usage.requests,
-        usage.milliseconds,
-        usage.chars,
-        usage.images,
-        usage.pages,
-    ]
 }
 
 /// SQLite's numbers have a sign; no count that is believed comes near the difference.
 fn whole(count: u64) -> Cell {
     Cell::Number(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+fn hex(bytes: [u8; 8]) -> Arc<str> {
+    format!("{:016x}", u64::from_be_bytes(bytes)).into()
 }
 
 #[cfg(test)]
@@ -317,6 +317,7 @@ pub(super) mod tests {
     use crate::{
         domain::Domain,
         settle::ledger::{Basis, Prediction},
+        usage::Usage,
     };
 
     /// A row as an ordinary request leaves it.

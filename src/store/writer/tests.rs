@@ -174,16 +174,17 @@ fn a_row_says_the_same_in_a_batch_as_alone() {
 
 /// A row with other values, and with other ones missing, than its neighbours have.
 fn varied(n: u64) -> Row {
+    let each = |of: u64| n.is_multiple_of(of);
     let mut row = row(n, 1);
     row.usage.input = n % 2;
     row.usage.images = n % 5;
     row.model = format!("model-{}", n % 3).into();
-    row.key = row.key.filter(|_| n % 2 > 0);
-    row.tags = row.tags.filter(|_| n % 3 > 0);
-    row.card = row.card.filter(|_| n % 4 > 0);
-    row.cost = row.cost.filter(|_| n % 5 > 0);
-    row.status = row.status.filter(|_| n % 7 > 0);
-    row.prediction = (n % 3 == 0).then_some(Prediction {
+    row.key = row.key.filter(|_| !each(2));
+    row.tags = row.tags.filter(|_| !each(3));
+    row.card = row.card.filter(|_| !each(4));
+    row.cost = row.cost.filter(|_| !each(5));
+    row.status = row.status.filter(|_| !each(7));
+    row.prediction = each(3).then_some(Prediction {
         domain: Domain::Code,
         predicted: 8_123,
     });

@@ -60,7 +60,7 @@ pub(super) const COLUMNS: [&str; 43] = [
     "domain",
     "predicted",
 ];
-/// Rows that one statement keeps where there are as many: much of what it costs is for the statement.
+/// Rows that one statement keeps, where there are as many: a part of its work is for all of them.
 pub(super) const TOGETHER: usize = 8;
 /// Keep so many rows, those that are not there already.
 pub(super) static INSERTS: LazyLock<[(usize, String); 2]> = LazyLock::new(|| {
@@ -178,26 +178,25 @@ impl Record {
         Self(vec![Cell::Null; COLUMNS.len()])
     }
 
-    /// Binds it as one of the rows of a statement, as far as it is not like what is bound there, the
-    /// row before. `number` is asked for the one of where its price comes from.
+    /// Binds it as one of the rows of a statement, as far as it is not like the row that is bound
+    /// there. `number` is asked for the one of where its price comes from.
     pub(super) fn bind(
         &self,
         insert: &mut Statement<'_>,
         at: usize,
         bound: &Self,
-        number: impl FnOnce(&str) -> rusqlite::Result<i64>,
+        mut number: impl FnMut(&str) -> rusqlite::Result<i64>,
     ) -> rusqlite::Result<()> {
-        let mut number = Some(number);
         let first = at * COLUMNS.len() + 1;
         for (column, (own, before)) in self.0.iter().zip(&bound.0).enumerate() {
             if own == before {
                 continue;
             }
-            match (own.text(), number.take_if(|_| column == CARD)) {
-                (Some(source), Some(number)) => {
-                    insert.raw_bind_parameter(first + column, number(source)?)?;
-                }
-                _ => insert.raw_bind_parameter(first + column, own)?,
+            if column == CARD {
+                let card = own.text().map(&mut number).transpose()?;
+                insert.raw_bind_parameter(first + column, card)?;
+            } else {
+                insert.raw_bind_parameter(first + column, own)?;
             }
         }
         Ok(())

@@ -195,8 +195,8 @@ const CHANGES: [&str; 8] = [
     ) STRICT;
     CREATE INDEX decisions_by_time ON decisions (at_ms);
 ",
-    // what was predicted stands in the row it is for, as with routes it is for most: a row of its own
-    // cost nearly as much again. Whoever read the table finds the same in a view
+    // what was predicted stands in the row that it is of: with routes that is most rows, and a table of
+    // its own had their ids once more. Whoever read that table finds the same in a view
     "
     ALTER TABLE attempts ADD COLUMN domain TEXT;
     ALTER TABLE attempts ADD COLUMN predicted INTEGER;

@@ -124,14 +124,14 @@ impl Holds {
 
     /// The tightest of the limits that the request is held to.
     pub(super) fn levels(&self, now_ms: u64) -> Levels {
-        let all = || self.watched.iter().map(|limits| limits.levels(now_ms));
-        Levels {
-            requests: all()
-                .filter_map(|(requests, _)| requests)
-                .min_by_key(|l| l.remaining),
-            tokens: all()
-                .filter_map(|(_, tokens)| tokens)
-                .min_by_key(|l| l.remaining),
-        }
+        let least = |a: Option<Level>, b: Option<Level>| {
+            let both = a.into_iter().chain(b);
+            both.min_by_key(|level| level.remaining)
+        };
+        let all = self.watched.iter().map(|limits| limits.levels(now_ms));
+        all.fold(Levels::default(), |tightest, (requests, tokens)| Levels {
+            requests: least(tightest.requests, requests),
+            tokens: least(tightest.tokens, tokens),
+        })
     }
 }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use foldhash::quality::FixedState;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -65,7 +66,7 @@ const HISTOGRAM_LINES: usize = 3;
 pub struct Metrics {
     registry: Registry,
     /// The ids that are labels.
-    named: ArcSwap<HashSet<Arc<str>>>,
+    named: ArcSwap<HashSet<Arc<str>, FixedState>>,
     /// The values of tags that are labels, by their names.
     values: ArcSwap<HashSet<(Arc<str>, Arc<str>)>>,
     most: Most,

@@ -568,5 +568,8 @@ fn pause() -> Duration {
 /// The price of nothing, as the client sees it.
 #[must_use]
 pub fn as_json(cost: Option<Usd>) -> String {
-    cost.map_or_else(|| "null".to_owned(), |cost| format!("\"{cost}\""))
+    match cost {
+        Some(cost) => ["\"", cost.text().as_str(), "\""].concat(),
+        None => "null".to_owned(),
+    }
 }

@@ -121,6 +121,7 @@ pub(crate) const BANS: [Ban; 18] = [
             "src/reload/",
             "src/accept/",
             "src/serve.rs",
+            "src/telemetry/",
             "src/simulate/",
             "src/cli/",
         ],

@@ -74,7 +74,7 @@ fn scaled_count(value: Field<'_>, digits: i64, flags: &mut Inconsistencies) -> u
     if number.len() != value.len() || (digits == 0 && number.contains(['.', 'e', 'E'])) {
         flags.add(Inconsistencies::NOT_A_COUNT);
     }
-    let Some(wide) = decimal(number, digits) else {
+    let Some(scaled) = decimal(number, digits) else {
         let odd = if is_number(number) {
             Inconsistencies::HUGE
         } else {
@@ -87,11 +87,11 @@ fn scaled_count(value: Field<'_>, digits: i64, flags: &mut Inconsistencies) -> u
             0
         };
     };
-    if wide < 0 {
+    if scaled < 0 {
         flags.add(Inconsistencies::NEGATIVE);
         return 0;
     }
-    u64::try_from(wide)
+    u64::try_from(scaled)
         .ok()
         .filter(|count| *count <= MAX_COUNT)
         .unwrap_or_else(|| {

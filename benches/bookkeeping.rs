@@ -67,7 +67,8 @@ fn admission(c: &mut Criterion) {
         b.iter(|| {
             let now_ms = world.means.now_ms();
             let all = world.limits.of_caller(Some(&holder));
-            let grants = limits::enter_all(&all, 1_000, now_ms).expect("room");
+            let mut grants = Vec::new();
+            limits::enter_all(&mut grants, all.clone(), 1_000, now_ms).expect("room");
             grants.into_iter().for_each(|g| g.settle(800, now_ms));
         });
     });
@@ -91,7 +92,7 @@ fn account(c: &mut Criterion) {
     metrics.follow(&world.config);
     let strangers = Arc::new(Strangers::default());
     let ask = ask();
-    let plan = plan(&world, &principal, &ask);
+    let plan = Arc::new(plan(&world, &principal, &ask));
     c.bench_function("account", |b| {
         b.iter(|| {
             let opening = Opening {

@@ -10,7 +10,7 @@ use std::{collections::HashSet, fmt, sync::Arc};
 
 use dashmap::DashMap;
 use http::{
-    HeaderMap, HeaderValue, Method,
+    HeaderMap, HeaderName, HeaderValue, Method,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN},
     uri::Authority,
 };
@@ -21,7 +21,7 @@ use subtle::ConstantTimeEq;
 use crate::config::{Auth, Budget, Config, Key, Limits, May, Policy, Tags};
 
 /// The header in which Anthropic's clients send their key.
-const X_API_KEY: &str = "x-api-key";
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Who is calling, and what they may use.
 #[derive(Debug, Default)]
@@ -238,8 +238,8 @@ impl fmt::Debug for Keys {
 
 /// The key that a request carries.
 fn key(headers: &HeaderMap) -> Result<&[u8], AuthError> {
-    let bearer = single(headers, AUTHORIZATION.as_str())?.and_then(bearer);
-    let plain = single(headers, X_API_KEY)?.map(HeaderValue::as_bytes);
+    let bearer = single(headers, &AUTHORIZATION)?.and_then(bearer);
+    let plain = single(headers, &X_API_KEY)?.map(HeaderValue::as_bytes);
     match (bearer, plain) {
         (Some(a), Some(b)) if a != b => Err(AuthError::TwoKeys),
         (a, b) => a
@@ -250,7 +250,10 @@ fn key(headers: &HeaderMap) -> Result<&[u8], AuthError> {
 }
 
 /// A header that must not stand there twice with different values.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, AuthError> {
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, AuthError> {
     let mut all = headers.get_all(name).iter();
     let first = all.next();
     if all.any(|other| Some(other) != first) {

@@ -64,7 +64,7 @@ const NO_BACKEND: CallError = CallError::Failed {
 #[derive(Debug)]
 pub struct Job {
     pub means: Arc<Means>,
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     pub ask: Ask,
     /// Headers of the client that are passed on.
     pub forwarded: HeaderMap,
@@ -568,5 +568,8 @@ fn pause() -> Duration {
 /// The price of nothing, as the client sees it.
 #[must_use]
 pub fn as_json(cost: Option<Usd>) -> String {
-    cost.map_or_else(|| "null".to_owned(), |cost| format!("\"{cost}\""))
+    match cost {
+        Some(cost) => ["\"", cost.text().as_str(), "\""].concat(),
+        None => "null".to_owned(),
+    }
 }

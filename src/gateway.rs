@@ -1,5 +1,6 @@
 //! The hallway: the path of one request, a line for each stage.
 
+mod headers;
 mod limits;
 pub mod stream;
 mod warning;
@@ -7,11 +8,7 @@ mod warning;
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
-    uri::Authority,
-};
+use http::{HeaderMap, Method, uri::Authority};
 use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
@@ -27,18 +24,6 @@ use crate::{
     state::{self, App, World},
     understand::{self, Endpoint},
 };
-
-const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
-const BACKEND: HeaderName = HeaderName::from_static("x-tollgate-backend");
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
-const DECISION: HeaderName = HeaderName::from_static("x-tollgate-decision");
-const COST: HeaderName = HeaderName::from_static("x-tollgate-cost-usd");
-const ESTIMATED_COST: HeaderName = HeaderName::from_static("x-tollgate-estimated-cost-usd");
-const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
-const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-
-/// Headers that an answer has beside its own: ours, and what the door adds.
-const ADDED: usize = 16;
 
 /// A request whose body has not been read yet.
 #[derive(Debug)]
@@ -122,7 +107,7 @@ async fn prepare<B>(
     world: &World,
     incoming: Incoming<B>,
     account: &mut Account,
-) -> Result<(Job, Held), GatewayError>
+) -> Result<(Arc<Job>, Held), GatewayError>
 where
     B: Future<Output = Result<(Bytes, Held), BodyError>>,
 {
@@ -189,17 +174,16 @@ where
     account.hold(&plan)?;
     let deadline = started + world.config.server.request_timeout;
     let forwarded = upstream::forwarded(&headers);
-    Ok((
-        Job {
-            means: Arc::clone(&world.means),
-            plan,
-            ask,
-            forwarded,
-            conversation: conversation.filter(|_| together),
-            deadline,
-        },
-        held,
-    ))
+    let job = Job {
+        means: Arc::clone(&world.means),
+        plan,
+        ask,
+        forwarded,
+        conversation: conversation.filter(|_| together),
+        deadline,
+    };
+    // it goes from hand to hand, and is too large to be copied
+    Ok((Arc::new(job), held))
 }
 
 /// Decides whom to ask. One of so many decisions is kept with all that it was taken on.
@@ -209,7 +193,7 @@ fn decide(
     question: &Question<'_>,
     now_ms: u64,
     account: &mut Account,
-) -> Result<Plan, GatewayError> {
+) -> Result<Arc<Plan>, GatewayError> {
     let outcome = if app.keeps_decision(world.config.evidence.decisions) {
         let (outcome, record) = world.plan_on_record(question, now_ms);
         account.decided(&record);
@@ -219,6 +203,7 @@ fn decide(
     };
     match outcome {
         Ok(plan) => {
+            let plan = Arc::new(plan);
             account.planned(&plan);
             Ok(plan)
         }
@@ -232,13 +217,13 @@ fn decide(
 
 /// Calls, and answers with what comes.
 async fn deliver(
-    job: Job,
+    job: Arc<Job>,
     held: Held,
     mut account: Box<Account>,
     link: Link,
 ) -> Result<Reply, Failed> {
     if job.ask.stream && !job.means.config.server.sse_keep_alive.is_zero() {
-        return deliver_in_time(Arc::new(job), held, account, link).await;
+        return deliver_in_time(job, held, account, link).await;
     }
     let outcome = {
         let call = pin!(call::run(&job, &mut *account));
@@ -287,12 +272,8 @@ fn answer(
         Err(error) => return Err(failed(error.into(), account)),
     };
     let mut headers = head.headers;
-    describe(
-        &mut headers,
-        job,
-        &account,
-        matches!(answer, Answer::Whole(_)),
-    );
+    let whole = matches!(answer, Answer::Whole(_));
+    headers::describe(&mut headers, job, &account, whole);
     account.head_leaves();
     let body = match answer {
         Answer::Whole(bytes) => {
@@ -300,7 +281,7 @@ fn answer(
             ReplyBody::Whole(bytes)
         }
         Answer::Stream(relay) => {
-            stream_headers(&mut headers);
+            headers::stream(&mut headers);
             ReplyBody::Stream(Box::new(StreamBody::relaying(relay, account, link)))
         }
         Answer::Large(large) => {
@@ -312,17 +293,9 @@ fn answer(
 
 /// The reply to a stream whose first event has not come yet.
 fn early(job: &Arc<Job>, running: stream::Running, keep_alive: Duration, link: Link) -> Reply {
-    let mut headers = HeaderMap::new();
-    stream_headers(&mut headers);
-    if let Some(first) = job.plan.candidates.first() {
-        put_number(&mut headers, ATTEMPTS, 1_u32);
-        name(&mut headers, job, first.model, first.backend);
-        if let Some(expected) = first.expected {
-            put(&mut headers, ESTIMATED_COST, &expected.in_digits());
-        }
-        let decision = explain::decision(&job.means.config, &job.plan);
-        put(&mut headers, DECISION, &decision);
-    }
+    let mut headers = HeaderMap::with_capacity(headers::MOST);
+    headers::stream(&mut headers);
+    headers::expect(&mut headers, job);
     let body = StreamBody::waiting(running, Arc::clone(job), keep_alive, link);
     Reply {
         headers,
@@ -335,7 +308,7 @@ fn failed(error: GatewayError, mut account: Box<Account>) -> Failed {
     account.head_leaves();
     let mut headers = HeaderMap::new();
     if account.attempts() > 0 {
-        put_number(&mut headers, ATTEMPTS, account.attempts());
+        headers::attempts(&mut headers, account.attempts());
     }
     if error.is_of_limits() {
         account.give_back();
@@ -347,60 +320,4 @@ fn failed(error: GatewayError, mut account: Box<Account>) -> Failed {
         error,
         headers: Box::new(headers),
     }
-}
-
-/// Says in the headers who served, why, and for how much.
-fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, exact: bool) {
-    headers.reserve(ADDED);
-    if let Some(candidate) = account.serving() {
-        name(headers, job, candidate.model, candidate.backend);
-        if let Some(cost) = account.cost().filter(|_| exact) {
-            put(headers, COST, &cost.in_digits());
-        } else if let Some(expected) = candidate.expected {
-            put(headers, ESTIMATED_COST, &expected.in_digits());
-        }
-    }
-    put_number(headers, ATTEMPTS, account.attempts());
-    let mut decision = explain::decision(&job.means.config, &job.plan);
-    if let Some(failed) = account
-        .attempts()
-        .checked_sub(1 + account.parts())
-        .filter(|failed| *failed > 0)
-    {
-        decision.push_str(&format!("; {failed} failed before"));
-    }
-    put(headers, DECISION, &decision);
-    put_number(headers, PROCESSING_MS, account.elapsed_ms());
-    limits::describe(headers, account.levels());
-    warning::describe(headers, account.exceeded());
-}
-
-fn name(headers: &mut HeaderMap, job: &Job, model: usize, backend: usize) {
-    let config = &job.means.config;
-    if let (Some(model), Some(backend)) = (config.models.get(model), config.backends.get(backend)) {
-        put(headers, MODEL, &model.name);
-        put(headers, BACKEND, &backend.name);
-    }
-}
-
-/// What keeps proxies from holding a stream back.
-fn stream_headers(headers: &mut HeaderMap) {
-    for (name, value) in [
-        (CONTENT_TYPE, "text/event-stream; charset=utf-8"),
-        (CACHE_CONTROL, "no-cache"),
-        (ACCEL_BUFFERING, "no"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-}
-
-/// Sets a header, unless the value holds what no header may hold.
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
-fn put_number(headers: &mut HeaderMap, name: HeaderName, number: impl itoa::Integer) {
-    put(headers, name, itoa::Buffer::new().format(number));
 }

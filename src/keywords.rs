@@ -67,14 +67,15 @@ impl Keywords {
     /// The first that is in both.
     #[must_use]
     pub fn first_of_both(self, other: Self) -> Option<&'static str> {
-        let both = Self(self.0 & other.0);
-        both.iter().next()
+        let both = self.0 & other.0;
+        (both != 0).then(|| ALL.get(both.trailing_zeros() as usize).copied())?
     }
 
     /// Their spellings, in the order of [`ALL`].
     pub fn iter(self) -> impl Iterator<Item = &'static str> {
-        ALL.into_iter()
-            .filter(move |name| bit(name).is_some_and(|bit| self.0 & bit != 0))
+        let has = move |at: usize| self.0 >> at & 1 == 1;
+        let all = ALL.into_iter().enumerate();
+        all.filter_map(move |(at, name)| has(at).then_some(name))
     }
 }
 

@@ -21,6 +21,7 @@ pub mod certificates;
 pub mod cores;
 pub mod domain;
 pub mod keywords;
+pub mod lanes;
 pub mod money;
 pub mod usage;
 

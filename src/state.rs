@@ -221,7 +221,7 @@ impl World {
     /// How long the limits of a call are reached for, if they are.
     fn full_ms(&self, model: usize, backend: usize, now_ms: u64, estimate: u64) -> Option<u64> {
         let provider = self.config.backends.get(backend)?.provider;
-        let probed = self.limits.of_call(model, provider).into_iter();
+        let probed = self.limits.of_call(model, provider);
         let denied = probed.filter_map(|limits| limits.probe(estimate, now_ms).err());
         denied
             .map(|denied| u64::try_from(denied.wait.as_millis()).unwrap_or(u64::MAX))
@@ -404,7 +404,7 @@ impl App {
 
     /// An id that no other request has.
     #[must_use]
-    pub fn next_id(&self) -> String {
+    pub fn next_id(&self) -> Arc<str> {
         self.ids.next()
     }
 
@@ -449,11 +449,37 @@ impl RequestIds {
         }
     }
 
-    fn next(&self) -> String {
-        format!(
-            "req_{:016x}{:08x}",
-            self.process,
-            self.last.fetch_add(1, Relaxed)
-        )
+    /// `req_`, sixteen hexadecimal digits of the process and at least eight of the request.
+    fn next(&self) -> Arc<str> {
+        let number = self.last.fetch_add(1, Relaxed);
+        let Ok(small) = u32::try_from(number) else {
+            return format!("req_{:016x}{number:08x}", self.process).into();
+        };
+        let mut id = *b"req_000000000000000000000000";
+        let mut left = u128::from(self.process) << u32::BITS | u128::from(small);
+        for place in id.iter_mut().skip(4).rev() {
+            let digit = (left % 16) as usize;
+            *place = b"0123456789abcdef".get(digit).copied().unwrap_or_default();
+            left /= 16;
+        }
+        std::str::from_utf8(&id).unwrap_or_default().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_requests_are_numbered_in_hexadecimal_digits_and_ascend() {
+        let ids = RequestIds {
+            process: 0x00ab_cdef_0123_4567,
+            last: AtomicU64::new(0xffff_fffe),
+        };
+        let all = [ids.next(), ids.next(), ids.next()];
+        let all: Vec<&str> = all.iter().map(|id| &**id).collect();
+        let begin = "req_00abcdef01234567";
+        let wanted = ["fffffffe", "ffffffff", "100000000"];
+        assert_eq!(all, wanted.map(|end| format!("{begin}{end}")));
     }
 }

@@ -321,5 +321,23 @@ fn is_still_at(open: &Metadata, path: &Path) -> bool {
     at.is_ok_and(|at| (at.dev(), at.ino()) == (open.dev(), open.ino()))
 }
 
+/// The files of a ledger: the database, what SQLite writes beside it, and the spill file.
+#[must_use]
+pub fn files_of(ledger: &Path) -> [PathBuf; 5] {
+    let beside = |end: &str| {
+        let mut name = ledger.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let spill = spill::path_of(ledger);
+    [
+        ledger.to_owned(),
+        beside("-wal"),
+        beside("-shm"),
+        beside("-journal"),
+        spill,
+    ]
+}
+
 #[cfg(test)]
 mod tests;

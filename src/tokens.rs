@@ -9,10 +9,8 @@ mod block;
 mod families;
 
 pub use self::families::Family;
-use self::{
-    block::{BLOCK, Block},
-    families::Reader,
-};
+use self::{block::Block, families::Reader};
+use crate::lanes::BLOCK;
 
 /// Thousandths of a token.
 type Milli = u64;
@@ -30,8 +28,6 @@ const ADDS: [[Milli; RUN]; 5] = [
 ];
 /// Characters of a run that are told apart.
 const RUN: usize = 12;
-/// Bytes that are looked through at once for one that is not plain.
-const STRIDE: usize = 4 * BLOCK;
 
 /// The class of each byte. A table, as this is read for every byte of a prompt.
 const CLASSES: [Kind; 256] = {
@@ -145,30 +141,32 @@ impl Counter {
             return self.add_as(family, raw);
         }
         let mut run = Run::default();
-        let mut at = 0;
-        while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
-            let plain = plain_bytes(rest.as_bytes());
-            let (begin, special) = rest.split_at_checked(plain).unwrap_or((rest, ""));
-            for block in begin.as_bytes().chunks(BLOCK) {
-                let block = Block::of(block);
-                self.total += block.tokens(&run);
-                run = block.last_run(run);
+        let mut rest = raw;
+        while !rest.is_empty() {
+            let (block, read) = Block::of(rest.as_bytes());
+            self.total += block.tokens(&run);
+            self.chars += block.length() as u64;
+            run = block.last_run(run);
+            rest = rest.split_at_checked(read).map_or("", |(_, rest)| rest);
+            if read < BLOCK {
+                rest = self.add_others(rest, &mut run);
             }
-            self.chars += plain as u64;
-            at += plain;
-            let Some(byte) = special.bytes().next() else {
-                break;
-            };
-            let (code, length) = match byte {
-                b'\\' => escape(special.as_bytes().get(1..).unwrap_or_default()),
-                0x80.. => scalar(special),
-                // plain as well, and not looked at yet
-                _ => continue,
+        }
+    }
+
+    /// Adds the characters up to the next of plain ASCII: those outside it, and escapes.
+    fn add_others<'a>(&mut self, text: &'a str, run: &mut Run) -> &'a str {
+        let mut rest = text;
+        loop {
+            let (code, length) = match rest.as_bytes().split_first() {
+                Some((b'\\', after)) => escape(after),
+                Some((0x80.., _)) => scalar(rest),
+                _ => return rest,
             };
             let class = self.other(code);
             self.total += run.next(class);
             self.chars += 1;
-            at += length;
+            rest = rest.get(length..).unwrap_or_default();
         }
     }
 
@@ -262,18 +260,6 @@ fn escape(after: &[u8]) -> (u32, usize) {
 fn scalar(text: &str) -> (u32, usize) {
     let first = text.chars().next();
     first.map_or((0xFFFD, 1), |c| (u32::from(c), c.len_utf8()))
-}
-
-/// How many bytes a text begins with that are plain: ASCII without the backslash. Only the next
-/// [`STRIDE`] are looked at, so that a text of many others is not looked through again and again.
-fn plain_bytes(text: &[u8]) -> usize {
-    let text = text.get(..STRIDE).unwrap_or(text);
-    let end = memchr::memchr(b'\\', text).unwrap_or(text.len());
-    let begin = text.get(..end).unwrap_or(text);
-    if begin.is_ascii() {
-        return end;
-    }
-    begin.iter().position(|byte| *byte >= 0x80).unwrap_or(end)
 }
 
 #[cfg(test)]

@@ -6,5 +6,6 @@ pub mod body;
 pub mod form;
 pub mod json;
 pub mod openai;
+pub(crate) mod scan;
 pub mod sse;
 pub mod usage;

@@ -33,7 +33,7 @@ use crate::{
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
-const STAINLESS_RETRIES: &str = "x-stainless-retry-count";
+const STAINLESS_RETRIES: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// Where the requests of a listener go.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Desk {
 
 /// Gives a request its id, and tells clients of a program that is about to stop to go.
 async fn client(app: &Shared, paths: &Router, request: Request, arrival: Arrival) -> Response {
-    let id: Arc<str> = app.next_id().into();
+    let id = app.next_id();
     let header = HeaderValue::from_str(&id);
     let echoed = request.headers().get(CLIENT_REQUEST_ID).cloned();
     let visit = Visit {

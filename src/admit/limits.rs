@@ -200,12 +200,17 @@ impl Grant {
     }
 }
 
-/// Enters all of them, and takes tokens of each; or none.
+/// Enters all of them, and takes tokens of each; or none. What was taken is added to `grants`.
 ///
 /// # Errors
 /// The first limit that is reached.
-pub fn enter_all(all: &[&Arc<Limits>], tokens: u64, now_ms: u64) -> Result<Vec<Grant>, Denied> {
-    let mut grants = Vec::with_capacity(all.len());
+pub fn enter_all<'a>(
+    grants: &mut Vec<Grant>,
+    all: impl IntoIterator<Item = &'a Arc<Limits>>,
+    tokens: u64,
+    now_ms: u64,
+) -> Result<(), Denied> {
+    let before = grants.len();
     for limits in all {
         let entered =
             limits
@@ -220,12 +225,13 @@ pub fn enter_all(all: &[&Arc<Limits>], tokens: u64, now_ms: u64) -> Result<Vec<G
         match entered {
             Ok(grant) => grants.push(grant),
             Err(denied) => {
-                grants.into_iter().for_each(|grant| grant.give_back(now_ms));
+                let taken = grants.drain(before..);
+                taken.for_each(|grant| grant.give_back(now_ms));
                 return Err(denied);
             }
         }
     }
-    Ok(grants)
+    Ok(())
 }
 
 impl std::fmt::Display for Whose {
@@ -301,20 +307,20 @@ mod tests {
     #[test]
     fn a_refusal_by_the_last_of_several_limits_consumes_nothing_of_the_others() {
         let (wide, narrow) = (limits(100, 10_000, 10), limits(100, 50, 10));
-        let denied = enter_all(&[&wide, &narrow], 40, 0).map(|grants| {
-            assert_eq!(grants.len(), 2);
-            let again = enter_all(&[&wide, &narrow], 40, 0).unwrap_err();
-            assert_eq!(free(&wide), (99, 9_960, 1));
-            assert_eq!(free(&narrow), (99, 10, 1));
-            again
-        });
-        assert_eq!(denied.unwrap().what, What::Tokens);
+        let mut grants = Vec::new();
+        enter_all(&mut grants, [&wide, &narrow], 40, 0).unwrap();
+        let denied = enter_all(&mut grants, [&wide, &narrow], 40, 0).unwrap_err();
+        assert_eq!(denied.what, What::Tokens);
+        assert_eq!(grants.len(), 2);
+        assert_eq!(free(&wide), (99, 9_960, 1));
+        assert_eq!(free(&narrow), (99, 10, 1));
     }
 
     #[test]
     fn a_place_is_left_and_tokens_are_corrected_when_the_work_is_done() {
         let limits = limits(10, 1_000, 1);
-        let mut grants = enter_all(&[&limits], 600, 0).unwrap();
+        let mut grants = Vec::new();
+        enter_all(&mut grants, [&limits], 600, 0).unwrap();
         let denied = limits.enter().unwrap_err();
         assert_eq!((denied.what, denied.limit), (What::Concurrency, 1));
         grants.pop().unwrap().settle(100, 0);
@@ -324,7 +330,9 @@ mod tests {
     #[test]
     fn a_grant_that_is_dropped_leaves_its_place_and_keeps_its_estimate() {
         let limits = limits(10, 1_000, 1);
-        drop(enter_all(&[&limits], 600, 0).unwrap());
+        let mut grants = Vec::new();
+        enter_all(&mut grants, [&limits], 600, 0).unwrap();
+        drop(grants);
         assert_eq!(free(&limits), (9, 400, 0));
     }
 

@@ -55,9 +55,12 @@ impl Table {
 
     /// What every request of a caller is held to: the gateway's limits and the key's.
     #[must_use]
-    pub fn of_caller<'a>(&'a self, holder: Option<&'a Holder>) -> Vec<&'a Arc<Limits>> {
+    pub fn of_caller<'a>(
+        &'a self,
+        holder: Option<&'a Holder>,
+    ) -> impl Iterator<Item = &'a Arc<Limits>> + Clone {
         let key = holder.and_then(|holder| holder.limits.as_ref());
-        self.gateway.iter().chain(key).collect()
+        self.gateway.iter().chain(key)
     }
 
     /// The limits of a route, by its index.
@@ -68,12 +71,14 @@ impl Table {
 
     /// What a call of a model at a provider is held to, by their indices.
     #[must_use]
-    pub fn of_call(&self, model: usize, provider: usize) -> Vec<&Arc<Limits>> {
+    pub fn of_call(
+        &self,
+        model: usize,
+        provider: usize,
+    ) -> impl Iterator<Item = &Arc<Limits>> + Clone {
         let model = self.models.get(model).and_then(Option::as_ref);
-        model
-            .into_iter()
-            .chain(self.providers.get(provider).and_then(Option::as_ref))
-            .collect()
+        let provider = self.providers.get(provider).and_then(Option::as_ref);
+        model.into_iter().chain(provider)
     }
 
     fn iter(&self) -> impl Iterator<Item = &Arc<Limits>> {

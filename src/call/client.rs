@@ -17,11 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Request, Response, StatusCode, Uri,
-    header::{Entry, HOST, PROXY_AUTHORIZATION},
-    uri::Scheme,
-};
+use http::{Request, Response, StatusCode, Uri, header::PROXY_AUTHORIZATION, uri::Scheme};
 use http_body::{Body, Frame, SizeHint};
 
 mod dial;
@@ -141,7 +137,8 @@ impl Client {
         loop {
             let (mut line, rested) = match idle.take(host) {
                 Some((line, rested)) => (line, Some(rested)),
-                None => (self.open(&request.uri).await?, None),
+                // boxed, as it is large and seldom needed
+                None => (Box::pin(self.open(&request.uri)).await?, None),
             };
             let error = match line.ask(request.to_http(proxy)).await {
                 Ok(answer) => {
@@ -185,6 +182,7 @@ impl Client {
 #[derive(Debug, Clone)]
 pub struct Prepared {
     pub uri: Uri,
+    /// With that of the host.
     pub headers: http::HeaderMap,
     pub body: VecDeque<Bytes>,
 }
@@ -201,29 +199,11 @@ impl Prepared {
         };
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
-        if let (Entry::Vacant(vacant), Some(host)) = (headers.entry(HOST), host(&self.uri)) {
-            vacant.insert(host);
-        }
         if let Some(credentials) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
             headers.insert(PROXY_AUTHORIZATION, credentials.clone());
         }
         request
     }
-}
-
-/// The value of `Host`: the port stands there unless it is the usual one.
-fn host(uri: &Uri) -> Option<HeaderValue> {
-    let usual = if uri.scheme() == Some(&Scheme::HTTPS) {
-        443
-    } else {
-        80
-    };
-    let host = uri.host()?;
-    let value = match uri.port_u16().filter(|port| *port != usual) {
-        Some(port) => HeaderValue::try_from(format!("{host}:{port}")),
-        None => HeaderValue::from_str(host),
-    };
-    value.ok()
 }
 
 /// Is one of its causes that the time was up?

@@ -9,7 +9,8 @@ use std::sync::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, Entry, HOST, USER_AGENT},
+    uri::Scheme,
 };
 use secrecy::ExposeSecret;
 
@@ -21,27 +22,34 @@ use crate::{
 };
 
 /// Headers of a client that are passed on: tracing, and beta features of the same dialect.
-const FORWARDED: [&str; 4] = ["traceparent", "tracestate", "baggage", "openai-beta"];
+static FORWARDED: [HeaderName; 4] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
+    HeaderName::from_static("openai-beta"),
+];
+/// What most requests hold, and most answers.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What asks a stream for usage.
 const INCLUDE_USAGE: &[u8] = br#"{"include_usage":true}"#;
 
 /// One provider, ready to be called.
 #[derive(Debug)]
 pub struct Upstream {
-    /// One address for each replica.
     replicas: Vec<Replica>,
-    /// With the key, where there is one alone.
-    headers: HeaderMap,
     /// Several keys.
     pool: Option<Pool>,
     /// Where the search for the least busy replica begins, so that equals take turns.
     turn: AtomicUsize,
 }
 
+/// One address.
 #[derive(Debug)]
 struct Replica {
     /// Of each endpoint, in their order.
     addresses: Vec<Uri>,
+    /// Of every request: with the host, and with the key, where there is one alone.
+    headers: HeaderMap,
     inflight: Arc<AtomicU32>,
 }
 
@@ -71,9 +79,9 @@ impl Upstream {
     /// Prepares a provider of the configuration.
     #[must_use]
     pub fn of(provider: &Provider) -> Self {
-        let replicas = provider.base_urls.iter().filter_map(Replica::of).collect();
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, JSON);
+        headers.insert(CONTENT_TYPE, JSON);
         let agent = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
         let pool = Pool::of(&provider.api_keys);
@@ -88,9 +96,9 @@ impl Upstream {
         for (name, value) in &provider.headers {
             headers.insert(name.clone(), value.clone());
         }
+        let replica = |base| Replica::of(base, headers.clone());
         Self {
-            replicas,
-            headers,
+            replicas: provider.base_urls.iter().filter_map(replica).collect(),
             pool,
             turn: AtomicUsize::new(0),
         }
@@ -151,13 +159,15 @@ impl Upstream {
     ) -> Option<Prepared> {
         let replica = self.replicas.get(busy.replica)?;
         let uri = replica.addresses.get(ask.endpoint as usize)?.clone();
-        let mut headers = self.headers.clone();
+        let mut headers = replica.headers.clone();
         let accept = match ask.endpoint.traits().answer {
-            _ if ask.stream => "text/event-stream",
-            Shape::Choices | Shape::Members(_) => "application/json",
-            Shape::Text | Shape::Bytes => "*/*",
+            _ if ask.stream => Some("text/event-stream"),
+            Shape::Choices | Shape::Members(_) => None,
+            Shape::Text | Shape::Bytes => Some("*/*"),
         };
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        if let Some(accept) = accept {
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        }
         if let Body::Form(form) = body {
             let content_type = HeaderValue::from_str(form.content_type());
             headers.insert(CONTENT_TYPE, content_type.ok()?);
@@ -174,7 +184,10 @@ impl Upstream {
 }
 
 impl Replica {
-    fn of(base: &Uri) -> Option<Self> {
+    fn of(base: &Uri, mut headers: HeaderMap) -> Option<Self> {
+        if let (Entry::Vacant(vacant), Some(host)) = (headers.entry(HOST), host(base)) {
+            vacant.insert(host);
+        }
         let path = base.path().trim_end_matches('/');
         let address = |endpoint: Endpoint| {
             let mut parts = base.clone().into_parts();
@@ -187,18 +200,34 @@ impl Replica {
                 .into_iter()
                 .map(address)
                 .collect::<Option<_>>()?,
+            headers,
             inflight: Arc::default(),
         })
     }
+}
+
+/// The value of `Host`: the port stands there unless it is the usual one.
+fn host(uri: &Uri) -> Option<HeaderValue> {
+    let usual = if uri.scheme() == Some(&Scheme::HTTPS) {
+        443
+    } else {
+        80
+    };
+    let host = uri.host()?;
+    let value = match uri.port_u16().filter(|port| *port != usual) {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")),
+        None => HeaderValue::from_str(host),
+    };
+    value.ok()
 }
 
 /// The headers of a client that are passed on.
 #[must_use]
 pub fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::new();
-    for name in FORWARDED {
+    for name in &FORWARDED {
         if let Some(value) = headers.get(name) {
-            kept.insert(HeaderName::from_static(name), value.clone());
+            kept.insert(name, value.clone());
         }
     }
     kept

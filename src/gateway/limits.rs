@@ -2,17 +2,15 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::{put, put_number};
-use crate::{admit::rate::Level, settle::Levels};
+use super::headers::{put, put_number};
+use crate::settle::Levels;
 
-/// Of requests: the limit, what remains of it, and when all of it will.
-const REQUESTS: [HeaderName; 3] = [
+static REQUESTS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit-requests"),
     HeaderName::from_static("x-ratelimit-remaining-requests"),
     HeaderName::from_static("x-ratelimit-reset-requests"),
 ];
-/// The same of tokens.
-const TOKENS: [HeaderName; 3] = [
+static TOKENS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit-tokens"),
     HeaderName::from_static("x-ratelimit-remaining-tokens"),
     HeaderName::from_static("x-ratelimit-reset-tokens"),
@@ -20,43 +18,44 @@ const TOKENS: [HeaderName; 3] = [
 
 /// Adds `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`.
 pub(super) fn describe(headers: &mut HeaderMap, levels: Levels) {
-    if let Some(level) = levels.requests {
-        write(headers, REQUESTS, level);
+    for (names, level) in [(&REQUESTS, levels.requests), (&TOKENS, levels.tokens)] {
+        let [limit, remaining, reset] = names;
+        if let Some(level) = level {
+            put_number(headers, limit, level.limit);
+            put_number(headers, remaining, level.remaining);
+            put(headers, reset, &duration(level.reset_ms));
+        }
     }
-    if let Some(level) = levels.tokens {
-        write(headers, TOKENS, level);
-    }
-}
-
-fn write(headers: &mut HeaderMap, [limit, remaining, reset]: [HeaderName; 3], level: Level) {
-    put_number(headers, limit, level.limit);
-    put_number(headers, remaining, level.remaining);
-    put(headers, reset, &duration(level.reset_ms));
 }
 
 /// A duration as OpenAI writes it: `6m0s`, `1.5s`, `120ms`.
 fn duration(ms: u64) -> String {
-    let mut number = itoa::Buffer::new();
-    let (minutes, rest) = (ms / 60_000, ms % 60_000);
-    match (minutes, ms) {
-        (0, 0) => return "0s".to_owned(),
-        (0, 1..1_000) => return [number.format(ms), "ms"].concat(),
-        _ => {}
-    }
-    let seconds = match (rest / 1_000, rest % 1_000) {
-        (whole, 0) => format!("{whole}s"),
-        (whole, part) => {
-            format!("{whole}.{part:03}")
-                .trim_end_matches('0')
-                .to_owned()
-                + "s"
-        }
+    let mut text = String::with_capacity(16);
+    let mut push = |number: u64, unit: &str| {
+        text.push_str(itoa::Buffer::new().format(number));
+        text.push_str(unit);
     };
-    match minutes {
-        0 => seconds,
-        1..60 => format!("{minutes}m{seconds}"),
-        _ => format!("{}h{}m{seconds}", minutes / 60, minutes % 60),
+    let (hours, minutes, rest) = (ms / 3_600_000, ms / 60_000 % 60, ms % 60_000);
+    let (seconds, part) = (rest / 1_000, rest % 1_000);
+    if (1..1_000).contains(&ms) {
+        push(ms, "ms");
+        return text;
     }
+    if hours > 0 {
+        push(hours, "h");
+    }
+    if ms >= 60_000 {
+        push(minutes, "m");
+    }
+    if part == 0 {
+        push(seconds, "s");
+        return text;
+    }
+    push(seconds, ".");
+    let digits = format!("{part:03}");
+    text.push_str(digits.trim_end_matches('0'));
+    text.push('s');
+    text
 }
 
 #[cfg(test)]

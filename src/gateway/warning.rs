@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName};
 
-use super::put;
+use super::headers::put;
 use crate::admit::purse::{Exceeded, Whose};
 
 /// The header.
-const WARNING: HeaderName = HeaderName::from_static("x-tollgate-budget-warning");
+static WARNING: HeaderName = HeaderName::from_static("x-tollgate-budget-warning");
 
 /// Adds it, if there is something to tell.
 pub(super) fn describe(headers: &mut HeaderMap, exceeded: &[Exceeded]) {
@@ -16,7 +16,7 @@ pub(super) fn describe(headers: &mut HeaderMap, exceeded: &[Exceeded]) {
         return;
     }
     let all: Vec<String> = exceeded.iter().map(one).collect();
-    put(headers, WARNING, &printable(&all.join("; ")));
+    put(headers, &WARNING, &printable(&all.join("; ")));
 }
 
 /// `budget eng 83% of 50 USD a month, resets 2026-12-01T00:00:00Z`. How much is spent of a shared
@@ -98,7 +98,7 @@ mod tests {
         ];
         describe(&mut headers, &all);
         assert_eq!(
-            headers[WARNING],
+            headers[&WARNING],
             "key a 83% of 50 USD a month, resets 1970-01-01T00:00:00Z; \
              budget eng over its soft limit, resets 1970-01-01T00:00:00Z; \
              budget eng team=?? 83% of 50 USD"

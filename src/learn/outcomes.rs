@@ -13,6 +13,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use crate::{domain::Domain, quality::Lessons};
 
@@ -30,9 +31,9 @@ type Dated = [(Lessons, i64); Domain::ALL.len()];
 /// What outcomes taught. Shared by all requests.
 #[derive(Debug, Default)]
 pub struct Outcomes {
-    keys: DashMap<Arc<str>, OfKey>,
+    keys: DashMap<Arc<str>, OfKey, RandomState>,
     /// What all keys say together, by model.
-    together: DashMap<Arc<str>, Box<ByDomain>>,
+    together: DashMap<Arc<str>, Box<ByDomain>, RandomState>,
     /// What is not kept in the store yet.
     changed: Mutex<HashSet<Place>>,
     /// Is there anything?
@@ -41,7 +42,7 @@ pub struct Outcomes {
 
 #[derive(Debug, Default)]
 struct OfKey {
-    models: HashMap<Arc<str>, Box<Dated>>,
+    models: HashMap<Arc<str>, Box<Dated>, RandomState>,
     /// When it learned something last, in milliseconds since 1970.
     at_ms: i64,
 }

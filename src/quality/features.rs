@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, cell::RefCell};
 
+use crate::lanes::{self, BLOCK};
+
 /// A longer text is read at its beginning and its end only, in bytes.
 const HEAD: usize = 6_144;
 const TAIL: usize = 2_048;
@@ -73,10 +75,9 @@ impl Features {
     pub(super) fn of(text: &[u8], bits: u32) -> Self {
         let part = window(text);
         PAPER.with_borrow_mut(|paper| {
-            let mut words = Words::on(paper, part.len(), bits);
-            words.read(&part);
-            let cues = cues(&part, text.len(), words.number);
-            let (rows, squares) = words.counted();
+            let words = paper.read(&part);
+            let cues = cues(&part, text.len(), words);
+            let (rows, squares) = paper.rows(bits);
             Self {
                 rows,
                 squares,
@@ -98,41 +99,15 @@ fn window(text: &[u8]) -> Cow<'_, [u8]> {
 const BASIS: u32 = 0x811c_9dc5;
 const PRIME: u32 = 0x0100_0193;
 
-/// What a byte is to words.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    /// Part of a word.
-    Letter,
-    /// A word of its own.
-    Sign,
-    Space,
-}
-
-/// By byte, so that no byte costs a chain of comparisons.
-static SORTS: [Sort; 256] = {
-    let mut sorts = [Sort::Sign; 256];
-    let mut byte = 0_u8;
-    loop {
-        sorts[byte as usize] = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | 0x80.. => Sort::Letter,
-            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Sort::Space,
-            _ => Sort::Sign,
-        };
-        if byte == u8::MAX {
-            break;
-        }
-        byte += 1;
-    }
-    sorts
-};
-
 /// What words are noted on. Left clean for the next text: to clear all of it would take as long as to
 /// read a short one.
 #[derive(Default)]
 struct Paper {
+    /// The hashes of the words, in order.
+    words: Vec<u32>,
     /// How often each row has occurred, at most 255; all zero between two texts.
     times: Vec<u8>,
-    /// Rows that have.
+    /// Rows that have; longer than these.
     touched: Vec<u32>,
 }
 
@@ -140,44 +115,97 @@ thread_local! {
     static PAPER: RefCell<Paper> = RefCell::default();
 }
 
-/// The words of a text, as rows.
-struct Words<'a> {
-    mask: u32,
-    times: &'a mut [u8],
-    /// The rows that have occurred, each once: so many of these.
-    touched: &'a mut [u32],
-    rows: usize,
-    /// The hash of the word before.
-    before: Option<u32>,
-    number: usize,
-}
-
-impl<'a> Words<'a> {
-    fn on(paper: &'a mut Paper, bytes: usize, bits: u32) -> Self {
-        let rows = 1_u32 << bits;
-        // a word and a pair for each byte at most, and one more that is written and not kept
-        let most = 2 * bytes + 1;
-        if paper.times.len() < rows as usize {
-            paper.times.resize(rows as usize, 0);
+impl Paper {
+    /// Finds the words of a text; how many there are.
+    fn read(&mut self, text: &[u8]) -> usize {
+        self.words.clear();
+        let mut begun = None;
+        for part in text.chunks(BLOCK) {
+            let mut bytes = [b' '; BLOCK];
+            if let Some(place) = bytes.get_mut(..part.len()) {
+                place.copy_from_slice(part);
+            }
+            bytes.make_ascii_lowercase();
+            begun = self.read_block(&bytes, begun);
         }
-        if paper.touched.len() < most {
-            paper.touched.resize(most, 0);
-        }
-        Self {
-            mask: rows - 1,
-            times: &mut paper.times,
-            touched: &mut paper.touched,
-            rows: 0,
-            before: None,
-            number: 0,
-        }
+        self.words.extend(begun);
+        self.words.len()
     }
 
-    /// The rows with how much each counts, and the sum of the squares of that.
-    fn counted(self) -> (Vec<(u32, i16)>, u64) {
-        let (mut rows, mut squares) = (Vec::with_capacity(self.rows), 0);
-        for row in self.touched.iter().take(self.rows).copied() {
-            let times = self.times.get_mut(row as usize).map(std::mem::take);
+    /// Finds the words in bytes of small letters. One that began before them goes on from its hash; one
+    /// that goes on behind them is given back.
+    fn read_block(&mut self, bytes: &[u8; BLOCK], begun: Option<u32>) -> Option<u32> {
+        let letters = lanes::mask(bytes, |bytes| {
+            let letters = bytes
+                .are_within(b'a', b'z')
+                .or(bytes.are_within(b'0', b'9'));
+            letters.or(bytes.are_within(0x80, u8::MAX))
+        });
+        let spaces = lanes::mask(bytes, |bytes| {
+            bytes.are(b' ').or(bytes.are_within(b'\t', b'\r'))
+        });
+        let mut word = BASIS;
+        match begun {
+            Some(begun) if letters & 1 == 1 => word = begun,
+            ended => self.words.extend(ended),
+        }
+        // letters make words, and each sign is a word of its own
+        let mut left = !spaces;
+        while left != 0 {
+            let begin = left.trailing_zeros();
+            let run = (letters >> begin).trailing_ones();
+            let end = begin + run.max(1);
+            for at in begin..end {
+                let byte = bytes.get(at as usize % BLOCK).copied().unwrap_or_default();
+                word = (word ^ u32::from(byte)).wrapping_mul(PRIME);
+            }
+            left = left.checked_shr(end).map_or(0, |rest| rest << end);
+            if left == 0 && run > 0 && end as usize == BLOCK {
+                return Some(word);
+            }
+            self.words.push(word);
+            word = BASIS;
+        }
+        None
+    }
+
+    /// The rows of the words and of their neighbours, for a table of `2^bits`, with how much each counts,
+    /// and the sum of the squares of that.
+    fn rows(&mut self, bits: u32) -> (Vec<(u32, i16)>, u64) {
+        let all = 1_usize << bits;
+        // one for each word and each pair, and one more that is written and not kept
+        let most = 2 * self.words.len() + 1;
+        if self.times.len() < all {
+            self.times.resize(all, 0);
+        }
+        if self.touched.len() < most {
+            self.touched.resize(most, 0);
+        }
+        let (times, touched) = (self.times.as_mut_slice(), self.touched.as_mut_slice());
+        let mask = low_bits(bits);
+        let mut number = 0;
+        let mut touch = |hash: u32| {
+            let row = hash & mask;
+            if let (Some(times), Some(place)) =
+                (times.get_mut(row as usize), touched.get_mut(number))
+            {
+                // written in any case: whether it is new can't be guessed
+                *place = row;
+                number += usize::from(*times == 0);
+                *times = times.saturating_add(1);
+            }
+        };
+        let mut before = None;
+        for word in &self.words {
+            let word = mixed(*word);
+            touch(word);
+            if let Some(before) = before.replace(word) {
+                touch(pair(before, word));
+            }
+        }
+        let (mut rows, mut squares) = (Vec::with_capacity(number), 0);
+        for row in touched.iter().take(number).copied() {
+            let times = times.get_mut(row as usize).map(std::mem::take);
             let value = VALUES.get(usize::from(times.unwrap_or_default()));
             let value = value.copied().unwrap_or_default();
             squares += u64::from(value.unsigned_abs()).pow(2);
@@ -185,78 +213,69 @@ impl<'a> Words<'a> {
         }
         (rows, squares)
     }
-
-    fn read(&mut self, text: &[u8]) {
-        let sort = |byte: u8| SORTS.get(usize::from(byte)).copied();
-        let taken =
-            |word: u32, byte: u8| (word ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(PRIME);
-        let mut bytes = text.iter().copied();
-        let mut next = bytes.next();
-        // a loop within the loop: where a word ends is guessed wrongly once for each, and not twice
-        while let Some(byte) = next {
-            next = bytes.next();
-            match sort(byte) {
-                Some(Sort::Letter) => {
-                    let mut word = taken(BASIS, byte);
-                    while let Some(byte) = next.filter(|b| sort(*b) == Some(Sort::Letter)) {
-                        word = taken(word, byte);
-                        next = bytes.next();
-                    }
-                    self.word(word);
-                }
-                Some(Sort::Sign) => self.word((BASIS ^ u32::from(byte)).wrapping_mul(PRIME)),
-                Some(Sort::Space) | None => {}
-            }
-        }
-    }
-
-    fn word(&mut self, word: u32) {
-        self.number += 1;
-        // mixed so that the low bits depend on all
-        let word = word ^ (word >> 15);
-        let word = word.wrapping_mul(0x2c1b_3c6d);
-        let word = word ^ (word >> 12);
-        self.touch(word);
-        if let Some(before) = self.before {
-            let pair = before.wrapping_mul(0x9e37_79b1) ^ word;
-            self.touch(pair.wrapping_mul(0x85eb_ca6b) >> 16);
-        }
-        self.before = Some(word);
-    }
-
-    fn touch(&mut self, hash: u32) {
-        let row = hash & self.mask;
-        let times = self.times.get_mut(row as usize);
-        if let (Some(times), Some(place)) = (times, self.touched.get_mut(self.rows)) {
-            // written in any case: whether it is new can't be guessed
-            *place = row;
-            self.rows += usize::from(*times == 0);
-            *times = times.saturating_add(1);
-        }
-    }
 }
 
-/// The cues of what is read of a text of so many bytes with so many words. One pass for each, which
-/// the compiler makes of many bytes at once.
+/// The hash of a word, mixed so that the low bits depend on all.
+fn mixed(word: u32) -> u32 {
+    let word = word ^ (word >> 15);
+    let word = word.wrapping_mul(0x2c1b_3c6d);
+    word ^ (word >> 12)
+}
+
+/// The hash of two words that stand beside each other.
+fn pair(before: u32, word: u32) -> u32 {
+    let pair = before.wrapping_mul(0x9e37_79b1) ^ word;
+    pair.wrapping_mul(0x85eb_ca6b) >> 16
+}
+
+fn low_bits(bits: u32) -> u32 {
+    u32::MAX.checked_shr(u32::BITS - bits).unwrap_or(0)
+}
+
+/// The cues of what is read of a text of so many bytes with so many words.
 fn cues(part: &[u8], bytes: usize, words: usize) -> [u32; CUES.len()] {
-    let digits = count(part, |b| b.is_ascii_digit());
-    let capitals = count(part, |b| b.is_ascii_uppercase());
-    let small = count(part, |b| b.is_ascii_lowercase());
+    let [
+        digits,
+        numbers,
+        capitals,
+        lines,
+        sentences,
+        signs,
+        asked,
+        per_cent,
+        dollars,
+    ] = lanes::counts(part, |here, next| {
+        let digits = here.are_within(b'0', b'9');
+        let letters = here.with(0x20).are_within(b'a', b'z');
+        let blank = next.are(b' ').or(next.are(b'\t'));
+        let blank = blank.or(next.are(b'\n')).or(next.are(b'\r'));
+        let asked = here.are(b'?');
+        let ends = here.are(b'.').or(asked).or(here.are(b'!'));
+        [
+            digits,
+            next.are_within(b'0', b'9').and_not(digits),
+            here.are_within(b'A', b'Z'),
+            here.are(b'\n'),
+            ends.and(blank),
+            here.are_within(33, 126).and_not(digits.or(letters)),
+            asked,
+            here.are(b'%'),
+            here.are(b'$'),
+        ]
+    });
     let first = part.first().is_some_and(u8::is_ascii_digit);
-    let last = part.last().is_some_and(|byte| ends_sentence(*byte));
-    // `&` and `|`: both sides of each, so that no byte decides how the next is compared
-    let blank = |b: u8| (b == b' ') | (b == b'\t') | (b == b'\n') | (b == b'\r');
+    let last = matches!(part.last(), Some(b'.' | b'?' | b'!'));
     let counts = [
         bytes,
         digits,
-        pairs(part, |a, b| !a.is_ascii_digit() & b.is_ascii_digit()) + usize::from(first),
+        numbers + usize::from(first),
         capitals,
-        count(part, |b| b == b'\n'),
-        pairs(part, |a, b| ends_sentence(a) & blank(b)) + usize::from(last),
-        count(part, |b| (33..127).contains(&b)) - digits - capitals - small,
-        count(part, |b| b == b'?'),
-        count(part, |b| b == b'%'),
-        count(part, |b| b == b'$'),
+        lines,
+        sentences + usize::from(last),
+        signs,
+        asked,
+        per_cent,
+        dollars,
         10 * part.len() / words.max(1),
     ];
     let mut base = 0;
@@ -270,27 +289,4 @@ fn cues(part: &[u8], bytes: usize, words: usize) -> [u32; CUES.len()] {
         base += edges.iter().map(|_| 1).sum::<u32>() + 1;
     }
     cues
-}
-
-/// Bytes that are counted in one byte, so that many are compared and added at once.
-const RUN: usize = 128;
-
-fn count(part: &[u8], is: impl Fn(u8) -> bool) -> usize {
-    let run = |run: &[u8]| run.iter().map(|byte| u8::from(is(*byte))).sum::<u8>();
-    part.chunks(RUN).map(|bytes| usize::from(run(bytes))).sum()
-}
-
-/// How many bytes with the one after them.
-fn pairs(part: &[u8], is: impl Fn(u8, u8) -> bool) -> usize {
-    let next = part.get(1..).unwrap_or_default();
-    let run = |(a, b): (&[u8], &[u8])| {
-        let pairs = a.iter().zip(b).map(|(a, b)| u8::from(is(*a, *b)));
-        pairs.sum::<u8>()
-    };
-    let runs = part.chunks(RUN).zip(next.chunks(RUN));
-    runs.map(|runs| usize::from(run(runs))).sum()
-}
-
-fn ends_sentence(byte: u8) -> bool {
-    (byte == b'.') | (byte == b'?') | (byte == b'!')
 }

@@ -18,9 +18,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::read_again;
-use crate::state::{
-    App,
-    loads::{Cause, Origin},
+use crate::{
+    config::Ledger,
+    state::{
+        App,
+        loads::{Cause, Origin},
+    },
+    store,
 };
 
 /// How long it must have been quiet after a change: files are written in several steps.
@@ -37,7 +41,7 @@ pub async fn watch(app: Arc<App>, stop: CancellationToken) {
     };
     let told = Arc::new(Notify::new());
     // dropped, it tells nothing any more
-    let _watcher = watcher(&folder(path), &told);
+    let _watcher = watcher(&folder(path), of_ledger(&app), &told);
     let looking = async {
         loop {
             if timeout(POLL, told.notified()).await.is_ok() {
@@ -69,12 +73,27 @@ async fn look(app: &Arc<App>) {
     }
 }
 
-/// What tells of changes; without one, polling has to do.
-fn watcher(folder: &Path, told: &Arc<Notify>) -> Option<RecommendedWatcher> {
+/// The files of the ledger, which may stand in the same folder and are written all the time.
+fn of_ledger(app: &App) -> Vec<PathBuf> {
+    match &app.world().config.store.ledger {
+        Ledger::Sqlite(file) => {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            store::files_of(&file).to_vec()
+        }
+        Ledger::None => Vec::new(),
+    }
+}
+
+/// What tells of changes but those of `ignored`; without one, polling has to do.
+fn watcher(folder: &Path, ignored: Vec<PathBuf>, told: &Arc<Notify>) -> Option<RecommendedWatcher> {
     let told = Arc::clone(told);
     let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // reading is told too, ours as well
-        if !event.is_ok_and(|event| event.kind.is_access()) {
+        let says_nothing = event.is_ok_and(|event| {
+            let all_ignored = || event.paths.iter().all(|file| ignored.contains(file));
+            event.kind.is_access() || (!event.paths.is_empty() && all_ignored())
+        });
+        if !says_nothing {
             told.notify_one();
         }
     })
@@ -90,9 +109,35 @@ fn watcher(folder: &Path, told: &Arc<Notify>) -> Option<RecommendedWatcher> {
         .ok()
 }
 
+/// Of an absolute path, so that what is told of its files is absolute as well.
 fn folder(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_ledger_writes_beside_the_configuration_tells_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let told = Arc::new(Notify::new());
+        let ledger = place.path().join("t.db");
+        let ignored = store::files_of(&ledger).to_vec();
+        let watcher = watcher(&folder(&place.path().join("t.yaml")), ignored, &told);
+        assert!(watcher.is_some());
+        for name in ["t.db", "t.db-wal", "t.db.spill.jsonl"] {
+            std::fs::write(place.path().join(name), "x").unwrap();
+        }
+        let quiet = timeout(QUIET, told.notified()).await;
+        assert!(quiet.is_err());
+        std::fs::write(place.path().join("t.yaml"), "x").unwrap();
+        timeout(Duration::from_secs(20), told.notified())
+            .await
+            .unwrap();
     }
 }

@@ -10,6 +10,8 @@ use crate::{
     money::Usd,
 };
 
+/// Bytes of a decision in one line, about.
+const LINE: usize = 64;
 /// Backends that an error message names.
 const MOST_NAMED: usize = 8;
 
@@ -150,39 +152,48 @@ pub fn explain<'a>(question: &Question<'a>, outcome: &Result<Plan, RouteError>) 
     }
 }
 
-/// The decision in one line, for a header.
+/// The decision in one line, for a header. Made for every request, so put together without a formatter.
 #[must_use]
 pub fn decision(config: &Config, plan: &Plan) -> String {
     let first = plan.candidates.first();
-    let (mut able, mut refused) = (itoa::Buffer::new(), itoa::Buffer::new());
-    let able = able.format(plan.candidates.len());
-    let [what, whom, how] = match (plan.reason, first) {
-        (Reason::Only, _) => ["only one capable", "", ""],
-        (Reason::Pinned, _) => ["asked for by name", "", ""],
-        (Reason::Cheapest, Some(c)) if c.expected.is_none() => {
-            ["unpriced, first of ", able, " capable"]
-        }
-        (Reason::Cheapest, _) => ["cheapest of ", able, " capable"],
-        (Reason::Order, _) => ["first of ", able, " capable, as listed"],
-        (Reason::Fastest, _) => ["fastest of ", able, " capable"],
-        (Reason::Best, _) => ["best of ", able, " capable"],
-        (Reason::UncertainStrongest, _) => ["quality not known, strongest of ", able, " capable"],
-        (Reason::UncertainCheapest, _) => ["quality not known, cheapest of ", able, " capable"],
-        (Reason::LastResort, Some(c)) => {
-            let (_, backend) = name(config, c.model, c.backend);
-            ["nobody healthy, ", backend, " tried all the same"]
-        }
-        (Reason::LastResort, None) => ["nobody healthy", "", ""],
+    let unpriced = first.is_some_and(|c| c.expected.is_none());
+    // what stands before the number of those who could serve, and behind it
+    let (before, behind) = match (plan.reason, first) {
+        (Reason::Only, _) => ("only one capable", None),
+        (Reason::Pinned, _) => ("asked for by name", None),
+        (Reason::Cheapest, _) if unpriced => ("unpriced, first of ", Some(" capable")),
+        (Reason::Cheapest, _) => ("cheapest of ", Some(" capable")),
+        (Reason::Order, _) => ("first of ", Some(" capable, as listed")),
+        (Reason::Fastest, _) => ("fastest of ", Some(" capable")),
+        (Reason::Best, _) => ("best of ", Some(" capable")),
+        (Reason::UncertainStrongest, _) => ("quality not known, strongest of ", Some(" capable")),
+        (Reason::UncertainCheapest, _) => ("quality not known, cheapest of ", Some(" capable")),
+        (Reason::LastResort, Some(_)) => ("nobody healthy, ", None),
+        (Reason::LastResort, None) => ("nobody healthy", None),
     };
-    let warm = match first {
-        Some(c) if c.cached_tokens > 0 => ", cache warm",
-        _ => "",
-    };
-    let [and, others, left_out] = match plan.refused.len() {
-        0 => [""; 3],
-        number => ["; ", refused.format(number), " refused"],
-    };
-    [what, whom, how, warm, and, others, left_out].concat()
+    let mut text = String::with_capacity(LINE);
+    text.push_str(before);
+    if let Some(behind) = behind {
+        push(&mut text, plan.candidates.len());
+        text.push_str(behind);
+    }
+    if let (Reason::LastResort, Some(c)) = (plan.reason, first) {
+        text.push_str(name(config, c.model, c.backend).1);
+        text.push_str(" tried all the same");
+    }
+    if first.is_some_and(|c| c.cached_tokens > 0) {
+        text.push_str(", cache warm");
+    }
+    if !plan.refused.is_empty() {
+        text.push_str("; ");
+        push(&mut text, plan.refused.len());
+        text.push_str(" refused");
+    }
+    text
+}
+
+fn push(text: &mut String, number: usize) {
+    text.push_str(itoa::Buffer::new().format(number));
 }
 
 /// Who was refused and why, to be put behind a message; empty if nobody was.

@@ -86,8 +86,9 @@ pub(super) fn fit(
     let at =
         |cached, output| cost::expected(question, backend, (facts.prompt_tokens, cached), output);
     let costs = |output| at(cached_tokens, output);
+    let cost = costs(output);
     let must_be_priced = question.budgeted || question.narrow.max_cost.is_some();
-    if must_be_priced && costs(output).is_none() {
+    if must_be_priced && cost.is_none() {
         return Err(Refusal::Unpriced);
     }
     let longest = worst_output(question, backend, facts.prompt_tokens);
@@ -96,7 +97,11 @@ pub(super) fn fit(
     let worst_output = max_output.map_or(longest, |each| each.saturating_mul(choices));
     let output_tokens = output.min(max_output.unwrap_or(u64::MAX));
     let output_tokens = output_tokens.saturating_mul(choices);
-    let expected = costs(output_tokens);
+    let expected = if output_tokens == output {
+        cost
+    } else {
+        costs(output_tokens)
+    };
     let judged = question.judged(named, index);
     Ok(Candidate {
         model,

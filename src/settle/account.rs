@@ -233,7 +233,7 @@ impl Account {
     pub fn enter(&mut self) -> Result<(), Denied> {
         let table = Arc::clone(&self.limits);
         let entered = self.holds.enter(
-            &table.of_caller(self.holder.as_deref()),
+            table.of_caller(self.holder.as_deref()),
             0,
             self.means.now_ms(),
         );
@@ -252,10 +252,10 @@ impl Account {
             Target::Route(route) => table.of_route(route),
             Target::Model(_) | Target::Backend { .. } => None,
         };
-        let held = self.holds.take_tokens(tokens, now).and_then(|()| {
-            let route: Vec<_> = route.into_iter().collect();
-            self.holds.enter(&route, tokens, now)
-        });
+        let held = self
+            .holds
+            .take_tokens(tokens, now)
+            .and_then(|()| self.holds.enter(route.into_iter(), tokens, now));
         held.inspect_err(|denied| {
             self.holds.give_back(now);
             self.denied(denied);
@@ -369,7 +369,7 @@ impl Account {
     }
 
     /// The backends are chosen.
-    pub fn planned(&mut self, plan: &Plan) {
+    pub fn planned(&mut self, plan: &Arc<Plan>) {
         let config = &self.means.config;
         let route = self.route.as_deref().unwrap_or_default();
         let first = plan
@@ -384,7 +384,7 @@ impl Account {
         self.refused(&plan.refused);
         self.kind = Some(plan.kind);
         self.weighs_quality = plan.weighs_quality;
-        self.draft.thought = Some(Thought::Planned(plan.clone()));
+        self.draft.thought = Some(Thought::Planned(Arc::clone(plan)));
     }
 
     /// Backends that were not put on the list.

@@ -22,7 +22,7 @@ use crate::{
     },
     config::{Backend, Price},
     learn::{conversations::cached_if_stayed, pace::Done},
-    money::Usd,
+    money::{Decimal, Usd},
     route::{Candidate, cost},
     usage::Usage,
     wire::usage::Reading,
@@ -423,6 +423,7 @@ impl Account {
         };
         let figures = self.figures.as_ref();
         let usage = figures.map(|figures| figures.usage).unwrap_or_default();
+        let cost = figures.and_then(|figures| figures.cost).map(Usd::text);
         let since =
             |moment: Instant| millis(moment.saturating_duration_since(self.opening.started));
         tracing::info!(
@@ -442,7 +443,7 @@ impl Account {
             prompt_tokens = usage.prompt_total(),
             output_tokens = usage.output_total(),
             estimated_prompt_tokens = self.estimated_prompt,
-            cost_usd = figures.and_then(|figures| figures.cost).map(Usd::in_digits),
+            cost_usd = cost.as_ref().map(Decimal::as_str),
             cost_basis = figures.map(|figures| figures.basis.as_str()),
             first_token_ms = self.first_event.map(since),
             duration_ms = millis(lasted),

@@ -3,10 +3,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Account, Outcome};
 use crate::{
@@ -20,9 +20,22 @@ const KEPT: usize = 256;
 /// Configurations that they keep alive, however often it is reloaded.
 const CONFIGS: usize = 8;
 
+/// Where as many as are kept come within this time, not all are.
+const HURRY: SignedDuration = SignedDuration::from_secs(1);
+/// Of those that went well, one of so many is kept then.
+const THINNED: u32 = 16;
+
 /// The latest decisions. Each request enters once, at its end.
 #[derive(Debug, Default)]
-pub struct Decisions(Mutex<VecDeque<Arc<Decision>>>);
+pub struct Decisions(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The latest first.
+    latest: VecDeque<Arc<Decision>>,
+    /// How many were passed over since one was kept.
+    passed_over: u32,
+}
 
 /// One decision.
 #[derive(Debug, Clone)]
@@ -50,7 +63,7 @@ pub struct Decision {
 /// every request more than the whole rest of this.
 #[derive(Debug, Clone)]
 pub enum Thought {
-    Planned(Plan),
+    Planned(Arc<Plan>),
     Nobody { why: String, refused: Vec<Refused> },
 }
 
@@ -111,13 +124,17 @@ impl Account {
 }
 
 impl Decisions {
-    /// Keeps a decision, and forgets the oldest.
+    /// Keeps a decision, and forgets the oldest. Where they come so fast that what is kept would be
+    /// gone in a second, only a part of those that went well is kept, so that the others are seen.
     pub fn keep(&self, decision: Decision) {
-        let decision = Arc::new(decision);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lock();
+        if kept.passes_over(&decision) {
+            return;
+        }
+        let (decision, kept) = (Arc::new(decision), &mut kept.latest);
         let front = kept.front().map(|front| &front.config);
         if front.is_some_and(|config| !Arc::ptr_eq(config, &decision.config)) {
-            let most = of_the_latest(&kept, CONFIGS - 1);
+            let most = of_the_latest(kept, CONFIGS - 1);
             kept.truncate(most);
         }
         kept.truncate(KEPT - 1);
@@ -127,8 +144,25 @@ impl Decisions {
     /// The latest ones, the latest first.
     #[must_use]
     pub fn latest(&self, number: usize) -> Vec<Arc<Decision>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().take(number).cloned().collect()
+        self.lock().latest.iter().take(number).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn passes_over(&mut self, decision: &Decision) -> bool {
+        let oldest = self.latest.back().filter(|_| self.latest.len() == KEPT);
+        let in_a_hurry = oldest.is_some_and(|oldest| decision.at.duration_since(oldest.at) < HURRY);
+        let goes_well = decision.outcome == Outcome::Ok.as_str();
+        if in_a_hurry && goes_well && self.passed_over + 1 < THINNED {
+            self.passed_over += 1;
+            return true;
+        }
+        self.passed_over = 0;
+        false
     }
 }
 
@@ -184,10 +218,31 @@ mod tests {
     #[test]
     fn the_latest_are_kept_and_no_more() {
         let (decisions, config) = (Decisions::default(), config());
-        (0..300).for_each(|number| decisions.keep(decision(number, &config)));
+        for number in 0..300 {
+            let at = Timestamp::from_second(number.into()).unwrap();
+            let decision = decision(number, &config);
+            decisions.keep(Decision { at, ..decision });
+        }
         let latest: Vec<u16> = decisions.latest(3).iter().map(|d| d.status).collect();
         assert_eq!(latest, [299, 298, 297]);
         assert_eq!(decisions.latest(usize::MAX).len(), KEPT);
+    }
+
+    #[test]
+    fn in_a_hurry_a_part_of_those_that_went_well_is_kept_and_all_others() {
+        let (decisions, config) = (Decisions::default(), config());
+        for number in 0..256 + 160 {
+            decisions.keep(decision(number, &config));
+        }
+        let failed = Decision {
+            outcome: "upstream_error",
+            ..decision(1_000, &config)
+        };
+        decisions.keep(failed);
+        let latest: Vec<u16> = decisions.latest(11).iter().map(|d| d.status).collect();
+        let thinned: Vec<u16> = (0..10).map(|n| 256 + 15 + 16 * n).rev().collect();
+        assert_eq!(latest[0], 1_000);
+        assert_eq!(latest[1..], thinned);
     }
 
     #[test]

@@ -38,16 +38,14 @@ pub struct Levels {
 
 impl Holds {
     /// Takes a request of each, and so many tokens; or nothing.
-    pub(super) fn enter(
+    pub(super) fn enter<'a>(
         &mut self,
-        all: &[&Arc<Limits>],
+        all: impl Iterator<Item = &'a Arc<Limits>> + Clone,
         tokens: u64,
         now_ms: u64,
     ) -> Result<(), Denied> {
-        self.watched
-            .extend(all.iter().map(|limits| Arc::clone(limits)));
-        self.request.extend(limits::enter_all(all, tokens, now_ms)?);
-        Ok(())
+        self.watched.extend(all.clone().map(Arc::clone));
+        limits::enter_all(&mut self.request, all, tokens, now_ms)
     }
 
     /// Takes tokens of everything that was entered; on a refusal everything is given back.
@@ -79,8 +77,9 @@ impl Holds {
         tokens: u64,
         now_ms: u64,
     ) -> Result<(), Denied> {
-        self.call = limits::enter_all(&table.of_call(model, provider), tokens, now_ms)?;
-        Ok(())
+        let all = table.of_call(model, provider);
+        self.call.clear();
+        limits::enter_all(&mut self.call, all, tokens, now_ms)
     }
 
     /// Holds money for the next call.

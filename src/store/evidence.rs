@@ -21,7 +21,6 @@ const KEPT_MS: i64 = 30 * 24 * 3_600_000;
 const MOST_LEARNED: i64 = 200_000;
 
 const FIND: &str = "SELECT key, completed_ms, model, domain, predicted, outcome FROM attempts \
-    LEFT JOIN predictions USING (request_id, attempt) \
     WHERE request_id = ?1 ORDER BY attempt DESC LIMIT 1";
 const GIVE: &str = "INSERT INTO feedback (request_id, at_ms, key, model, domain, score) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (request_id) DO NOTHING";

@@ -6,21 +6,21 @@
 use std::sync::{Arc, LazyLock};
 
 use rusqlite::{
-    ToSql,
+    Statement, ToSql,
     types::{ToSqlOutput, ValueRef},
 };
 use serde_json::{Map, Value as Json};
 
-use crate::{money::Usd, settle::ledger::Row, usage::Usage};
+use crate::{money::Usd, settle::ledger::Row};
 
-/// Every column of `attempts`, and then what stands in `predictions`.
+/// Every column of `attempts`, in the order of the table: SQLite copies each value once more to sort
+/// them into another.
 pub(super) const COLUMNS: [&str; 43] = [
     "request_id",
     "attempt",
     "completed_ms",
     "key",
     "tags",
-    "key_tags",
     "user",
     "endpoint",
     "route",
@@ -49,35 +49,60 @@ pub(super) const COLUMNS: [&str; 43] = [
     "basis",
     "list_cost",
     "reported_cost",
-    "baseline_cost",
-    "gpu_ns",
     "raw_usage",
     "latency_ms",
     "first_token_ms",
     "status",
     "outcome",
+    "baseline_cost",
+    "key_tags",
+    "gpu_ns",
     "domain",
     "predicted",
 ];
-/// The one that holds a number in place of a text that many rows share.
-const CARD: &str = "card";
-
-/// Those of `attempts`.
-const OF_ATTEMPTS: usize = COLUMNS.len() - 2;
-
-/// Keeps a row, unless it is there already.
-pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let columns: Vec<&str> = COLUMNS.into_iter().take(OF_ATTEMPTS).collect();
-    let values: Vec<String> = (1..=OF_ATTEMPTS).map(|at| format!("?{at}")).collect();
-    format!(
-        "INSERT INTO attempts ({}) VALUES ({}) ON CONFLICT (request_id, attempt) DO NOTHING",
-        columns.join(", "),
-        values.join(", ")
-    )
+/// Rows that one statement keeps, where there are as many: a part of its work is for all of them.
+pub(super) const TOGETHER: usize = 8;
+/// Keep so many rows, those that are not there already.
+pub(super) static INSERTS: LazyLock<[(usize, String); 2]> = LazyLock::new(|| {
+    [TOGETHER, 1].map(|rows| {
+        let row = format!("({})", ["?"; COLUMNS.len()].join(","));
+        let sql = format!(
+            "INSERT INTO attempts ({}) VALUES {} ON CONFLICT (request_id, attempt) DO NOTHING",
+            COLUMNS.join(","),
+            vec![row; rows].join(",")
+        );
+        (rows, sql)
+    })
 });
-/// The same of what was predicted for it.
-pub(super) const PREDICT: &str = "INSERT INTO predictions (request_id, attempt, domain, predicted) \
-    VALUES (?1, ?2, ?3, ?4) ON CONFLICT (request_id, attempt) DO NOTHING";
+
+// where those stand that the writer looks at
+const COMPLETED_MS: usize = position("completed_ms");
+const KEY: usize = position("key");
+const TAGS: usize = position("tags");
+const KEY_TAGS: usize = position("key_tags");
+const ROUTE: usize = position("route");
+/// Holds a number in place of a text that many rows share.
+const CARD: usize = position("card");
+const COST: usize = position("cost");
+
+/// Where a column stands in the list, found out by the compiler.
+const fn position(column: &str) -> usize {
+    let mut at = 0;
+    while !is_same(COLUMNS[at].as_bytes(), column.as_bytes()) {
+        at += 1;
+    }
+    at
+}
+
+const fn is_same(mut one: &[u8], mut other: &[u8]) -> bool {
+    while let ([a, one_rest @ ..], [b, other_rest @ ..]) = (one, other) {
+        if *a != *b {
+            return false;
+        }
+        (one, other) = (one_rest, other_rest);
+    }
+    one.is_empty() && other.is_empty()
+}
 
 /// One value. Texts are shared with the row, and with others of the same key, model and backend.
 #[derive(Debug, Clone)]
@@ -107,7 +132,13 @@ impl Cell {
 
 impl PartialEq for Cell {
     fn eq(&self, other: &Self) -> bool {
-        self.text() == other.text() && self.number() == other.number()
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Number(one), Self::Number(other)) => one == other,
+            // mostly the very same text
+            (Self::Text(one), Self::Text(other)) if Arc::ptr_eq(one, other) => true,
+            _ => self.text().is_some() && self.text() == other.text(),
+        }
     }
 }
 
@@ -142,48 +173,47 @@ pub(super) struct Spent<'a> {
 pub(super) struct Record(Vec<Cell>);
 
 impl Record {
-    /// What to bind, in order; `card` is the number of where its price comes from.
-    pub(super) fn parameters<'a>(
-        &'a self,
-        card: &'a Option<i64>,
-    ) -> impl Iterator<Item = &'a dyn ToSql> {
-        let of = move |(column, cell): (&&str, &'a Cell)| match *column {
-            CARD => card as &dyn ToSql,
-            _ => cell as &dyn ToSql,
-        };
-        COLUMNS.iter().zip(&self.0).take(OF_ATTEMPTS).map(of)
+    /// A row of nulls: what a statement has before anything is bound.
+    pub(super) fn blank() -> Self {
+        Self(vec![Cell::Null; COLUMNS.len()])
     }
 
-    /// What to bind of what was predicted; `None`: nothing was.
-    pub(super) fn prediction(&self) -> Option<[&dyn ToSql; 4]> {
-        let cell = |column| self.cell(column).map(|cell| cell as &dyn ToSql);
-        self.cell("predicted")?.number()?;
-        let names = ["request_id", "attempt", "domain", "predicted"].map(cell);
-        let [request, attempt, domain, predicted] = names;
-        Some([request?, attempt?, domain?, predicted?])
-    }
-
-    /// Where its price comes from.
-    pub(super) fn card(&self) -> Option<&str> {
-        self.cell(CARD)?.text()
+    /// Binds it as one of the rows of a statement, as far as it is not like the row that is bound
+    /// there. `number` is asked for the one of where its price comes from.
+    pub(super) fn bind(
+        &self,
+        insert: &mut Statement<'_>,
+        at: usize,
+        bound: &Self,
+        mut number: impl FnMut(&str) -> rusqlite::Result<i64>,
+    ) -> rusqlite::Result<()> {
+        let first = at * COLUMNS.len() + 1;
+        for (column, (own, before)) in self.0.iter().zip(&bound.0).enumerate() {
+            if own == before {
+                continue;
+            }
+            if column == CARD {
+                let card = own.text().map(&mut number).transpose()?;
+                insert.raw_bind_parameter(first + column, card)?;
+            } else {
+                insert.raw_bind_parameter(first + column, own)?;
+            }
+        }
+        Ok(())
     }
 
     /// Who spent how much, and when; `None`: nobody knows how much.
     pub(super) fn spent(&self) -> Option<Spent<'_>> {
-        let text = |column| self.cell(column).and_then(Cell::text);
+        let text = |at| self.0.get(at).and_then(Cell::text);
+        let number = |at| self.0.get(at).and_then(Cell::number);
         Some(Spent {
-            key: text("key"),
-            route: text("route"),
-            tags: text("tags"),
-            key_tags: text("key_tags"),
-            completed_ms: self.cell("completed_ms")?.number()?,
-            cost: self.cell("cost")?.number()?,
+            key: text(KEY),
+            route: text(ROUTE),
+            tags: text(TAGS),
+            key_tags: text(KEY_TAGS),
+            completed_ms: number(COMPLETED_MS)?,
+            cost: number(COST)?,
         })
-    }
-
-    fn cell(&self, column: &str) -> Option<&Cell> {
-        let at = COLUMNS.iter().position(|name| *name == column)?;
-        self.0.get(at)
     }
 
     /// As one line of JSON, with its end.
@@ -219,15 +249,12 @@ impl From<Row> for Record {
     fn from(row: Row) -> Self {
         let maybe = |text: Option<Arc<str>>| text.map_or(Cell::Null, Cell::Text);
         let money = |usd: Option<Usd>| usd.map_or(Cell::Null, |usd| Cell::Number(usd.pico()));
-        let hex = |bytes: [u8; 8]| format!("{:016x}", u64::from_be_bytes(bytes)).into();
-        let mut values = Vec::with_capacity(COLUMNS.len());
-        values.extend([
+        Self(vec![
             Cell::Text(row.request_id),
             Cell::Number(row.attempt.into()),
             Cell::Number(row.completed_ms),
             maybe(row.key),
             maybe(row.tags),
-            maybe(row.key_tags),
             row.user.map_or(Cell::Null, |user| Cell::Text(hex(user))),
             Cell::Word(row.endpoint),
             maybe(row.route),
@@ -235,15 +262,27 @@ impl From<Row> for Record {
             Cell::Text(row.backend),
             maybe(row.card),
             Cell::Word(row.tier),
-        ]);
-        values.extend(counts(&row.usage).map(whole));
-        values.extend([
+            whole(row.usage.input),
+            whole(row.usage.cache_read),
+            whole(row.usage.cache_write),
+            whole(row.usage.cache_write_1h),
+            whole(row.usage.input_audio),
+            whole(row.usage.cache_read_audio),
+            whole(row.usage.input_image),
+            whole(row.usage.output),
+            whole(row.usage.reasoning),
+            whole(row.usage.output_audio),
+            whole(row.usage.output_image),
+            whole(row.usage.searches),
+            whole(row.usage.requests),
+            whole(row.usage.milliseconds),
+            whole(row.usage.chars),
+            whole(row.usage.images),
+            whole(row.usage.pages),
             money(row.cost),
             Cell::Word(row.basis.as_str()),
             money(row.list_cost),
             money(row.reported_cost),
-            money(row.baseline_cost),
-            row.gpu_ns.map_or(Cell::Null, whole),
             row.raw_usage
                 .map_or(Cell::Null, |raw| Cell::Text(raw.into())),
             whole(row.latency_ms),
@@ -251,41 +290,24 @@ impl From<Row> for Record {
             row.status
                 .map_or(Cell::Null, |status| Cell::Number(status.into())),
             Cell::Word(row.outcome),
+            money(row.baseline_cost),
+            maybe(row.key_tags),
+            row.gpu_ns.map_or(Cell::Null, whole),
             row.prediction
                 .map_or(Cell::Null, |it| Cell::Word(it.domain.as_str())),
             row.prediction
                 .map_or(Cell::Null, |it| Cell::Number(it.predicted.into())),
-        ]);
-        Self(values)
+        ])
     }
-}
-
-/// The quantities in the order of their columns.
-fn counts(usage: &Usage) -> [u64; 17] {
-    [
-        usage.input,
-        usage.cache_read,
-        usage.cache_write,
-        usage.cache_write_1h,
-        usage.input_audio,
-        usage.cache_read_audio,
-        usage.input_image,
-        usage.output,
-        usage.reasoning,
-        usage.output_audio,
-        usage.output_image,
-        usage.searches,
-        usage.requests,
-        usage.milliseconds,
-        usage.chars,
-        usage.images,
-        usage.pages,
-    ]
 }
 
 /// SQLite's numbers have a sign; no count that is believed comes near the difference.
 fn whole(count: u64) -> Cell {
     Cell::Number(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+fn hex(bytes: [u8; 8]) -> Arc<str> {
+    format!("{:016x}", u64::from_be_bytes(bytes)).into()
 }
 
 #[cfg(test)]
@@ -294,6 +316,7 @@ pub(super) mod tests {
     use crate::{
         domain::Domain,
         settle::ledger::{Basis, Prediction},
+        usage::Usage,
     };
 
     /// A row as an ordinary request leaves it.

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// The changes, in the order in which they were made; a database knows how many it has seen.
-const CHANGES: [&str; 7] = [
+const CHANGES: [&str; 8] = [
     "
     CREATE TABLE cards (
         id INTEGER PRIMARY KEY,
@@ -194,6 +194,17 @@ const CHANGES: [&str; 7] = [
         decision TEXT NOT NULL
     ) STRICT;
     CREATE INDEX decisions_by_time ON decisions (at_ms);
+",
+    // what was predicted stands in the row that it is of: with routes that is most rows, and a table of
+    // its own had their ids once more. Whoever read that table finds the same in a view
+    "
+    ALTER TABLE attempts ADD COLUMN domain TEXT;
+    ALTER TABLE attempts ADD COLUMN predicted INTEGER;
+    UPDATE attempts SET domain = it.domain, predicted = it.predicted FROM predictions AS it
+        WHERE it.request_id = attempts.request_id AND it.attempt = attempts.attempt;
+    DROP TABLE predictions;
+    CREATE VIEW predictions AS
+        SELECT request_id, attempt, domain, predicted FROM attempts WHERE predicted IS NOT NULL;
 ",
 ];
 /// How many changes this program knows.
@@ -438,6 +449,42 @@ mod tests {
             .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         assert_eq!(all, (8, 10));
+    }
+
+    #[test]
+    fn what_was_predicted_before_it_stood_in_the_row_comes_into_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let old = Connection::open(&path).unwrap();
+        for sql in &CHANGES[..7] {
+            old.execute_batch(sql).unwrap();
+        }
+        old.pragma_update(None, "application_id", APPLICATION)
+            .unwrap();
+        old.pragma_update(None, "user_version", 7).unwrap();
+        for attempt in [1, 2] {
+            let sql = format!(
+                "INSERT INTO attempts (request_id, attempt, completed_ms, endpoint, model, \
+                 backend, tier, basis, latency_ms, outcome) \
+                 VALUES ('r', {attempt}, 0, '', '', '', '', '', 0, '')"
+            );
+            old.execute_batch(&sql).unwrap();
+        }
+        // the second one's row was deleted
+        old.execute_batch(
+            "INSERT INTO predictions VALUES ('r', 2, 'code', 8123), ('gone', 1, 'math', 1)",
+        )
+        .unwrap();
+        drop(old);
+        let db = open(&path, SOON).unwrap();
+        for table in ["attempts", "predictions"] {
+            let sql = format!(
+                "SELECT group_concat(concat_ws(' ', request_id, attempt, domain, predicted), ', ') \
+                 FROM {table} WHERE predicted IS NOT NULL"
+            );
+            let found: String = db.query_row(&sql, [], |row| row.get(0)).unwrap();
+            assert_eq!(found, "r 2 code 8123", "{table}");
+        }
     }
 
     #[test]

@@ -26,12 +26,18 @@ const KEY: &str = "key";
 const ROUTE: &str = "route";
 const TAG: &str = "tag";
 
-/// What the new rows of a batch spent: pico-dollars by who, and slot. Tags stand as the object that
-/// a row has, with the names of those that count: most rows of a batch share a few of them.
+/// What the new rows of a batch spent, in pico-dollars: most of them share a few spenders.
 #[derive(Debug, Default)]
-pub(super) struct Sums<'a> {
-    sums: BTreeMap<(&'static str, &'a str, i64), i128>,
-    by_tags: BTreeMap<(&'a str, Option<&'a str>, i64), i128>,
+pub(super) struct Sums<'a>(BTreeMap<Spenders<'a>, i128>);
+
+/// Whose spending a row is, and in which slot.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Spenders<'a> {
+    slot: i64,
+    key: Option<&'a str>,
+    route: Option<&'a str>,
+    tags: Option<&'a str>,
+    key_tags: Option<&'a str>,
 }
 
 impl<'a> Sums<'a> {
@@ -46,39 +52,48 @@ impl<'a> Sums<'a> {
             completed_ms,
             cost,
         } = spent;
-        let (slot, cost) = (completed_ms.div_euclid(SLOT_MS), i128::from(cost));
-        let who = [(ALL, Some("")), (KEY, key), (ROUTE, route)];
-        for (kind, name) in who {
-            if let Some(name) = name {
-                *self.sums.entry((kind, name, slot)).or_default() += cost;
-            }
-        }
-        if let (Some(_), Some(tags)) = (key, tags) {
-            *self.by_tags.entry((tags, key_tags, slot)).or_default() += cost;
-        }
+        let spenders = Spenders {
+            slot: completed_ms.div_euclid(SLOT_MS),
+            key,
+            route,
+            tags,
+            key_tags,
+        };
+        *self.0.entry(spenders).or_default() += i128::from(cost);
     }
 
     /// Adds all of it to what stands there.
     pub(super) fn write(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let mut sums = BTreeMap::<_, i128>::new();
+        for (spenders, sum) in &self.0 {
+            for (kind, name) in spenders.kinds_and_names() {
+                *sums.entry((kind, name, spenders.slot)).or_default() += sum;
+            }
+        }
         let mut statement = transaction.prepare_cached(ADD)?;
         let million = i128::from(MILLION);
-        let mut add = |kind: &str, name: &str, slot: i64, sum: i128| {
+        for ((kind, name, slot), sum) in sums {
             // a batch is far from what either part can hold
             let millions = i64::try_from(sum / million).unwrap_or(i64::MAX);
             let rest = i64::try_from(sum % million).unwrap_or_default();
-            let row = params![kind, name, slot, millions, rest];
-            statement.execute(row).map(drop)
-        };
-        for ((kind, name, slot), sum) in &self.sums {
-            add(kind, name, *slot, *sum)?;
-        }
-        for ((tags, names, slot), sum) in &self.by_tags {
-            let counts = |name: &str| names.is_none_or(|all| all.split(',').any(|n| n == name));
-            for (name, value) in pairs(tags).iter().filter(|(name, _)| counts(name)) {
-                add(TAG, &format!("{name}={value}"), *slot, *sum)?;
-            }
+            statement.execute(params![kind, name, slot, millions, rest])?;
         }
         Ok(())
+    }
+}
+
+impl<'a> Spenders<'a> {
+    fn kinds_and_names(&self) -> Vec<(&'static str, Cow<'a, str>)> {
+        let mut all = vec![(ALL, "".into())];
+        all.extend(self.route.map(|route| (ROUTE, route.into())));
+        let Some(key) = self.key else { return all };
+        all.push((KEY, key.into()));
+        let names = self.key_tags;
+        let counts = |name: &str| names.is_none_or(|all| all.split(',').any(|n| n == name));
+        let tags = self.tags.map(pairs).unwrap_or_default().into_iter();
+        let tags = tags.filter(|(name, _)| counts(name));
+        all.extend(tags.map(|(name, value)| (TAG, format!("{name}={value}").into())));
+        all
     }
 }
 

@@ -15,14 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{
     Board, OpenError,
     evidence::{self, FeedbackError, Giving, Note},
     read,
-    record::{INSERT, PREDICT, Record},
+    record::{INSERTS, Record, TOGETHER},
     rents::Statement,
     schema,
     spent::Sums,
@@ -437,37 +437,56 @@ impl Database {
         if !super::is_still_at(&self.file, path) {
             return Err(WriteError::TakenAway);
         }
+        let written = match self.insert(batch, TOGETHER)? {
+            None => self.insert(batch, 1)?,
+            written => written,
+        };
+        Ok(written.unwrap_or_default())
+    }
+
+    /// All rows of a batch, or none, at most so many in a statement. `None`: not all of several were
+    /// taken, and only statements of one row tell which.
+    fn insert(&mut self, batch: &[Record], most: usize) -> rusqlite::Result<Option<Written>> {
         let mut written = Written::default();
         let mut sums = Sums::default();
+        let blank = Record::blank();
+        let mut left = batch;
         // the lock at once, so that waiting for it is all that can go wrong between two processes
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        {
-            let mut insert = transaction.prepare_cached(&INSERT)?;
-            let mut predict = transaction.prepare_cached(PREDICT)?;
-            for record in batch {
-                let card = match record.card() {
-                    None => None,
-                    Some(source) => Some(number(&transaction, &mut self.cards, source)?),
-                };
-                match insert.execute(params_from_iter(record.parameters(&card))) {
-                    Ok(0) => {}
-                    Ok(rows) => {
-                        written.new += rows as u64;
-                        sums.add(record);
-                        if let Some(prediction) = record.prediction() {
-                            predict.execute(prediction)?;
-                        }
+        for (rows, sql) in INSERTS.iter().filter(|(rows, _)| *rows <= most) {
+            let (now, later) = left.split_at(left.len() / rows * rows);
+            left = later;
+            let mut insert = transaction.prepare_cached(sql)?;
+            insert.clear_bindings();
+            let mut bound: &[Record] = &[];
+            for several in now.chunks(*rows) {
+                for (at, record) in several.iter().enumerate() {
+                    let before = bound.get(at).unwrap_or(&blank);
+                    let number = |source: &str| number(&transaction, &mut self.cards, source);
+                    record.bind(&mut insert, at, before, number)?;
+                }
+                bound = several;
+                match insert.raw_execute() {
+                    Ok(new) if new == *rows => {
+                        written.new += new as u64;
+                        several.iter().for_each(|record| sums.add(record));
                     }
-                    Err(error) if is_impossible(&error) => written.impossible += 1,
-                    Err(error) => return Err(error.into()),
+                    Err(error) if !is_impossible(&error) => return Err(error),
+                    Ok(_) | Err(_) if *rows > 1 => {
+                        // they are taken back with the transaction
+                        self.cards.clear();
+                        return Ok(None);
+                    }
+                    Ok(_) => {}
+                    Err(_) => written.impossible += 1,
                 }
             }
-            sums.write(&transaction)?;
         }
+        sums.write(&transaction)?;
         transaction.commit()?;
-        Ok(written)
+        Ok(Some(written))
     }
 }
 

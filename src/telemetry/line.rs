@@ -4,7 +4,7 @@
 //! written for every request, and the general way costs as much as choosing its backend.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
     fmt::{self, Write as _},
 };
 
@@ -18,12 +18,14 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Bytes that hold most lines.
-const ROOM: usize = 1024;
+use crate::wire::scan;
 
 /// Writes such lines.
 #[derive(Debug)]
 pub(super) struct JsonLines;
+
+/// Bytes of a line about a request, about.
+const LINE: usize = 768;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
 where
@@ -36,15 +38,20 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        // a text of its own: each piece of it would be a call through a table of the writer
-        let mut line = String::with_capacity(ROOM);
+        // made as a whole: the writer takes each piece in a call of its own
+        let mut line = String::with_capacity(LINE);
         line.push_str("{\"timestamp\":\"");
-        push_moment(&mut line, Timestamp::now());
+        push_time(&mut line, Timestamp::now());
         let metadata = event.metadata();
         line.push_str("\",\"level\":\"");
         line.push_str(metadata.level().as_str());
         line.push('"');
-        event.record(&mut Fields(&mut line));
+        let mut fields = Fields {
+            line: &mut line,
+            outcome: Ok(()),
+        };
+        event.record(&mut fields);
+        fields.outcome?;
         line.push_str(",\"target\":\"");
         line.push_str(metadata.target());
         line.push_str("\"}\n");
@@ -52,69 +59,81 @@ where
     }
 }
 
-/// A second, and how it is written: `2026-11-25T00:00:00`.
-type Second = (i64, [u8; 19]);
+thread_local! {
+    /// The second of the last line, since 1970, and how it is written.
+    static SECOND: RefCell<(i64, String)> = RefCell::default();
+}
 
-/// Writes a moment to the microsecond. Of lines in the same second only that differs.
-fn push_moment(line: &mut String, at: Timestamp) {
-    thread_local! {
-        static LATEST: Cell<Second> = const { Cell::new((i64::MIN, [b'0'; 19])) };
-    }
-    let second = at.as_second();
-    let mut latest = LATEST.get();
-    if latest.0 != second {
-        let text = at.to_string();
-        let whole = text.as_bytes().first_chunk();
-        latest = (second, whole.copied().unwrap_or(latest.1));
-        LATEST.set(latest);
-    }
-    line.push_str(str::from_utf8(&latest.1).unwrap_or_default());
-    // a one before the fraction keeps the zeros that it begins with
-    let micros = 1_000_000 + at.subsec_microsecond().unsigned_abs();
-    let mut digits = itoa::Buffer::new();
+/// Writes a moment, as `2026-11-25T00:00:00.000000Z`.
+fn push_time(line: &mut String, now: Timestamp) {
+    let second = now.as_second();
+    SECOND.with_borrow_mut(|(last, text)| {
+        if *last != second || text.is_empty() {
+            *last = second;
+            *text =
+                Timestamp::from_second(second).map_or_else(|_| String::new(), |t| t.to_string());
+        }
+        line.push_str(text.strip_suffix('Z').unwrap_or(text));
+    });
+    let micros = now.subsec_microsecond().unsigned_abs();
     line.push('.');
-    line.push_str(digits.format(micros).get(1..).unwrap_or_default());
+    // seven digits, of which the first is a one
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(1_000_000 + micros);
+    line.push_str(digits.get(1..).unwrap_or_default());
     line.push('Z');
 }
 
 /// Writes fields as members.
-struct Fields<'a>(&'a mut String);
+struct Fields<'a> {
+    line: &'a mut String,
+    outcome: fmt::Result,
+}
 
 impl Fields<'_> {
-    fn name(&mut self, field: &Field) {
+    fn member(&mut self, field: &Field, value: impl FnOnce(&mut String) -> fmt::Result) {
         let name = field.name();
         // a raw identifier, where the name is a word of the language
         let name = name.strip_prefix("r#").unwrap_or(name);
-        self.0.push_str(",\"");
-        self.0.push_str(name);
-        self.0.push_str("\":");
+        self.line.push_str(",\"");
+        self.line.push_str(name);
+        self.line.push_str("\":");
+        let written = value(self.line);
+        self.outcome = self.outcome.and(written);
     }
 
     fn number(&mut self, field: &Field, number: impl itoa::Integer) {
-        self.name(field);
-        self.0.push_str(itoa::Buffer::new().format(number));
+        self.member(field, |line| {
+            line.push_str(itoa::Buffer::new().format(number));
+            Ok(())
+        });
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.name(field);
-        self.0.push('"');
-        // writing to a text can't fail
-        let _ = write!(Escaped(self.0), "{value:?}");
-        self.0.push('"');
+        self.member(field, |line| {
+            line.push('"');
+            write!(Escaped(line), "{value:?}")?;
+            line.push('"');
+            Ok(())
+        });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.name(field);
-        self.0.push('"');
-        push_escaped(self.0, value);
-        self.0.push('"');
+        self.member(field, |line| {
+            line.push('"');
+            Escaped(line).write_str(value)?;
+            line.push('"');
+            Ok(())
+        });
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.name(field);
-        self.0.push_str(if value { "true" } else { "false" });
+        self.member(field, |line| {
+            line.push_str(if value { "true" } else { "false" });
+            Ok(())
+        });
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -126,74 +145,37 @@ impl Visit for Fields<'_> {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.name(field);
-        if value.is_finite() {
-            let _ = write!(self.0, "{value}");
-        } else {
-            self.0.push_str("null");
-        }
+        self.member(field, |line| match value {
+            _ if value.is_finite() => write!(line, "{value}"),
+            _ => line.write_str("null"),
+        });
     }
 }
 
-/// Writes into a JSON string.
+/// Writes into a JSON string (RFC 8259, section 7).
 struct Escaped<'a>(&'a mut String);
 
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        push_escaped(self.0, text);
+        let mut rest = text;
+        while let Some(at) = scan::special(rest.as_bytes()) {
+            let (plain, special) = rest.split_at(at);
+            self.0.push_str(plain);
+            let mut chars = special.chars();
+            match chars.next() {
+                Some('"') => self.0.push_str("\\\""),
+                Some('\\') => self.0.push_str("\\\\"),
+                Some('\n') => self.0.push_str("\\n"),
+                Some('\r') => self.0.push_str("\\r"),
+                Some('\t') => self.0.push_str("\\t"),
+                Some(control) => write!(self.0, "\\u{:04x}", u32::from(control))?,
+                None => {}
+            }
+            rest = chars.as_str();
+        }
+        self.0.push_str(rest);
         Ok(())
     }
-}
-
-/// Writes a text as a part of a JSON string (RFC 8259, section 7).
-fn push_escaped(line: &mut String, text: &str) {
-    let mut rest = text;
-    while !is_plain(rest)
-        && let Some(at) = rest.bytes().position(needs_escape)
-    {
-        let (plain, special) = rest.split_at(at);
-        line.push_str(plain);
-        let mut chars = special.chars();
-        match chars.next() {
-            Some('"') => line.push_str("\\\""),
-            Some('\\') => line.push_str("\\\\"),
-            Some('\n') => line.push_str("\\n"),
-            Some('\r') => line.push_str("\\r"),
-            Some('\t') => line.push_str("\\t"),
-            Some(control) => {
-                let _ = write!(line, "\\u{:04x}", u32::from(control));
-            }
-            None => {}
-        }
-        rest = chars.as_str();
-    }
-    line.push_str(rest);
-}
-
-fn needs_escape(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
-}
-
-/// Is there surely nothing to escape? Eight bytes at a time, the last ones twice rather than alone.
-fn is_plain(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let (words, rest) = bytes.as_chunks();
-    let last = bytes.last_chunk();
-    words.iter().all(|word| all_plain(*word))
-        && match last {
-            Some(last) => all_plain(*last),
-            None => !rest.iter().any(|byte| needs_escape(*byte)),
-        }
-}
-
-/// The same of eight bytes.
-fn all_plain(bytes: [u8; 8]) -> bool {
-    const EACH: u64 = u64::from_ne_bytes([1; 8]);
-    let word = u64::from_ne_bytes(bytes);
-    // the top bit of a byte is set where it is below `limit`, itself none above 128
-    let below = |word: u64, limit: u8| word.wrapping_sub(EACH * u64::from(limit)) & !word;
-    let is = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
-    (below(word, b' ') | is(b'"') | is(b'\\')) & (EACH << 7) == 0
 }
 
 #[cfg(test)]
@@ -284,7 +266,7 @@ mod tests {
             for (before, behind) in (0..20).flat_map(|n| (0..20).map(move |m| (n, m))) {
                 let text = ["x".repeat(before), "y".repeat(behind)].join(special);
                 let mut line = String::new();
-                push_escaped(&mut line, &text);
+                Escaped(&mut line).write_str(&text).unwrap();
                 assert_eq!(format!("\"{line}\""), serde_json::to_string(&text).unwrap());
             }
         }
@@ -301,7 +283,7 @@ mod tests {
             (0, "1970-01-01T00:00:00.000000Z"),
         ] {
             let mut line = String::new();
-            push_moment(&mut line, Timestamp::from_nanosecond(nanosecond).unwrap());
+            push_time(&mut line, Timestamp::from_nanosecond(nanosecond).unwrap());
             assert_eq!(line, text);
         }
     }

@@ -1,24 +1,15 @@
-//! Up to 64 plain characters at once: a bit for each of them in a mask for each class.
+//! Up to 64 characters at once: a bit for each of them in a mask for each class.
 //!
-//! Prompts are mostly such characters, and reading them one by one would be the dearest part of a
-//! request. Masks are made eight bytes at a time with ordinary arithmetic; tokens are then counted
-//! in them, exactly as [`Run`] counts them character by character.
+//! Prompts are mostly ASCII, and reading it byte by byte would be the dearest part of a request. Tokens
+//! are counted in the masks exactly as [`Run`] counts them character by character.
 
 use super::{ADDS, Kind, Milli, RUN, Run};
+use crate::lanes::{self, BLOCK};
 
-/// Characters of a block.
-pub(super) const BLOCK: usize = 64;
-
-/// Each byte of a word.
-const EACH: u64 = 0x0101_0101_0101_0101;
-/// The highest bit of each byte.
-const HIGH: u64 = 0x80 * EACH;
-/// Gathers the lowest bit of each byte in the highest byte.
-const GATHER: u64 = 0x0102_0408_1020_4080;
 /// Letters of a word that one token holds.
 const WORD: usize = 8;
 
-/// Plain characters: ASCII without the backslash.
+/// Characters of ASCII, escapes of one letter among them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block {
     /// How many there are; bits above are unset in all masks.
@@ -30,27 +21,77 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Of characters that are all plain; of more than [`BLOCK`], the first ones.
-    pub(super) fn of(plain: &[u8]) -> Self {
-        let (found, length) = match plain.first_chunk() {
-            Some(block) => (masks(block), BLOCK),
+    /// Of the characters that a text begins with, and how many bytes they are; none where the first
+    /// is outside ASCII or an escape of a number.
+    pub(super) fn of(text: &[u8]) -> (Self, usize) {
+        let mut short = [0; BLOCK];
+        let bytes = match text.first_chunk() {
+            Some(block) => block,
             None => {
-                let mut block = [0; BLOCK];
-                if let Some(begin) = block.get_mut(..plain.len()) {
-                    begin.copy_from_slice(plain);
+                if let Some(begin) = short.get_mut(..text.len()) {
+                    begin.copy_from_slice(text);
                 }
-                (masks(&block), plain.len())
+                &short
             }
         };
-        let within = below(length);
-        let [letters, digits, spaces] = found.map(|mask| mask & within);
-        Self {
-            length,
-            letters,
-            digits,
-            spaces,
-            marks: within & !(letters | digits | spaces),
+        let high = lanes::mask(bytes, |bytes| bytes);
+        let read = (high.trailing_zeros() as usize).min(text.len());
+        let escapes = lanes::mask(bytes, |bytes| bytes.are(b'\\')) & below(read);
+        let mut block = Self {
+            length: read,
+            letters: lanes::mask(bytes, |bytes| bytes.with(0x20).are_within(b'a', b'z')),
+            digits: lanes::mask(bytes, |bytes| bytes.are_within(b'0', b'9')),
+            spaces: lanes::mask(bytes, |bytes| bytes.are_within(0, b' ')),
+            marks: 0,
+        };
+        let read = if escapes == 0 {
+            read
+        } else {
+            block.unescape(bytes, escapes)
+        };
+        let within = below(block.length);
+        for mask in [&mut block.letters, &mut block.digits, &mut block.spaces] {
+            *mask &= within;
         }
+        block.marks = within & !(block.letters | block.digits | block.spaces);
+        (block, read)
+    }
+
+    /// Makes one character of each escape, up to one of a number or to the end; how many bytes are
+    /// read then.
+    fn unescape(&mut self, bytes: &[u8; BLOCK], mut escapes: u64) -> usize {
+        let mut read = self.length;
+        // backslashes that are taken out
+        let mut out = 0;
+        while escapes != 0 {
+            let at = escapes.trailing_zeros() as usize;
+            let means = bytes.get(at + 1).filter(|_| at + 1 < read);
+            let place = at - out;
+            match means {
+                None | Some(b'u') => {
+                    read = at;
+                    break;
+                }
+                Some(b'n' | b'r' | b't') => {
+                    self.letters &= !(2 << place);
+                    self.spaces |= 2 << place;
+                }
+                Some(_) => {}
+            }
+            for mask in [&mut self.letters, &mut self.digits, &mut self.spaces] {
+                *mask = without(*mask, place);
+            }
+            out += 1;
+            // what was escaped escapes nothing
+            escapes &= !(3 << at);
+        }
+        self.length = read - out;
+        read
+    }
+
+    /// How many characters there are.
+    pub(super) fn length(&self) -> usize {
+        self.length
     }
 
     /// What they add, after `run`.
@@ -136,46 +177,10 @@ fn ones(mask: u64) -> u64 {
     u64::from(mask.count_ones())
 }
 
-/// A bit for each byte: letters, digits, spaces.
-fn masks(block: &[u8; BLOCK]) -> [u64; 3] {
-    let (eights, _) = block.as_chunks::<8>();
-    let eights = || eights.iter().map(|eight| u64::from_le_bytes(*eight)).rev();
-    let (mut letters, mut spaces, mut digits) = (0, 0, 0);
-    let mut any_digit = 0;
-    for eight in eights() {
-        letters = letters << 8 | gathered(letter(eight));
-        spaces = spaces << 8 | gathered(space(eight));
-        any_digit |= digit(eight);
-    }
-    if any_digit & HIGH != 0 {
-        for eight in eights() {
-            digits = digits << 8 | gathered(digit(eight));
-        }
-    }
-    [letters, digits, spaces]
-}
-
-/// The highest bits of eight bytes as one byte.
-fn gathered(found: u64) -> u64 {
-    ((found & HIGH) >> 7).wrapping_mul(GATHER) >> 56
-}
-
-/// Sets the highest bit of each of eight plain bytes that is `least` or more.
-fn from(eight: u64, least: u8) -> u64 {
-    eight + (0x80 - u64::from(least)) * EACH
-}
-
-fn letter(eight: u64) -> u64 {
-    let small = eight | (0x20 * EACH);
-    from(small, b'a') & !from(small, b'z' + 1)
-}
-
-fn digit(eight: u64) -> u64 {
-    from(eight, b'0') & !from(eight, b'9' + 1)
-}
-
-fn space(eight: u64) -> u64 {
-    !from(eight, b' ' + 1)
+/// A mask without one of its bits; those above move down.
+fn without(mask: u64, bit: usize) -> u64 {
+    let kept = below(bit);
+    mask & kept | mask >> 1 & !kept
 }
 
 /// So many bits, the lowest.

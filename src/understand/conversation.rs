@@ -4,30 +4,36 @@
 //! beginning tells: what was said before the user's first message, and that message, come back with
 //! every turn.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, Hasher};
 
-use http::HeaderMap;
+use foldhash::quality::{FixedState, FoldHasher};
+use http::{HeaderMap, HeaderName};
 
 use crate::wire::{body::Body, openai::chat::Messages};
 
 /// Headers by which coding agents tell their sessions apart.
-const SESSIONS: [&str; 3] = [
-    "x-claude-code-session-id",
-    "session_id",
-    "x-session-affinity",
+static SESSIONS: [HeaderName; 3] = [
+    HeaderName::from_static("x-claude-code-session-id"),
+    HeaderName::from_static("session_id"),
+    HeaderName::from_static("x-session-affinity"),
 ];
 /// Bytes of a beginning that are looked at, from its start and from its end: a long one is told by these
 /// and its length.
 const START: usize = 1_024;
 const END: usize = 256;
 
+/// Says the same number in every gateway, so that all send a conversation to the same replica.
+fn hasher() -> FoldHasher<'static> {
+    FixedState::default().build_hasher()
+}
+
 /// A number for the conversation; `None`: there is nothing to tell it by.
 ///
 /// Each caller's conversations are its own: whoever uses the number adds who calls.
 pub(super) fn of(body: &Body, headers: &HeaderMap, opening: Opening) -> Option<u64> {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = hasher();
     let key = body.text("prompt_cache_key").flatten();
-    let session = || SESSIONS.iter().find_map(|name| headers.get(*name));
+    let session = || SESSIONS.iter().find_map(|name| headers.get(name));
     if let Some(key) = key.filter(|key| !key.is_empty()) {
         (0_u8, &*key).hash(&mut hasher);
     } else if let Some(session) = session().filter(|value| !value.is_empty()) {
@@ -46,7 +52,7 @@ impl Opening {
     pub(super) fn of(messages: &Messages<'_>) -> Self {
         let [before, first] = messages.opening;
         let number = first.map(|first| {
-            let mut hasher = DefaultHasher::new();
+            let mut hasher = hasher();
             for text in [before.unwrap_or_default(), first] {
                 let bytes = text.as_bytes();
                 let rest = bytes.split_at(bytes.len().min(START)).1;

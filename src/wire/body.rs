@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::VecDeque};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{form::Form, json::Object};
+use super::{form::Form, json::Object, scan::is_text};
 
 /// A body.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl Body {
     /// Replaces a text, or adds it to a JSON object.
     pub fn set_text(&mut self, name: &'static str, text: &str) {
         match self {
-            Self::Json(object) => object.set(name, serde_json::Value::from(text).to_string()),
+            Self::Json(object) => object.set(name, quoted(text)),
             Self::Form(form) => form.set(name, Bytes::copy_from_slice(text.as_bytes())),
         }
     }
@@ -85,3 +85,10 @@ impl Body {
 
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+/// A text as JSON.
+fn quoted(text: &str) -> String {
+    if is_text(text.as_bytes()) && !text.contains('\\') {
+        return ["\"", text, "\""].concat();
+    }
+    serde_json::Value::from(text).to_string()
+}

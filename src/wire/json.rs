@@ -5,26 +5,12 @@
 //! the original around it, so that a message with a large image is never copied. Duplicate keys
 //! are refused: with them a gateway could price one `model` while the backend runs another.
 
-use std::{
-    borrow::Cow,
-    collections::{HashSet, VecDeque},
-    fmt,
-    ops::Range,
-};
+mod read;
+
+use std::{collections::VecDeque, ops::Range};
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use serde::{
-    Deserialize,
-    de::{self, Deserializer, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
-
-/// Members that are compared pairwise for duplicates; more go through a set.
-const PAIRWISE: usize = 16;
-/// Members that an object may have: each costs memory beyond its bytes, and the longest known
-/// request has about fifty.
-const MAX_MEMBERS: usize = 1024;
 
 /// An object over the bytes it was read from.
 #[derive(Clone, Debug)]
@@ -42,6 +28,35 @@ struct Member {
     /// The value in `Object::text`.
     value: Range<usize>,
     edit: Edit,
+}
+
+impl Member {
+    fn kept(key: Key, value: Range<usize>) -> Self {
+        Self {
+            key,
+            value,
+            edit: Edit::Keep,
+        }
+    }
+
+    /// Its key, of the text that it was read from.
+    fn key<'a>(&'a self, text: &'a str) -> &'a str {
+        match &self.key {
+            Key::Plain(range) => text.get(range.clone()).unwrap_or_default(),
+            Key::Escaped(key) => key,
+        }
+    }
+
+    /// Has it this key? Asked for every member that something looks for.
+    fn is(&self, text: &str, key: &str) -> bool {
+        match &self.key {
+            Key::Plain(range) => {
+                range.len() == key.len()
+                    && text.as_bytes().get(range.clone()) == Some(key.as_bytes())
+            }
+            Key::Escaped(own) => **own == *key,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -70,41 +85,6 @@ pub enum ObjectError {
     Duplicate(String),
 }
 
-/// The members as `serde_json` lends them.
-struct Borrowed<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Borrowed<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Members)
-    }
-}
-
-struct Members;
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Borrowed<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Borrowed<'de>, A::Error> {
-        #[derive(Deserialize)]
-        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-        let mut members = Vec::with_capacity(16);
-        while let Some(Name(key)) = map.next_key()? {
-            if members.len() == MAX_MEMBERS {
-                return Err(de::Error::custom(format_args!(
-                    "more than {MAX_MEMBERS} members"
-                )));
-            }
-            members.push((key, map.next_value()?));
-        }
-        Ok(Borrowed(members))
-    }
-}
-
 impl Object {
     /// Takes the top level apart.
     ///
@@ -112,29 +92,10 @@ impl Object {
     /// If the bytes are not one JSON object in UTF-8, or a key stands in it twice (escapes in the
     /// key make no difference).
     pub fn parse(bytes: Bytes) -> Result<Self, ObjectError> {
-        let text = ByteString::try_from(bytes.clone()).map_err(|_| not_text(&bytes))?;
+        let text = ByteString::try_from(bytes.clone()).map_err(|_| read::not_text(&bytes))?;
         drop(bytes);
-        let Borrowed(found) = serde_json::from_str(&text).map_err(ObjectError::Syntax)?;
-        if let Some(twice) = duplicate(&found) {
-            return Err(ObjectError::Duplicate(twice.to_owned()));
-        }
-        let base = text.as_ptr() as usize;
-        let place = |s: &str| {
-            let start = (s.as_ptr() as usize).saturating_sub(base);
-            start..start + s.len()
-        };
+        let members = read::members(&text)?;
         let open = memchr::memchr(b'{', text.as_bytes()).map_or(0, |at| at + 1);
-        let members = found
-            .into_iter()
-            .map(|(key, value)| Member {
-                key: match key {
-                    Cow::Borrowed(text) => Key::Plain(place(text)),
-                    Cow::Owned(text) => Key::Escaped(text.into_boxed_str()),
-                },
-                value: place(value.get()),
-                edit: Edit::Keep,
-            })
-            .collect();
         Ok(Self {
             text,
             open,
@@ -149,7 +110,7 @@ impl Object {
         if let Some((_, value)) = self.appended.iter().find(|(k, _)| *k == key) {
             return std::str::from_utf8(value).ok();
         }
-        let member = self.members.iter().find(|m| self.key(m) == key)?;
+        let member = self.members.iter().find(|m| m.is(&self.text, key))?;
         match &member.edit {
             Edit::Keep => self.text.get(member.value.clone()),
             Edit::Replace(value) => std::str::from_utf8(value).ok(),
@@ -173,7 +134,7 @@ impl Object {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.members.iter().map(|m| {
             let value = self.text.get(m.value.clone()).unwrap_or_default();
-            (self.key(m), value)
+            (m.key(&self.text), value)
         })
     }
 
@@ -264,14 +225,7 @@ impl Object {
     }
 
     fn position(&self, key: &str) -> Option<usize> {
-        self.members.iter().position(|m| self.key(m) == key)
-    }
-
-    fn key<'a>(&'a self, member: &'a Member) -> &'a str {
-        match &member.key {
-            Key::Plain(range) => self.text.get(range.clone()).unwrap_or_default(),
-            Key::Escaped(text) => text,
-        }
+        self.members.iter().position(|m| m.is(&self.text, key))
     }
 
     /// Where the next key begins: the first quote after `from`, as only commas and white space
@@ -280,12 +234,6 @@ impl Object {
         let rest = self.text.as_bytes().get(from..).unwrap_or_default();
         from + memchr::memchr(b'"', rest).unwrap_or(0)
     }
-}
-
-/// Where bytes stop to be text, in the words of the parser.
-fn not_text(bytes: &[u8]) -> ObjectError {
-    let error = serde_json::from_slice::<Borrowed<'_>>(bytes).err();
-    ObjectError::Syntax(error.unwrap_or_else(|| de::Error::custom("the text is not UTF-8")))
 }
 
 /// Collects slices, joining neighbours of the original.
@@ -325,24 +273,6 @@ impl Slices<'_> {
         self.flush();
         self.parts
     }
-}
-
-/// A key that stands twice.
-fn duplicate<'a>(members: &'a [(Cow<'a, str>, &RawValue)]) -> Option<&'a str> {
-    if members.len() <= PAIRWISE {
-        return members.iter().enumerate().find_map(|(at, (key, _))| {
-            members
-                .iter()
-                .take(at)
-                .any(|(earlier, _)| earlier == key)
-                .then_some(key.as_ref())
-        });
-    }
-    let mut seen = HashSet::with_capacity(members.len());
-    members
-        .iter()
-        .map(|(key, _)| key.as_ref())
-        .find(|key| !seen.insert(*key))
 }
 
 #[cfg(test)]

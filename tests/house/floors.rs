@@ -25,6 +25,7 @@ pub(crate) const HOUSE: [Floor; 5] = [
             "cores",
             "domain",
             "keywords",
+            "lanes",
             "money",
             "usage",
         ],

@@ -12,7 +12,7 @@ pub(crate) struct Ban {
     pub(crate) instead: &'static str,
 }
 
-pub(crate) const BANS: [Ban; 17] = [
+pub(crate) const BANS: [Ban; 18] = [
     Ban {
         what: "axum",
         paths: &["axum", "tower_http"],
@@ -50,6 +50,12 @@ pub(crate) const BANS: [Ban; 17] = [
         paths: &["clap"],
         places: &["src/cli/", "src/telemetry.rs"],
         instead: "take it as an argument, or from the configuration",
+    },
+    Ban {
+        what: "many bytes at once",
+        paths: &["wide"],
+        places: &["src/lanes.rs"],
+        instead: "compare bytes with `lanes`",
     },
     Ban {
         what: "the log's format",
@@ -198,11 +204,12 @@ const OUTSIDE: &[&str] = &[
 
 /// What only computes: the same arguments give the same result, at once, and nothing else happens.
 /// (What is shared and learned is kept in atomics; it is given in as an argument too.)
-pub(crate) const PURE: [&str; 25] = [
+pub(crate) const PURE: [&str; 26] = [
     "src/caps.rs",
     "src/certificates.rs",
     "src/domain.rs",
     "src/keywords.rs",
+    "src/lanes.rs",
     "src/money.rs",
     "src/usage.rs",
     "src/catalog/",

@@ -48,7 +48,7 @@ pub(super) async fn chat(State(app): State<Shared>, request: Request) -> Respons
             Err(error) => return respond::error(&GatewayError::from(error)),
         },
     };
-    let id: Arc<str> = app.next_id().into();
+    let id = app.next_id();
     let header = HeaderValue::from_str(&id);
     let visit = Visit {
         caller: Some(caller),

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
 use http::uri::Authority;
 use hyper::rt::Executor as _;
 use hyper_util::rt::TokioExecutor;
@@ -27,7 +28,7 @@ pub(super) struct Idle {
 #[derive(Debug, Default)]
 struct Lines {
     /// The one that was used last is the last one.
-    of_hosts: HashMap<Authority, Vec<Resting>>,
+    of_hosts: HashMap<Authority, Vec<Resting>, RandomState>,
     /// Is a sweep under way?
     swept: bool,
 }

@@ -1,3 +1,4 @@
+use http::header::HOST;
 use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -26,7 +27,12 @@ async fn setup() -> (TcpListener, Client, Prepared) {
     let client = Client::of_each(&config, None).remove(0);
     let request = Prepared {
         uri: format!("{base}/chat/completions?x=1").parse().unwrap(),
-        headers: http::HeaderMap::new(),
+        headers: [(
+            HOST,
+            listener.local_addr().unwrap().to_string().parse().unwrap(),
+        )]
+        .into_iter()
+        .collect(),
         body: VecDeque::from([Bytes::from_static(b"{"), Bytes::from_static(b"}")]),
     };
     (listener, client, request)

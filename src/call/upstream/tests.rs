@@ -154,11 +154,13 @@ fn a_request_goes_to_the_providers_address_with_its_own_headers() {
             "accept",
             "authorization",
             "content-type",
+            "host",
             "traceparent",
             "user-agent",
             "x-team"
         ]
     );
+    assert_eq!(request.headers["host"], "h:81");
     assert_eq!(
         request.headers["authorization"],
         "Bearer sk-secret-of-the-provider"
@@ -166,6 +168,29 @@ fn a_request_goes_to_the_providers_address_with_its_own_headers() {
     assert_eq!(request.headers["x-team"], "ml");
     assert_eq!(request.headers["accept"], "text/event-stream");
     assert!(!format!("{request:?}").contains("sk-secret"));
+}
+
+#[test]
+fn the_host_is_that_of_the_replica_unless_the_operator_names_another() {
+    let mut provider = provider(&["https://a:443/v1", "http://b/v1"]);
+    let ask = ask(r#"{"model":"auto","messages":[]}"#);
+    let hosts = |provider: &Provider| {
+        let upstream = Upstream::of(provider);
+        let both = [upstream.take(None, None), upstream.take(Some(0), None)];
+        both.map(|busy| {
+            let busy = busy.unwrap();
+            let request = upstream.prepare(&busy, &ask, &HeaderMap::new(), &ask.body);
+            request.unwrap().headers["host"]
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
+    };
+    assert_eq!(hosts(&provider), ["a", "b"]);
+    provider
+        .headers
+        .push((HOST, HeaderValue::from_static("front")));
+    assert_eq!(hosts(&provider), ["front", "front"]);
 }
 
 #[test]

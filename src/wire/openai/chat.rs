@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::{
     caps::{Cap, Caps},
     tokens::{Counter, Family, PER_IMAGE, PER_IMAGE_LOW, PER_MESSAGE, PER_PROMPT},
+    wire::scan::{DEPTH, Scan},
 };
 
 /// Bytes of base64 audio that make about one token: ten tokens a second of compressed speech.
@@ -37,30 +38,84 @@ pub struct Messages<'a> {
     pub opening: [Option<&'a str>; 2],
 }
 
-#[derive(Deserialize)]
+/// The text of a value that is not null.
+struct Raw<'a>(&'a str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&'a RawValue>::deserialize(deserializer).map(|raw| Self(raw.get()))
+    }
+}
+
+#[derive(Default, Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
     role: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
+    content: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    reasoning_content: Option<&'a RawValue>,
+    reasoning_content: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    tool_calls: Option<&'a RawValue>,
+    tool_calls: Option<Raw<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Part<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
+    text: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    image_url: Option<&'a RawValue>,
+    image_url: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    input_audio: Option<&'a RawValue>,
+    input_audio: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    file: Option<&'a RawValue>,
+    file: Option<Raw<'a>>,
+}
+
+impl<'a> Usual<'a> for Message<'a> {
+    fn usual(scan: &mut Scan<'a>) -> Option<Self> {
+        let mut message = Self::default();
+        scan.object(|scan, key| match key {
+            "role" => word(scan, &mut message.role),
+            "content" => raw(scan, &mut message.content),
+            "reasoning_content" => raw(scan, &mut message.reasoning_content),
+            "tool_calls" => raw(scan, &mut message.tool_calls),
+            _ => scan.skip(DEPTH),
+        })?;
+        Some(message)
+    }
+}
+
+impl<'a> Usual<'a> for Part<'a> {
+    fn usual(scan: &mut Scan<'a>) -> Option<Self> {
+        let mut part = Self::default();
+        scan.object(|scan, key| match key {
+            "type" => word(scan, &mut part.kind),
+            "text" => raw(scan, &mut part.text),
+            "image_url" => raw(scan, &mut part.image_url),
+            "input_audio" => raw(scan, &mut part.input_audio),
+            "file" => raw(scan, &mut part.file),
+            _ => scan.skip(DEPTH),
+        })?;
+        Some(part)
+    }
+}
+
+/// A text without escapes. What stands twice or is null is unusual.
+fn word<'a>(scan: &mut Scan<'a>, place: &mut Option<Cow<'a, str>>) -> Option<()> {
+    let text = scan.plain()?;
+    place.replace(Cow::Borrowed(text)).is_none().then_some(())
+}
+
+/// Any value. One that stands after another is unusual.
+fn raw<'a>(scan: &mut Scan<'a>, place: &mut Option<Raw<'a>>) -> Option<()> {
+    let value = scan.value(DEPTH)?;
+    if value == "null" {
+        // whether it stands alone is for serde to say, unless it is the usual null of a tool call
+        return place.is_none().then_some(());
+    }
+    place.replace(Raw(value)).is_none().then_some(())
 }
 
 /// Looks through the value of `messages`.
@@ -81,11 +136,9 @@ pub fn messages_as(family: Option<Family>, raw: &str) -> Result<Messages<'_>, se
         ..Messages::default()
     };
     found.count.add_tokens(PER_PROMPT);
-    let mut source = serde_json::Deserializer::from_str(raw);
-    each("an array of messages", |message: Message<'_>| {
+    each_of("an array of messages", raw, |message: Message<'_>| {
         found.add(&message);
-    })
-    .deserialize(&mut source)?;
+    })?;
     Ok(found)
 }
 
@@ -96,16 +149,15 @@ pub fn text_of(content: &str) -> Cow<'_, str> {
         return unescaped(content);
     }
     let mut all = String::new();
-    let mut source = serde_json::Deserializer::from_str(content);
-    let parts = each("an array of parts", |part: Part<'_>| {
+    let parts = each_of("an array of parts", content, |part: Part<'_>| {
         let Some(text) = part.text else { return };
         if !all.is_empty() {
             all.push('\n');
         }
-        all.push_str(&unescaped(text.get()));
+        all.push_str(&unescaped(text.0));
     });
     // an odd part is the backend's to judge; the text before it counts
-    let _ = parts.deserialize(&mut source);
+    drop(parts);
     Cow::Owned(all)
 }
 
@@ -117,15 +169,38 @@ fn unescaped(json: &str) -> Cow<'_, str> {
     {
         None => Cow::Borrowed(""),
         Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Cow::Borrowed(plain),
-        Some(_) => Cow::Owned(serde_json::from_str(json).unwrap_or_default()),
+        Some(text) => {
+            let said = simply_unescaped(text);
+            Cow::Owned(said.unwrap_or_else(|| serde_json::from_str(json).unwrap_or_default()))
+        }
     }
+}
+
+/// What a text with escapes of one letter says; `None`: it has others.
+fn simply_unescaped(text: &str) -> Option<String> {
+    let mut said = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        let (before, escape) = rest.split_at_checked(at)?;
+        said.push_str(before);
+        said.push(match escape.as_bytes().get(1)? {
+            mark @ (b'"' | b'\\' | b'/') => char::from(*mark),
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            _ => return None,
+        });
+        rest = escape.get(2..)?;
+    }
+    said.push_str(rest);
+    Some(said)
 }
 
 impl<'a> Messages<'a> {
     fn add(&mut self, message: &Message<'a>) {
         self.number += 1;
         self.count.add_tokens(PER_MESSAGE);
-        let content = message.content.map(RawValue::get);
+        let content = message.content.as_ref().map(|raw| raw.0);
         let [before, first] = &mut self.opening;
         if message.role.as_deref() == Some("user") {
             self.last_user = content;
@@ -133,30 +208,31 @@ impl<'a> Messages<'a> {
         } else if first.is_none() {
             *before = content;
         }
-        for raw in [message.reasoning_content, message.tool_calls]
+        for raw in [&message.reasoning_content, &message.tool_calls]
             .into_iter()
             .flatten()
         {
-            self.count.add_json(raw.get());
+            self.count.add_json(raw.0);
         }
-        let Some(content) = message.content.map(RawValue::get) else {
+        let Some(content) = content else {
             return;
         };
         if !content.starts_with('[') {
             self.count.add_json(unquoted(content));
             return;
         }
-        let mut source = serde_json::Deserializer::from_str(content);
-        let parts = each("an array of parts", |part: Part<'_>| self.part(&part));
-        if parts.deserialize(&mut source).is_err() {
+        let parts = each_of("an array of parts", content, |part: Part<'_>| {
+            self.part(&part);
+        });
+        if parts.is_err() {
             // an odd part is the backend's to judge; its text still counts
             self.count.add_json(content);
         }
     }
 
     fn part(&mut self, part: &Part<'_>) {
-        if let Some(text) = part.text {
-            self.count.add_json(unquoted(text.get()));
+        if let Some(text) = &part.text {
+            self.count.add_json(unquoted(text.0));
         }
         let need = match part.kind.as_deref() {
             Some("image_url" | "image" | "input_image") => Cap::Vision,
@@ -167,9 +243,15 @@ impl<'a> Messages<'a> {
         };
         self.needs = self.needs.with(need);
         self.count.add_tokens(match need {
-            Cap::AudioIn => bytes(part.input_audio) / AUDIO_BYTES_PER_TOKEN,
-            Cap::Pdf => bytes(part.file) / FILE_BYTES_PER_TOKEN,
-            _ if part.image_url.is_some_and(|image| low_detail(image.get())) => PER_IMAGE_LOW,
+            Cap::AudioIn => bytes(part.input_audio.as_ref()) / AUDIO_BYTES_PER_TOKEN,
+            Cap::Pdf => bytes(part.file.as_ref()) / FILE_BYTES_PER_TOKEN,
+            _ if part
+                .image_url
+                .as_ref()
+                .is_some_and(|image| low_detail(image.0)) =>
+            {
+                PER_IMAGE_LOW
+            }
             _ => PER_IMAGE,
         });
     }
@@ -182,8 +264,8 @@ pub(super) fn unquoted(raw: &str) -> &str {
         .unwrap_or(raw)
 }
 
-fn bytes(raw: Option<&RawValue>) -> u64 {
-    raw.map_or(0, |raw| raw.get().len() as u64)
+fn bytes(raw: Option<&Raw<'_>>) -> u64 {
+    raw.map_or(0, |raw| raw.0.len() as u64)
 }
 
 /// Does an `image_url` ask for low detail? It stands behind a URL of megabytes or before it; in
@@ -198,6 +280,38 @@ fn low_detail(image: &str) -> bool {
                 .strip_prefix(':')
         })
         .is_some_and(|value| value.trim_start().starts_with("\"low\""))
+}
+
+/// What is read in one pass over its bytes where it is usual.
+trait Usual<'a>: Deserialize<'a> {
+    /// `None`: it is unusual, or wrong.
+    fn usual(scan: &mut Scan<'a>) -> Option<Self>;
+}
+
+/// Gives each member of an array to a function, keeping none.
+fn each_of<'a, T: Usual<'a>>(
+    expected: &'static str,
+    json: &'a str,
+    mut see: impl FnMut(T),
+) -> Result<(), serde_json::Error> {
+    let mut seen = 0_usize;
+    let mut scan = Scan::of(json);
+    let usual = scan.array(|scan| {
+        see(T::usual(scan)?);
+        seen += 1;
+        Some(())
+    });
+    if usual.and_then(|()| scan.end()).is_some() {
+        return Ok(());
+    }
+    let mut number = 0_usize;
+    let rest = each(expected, |member: T| {
+        number += 1;
+        if number > seen {
+            see(member);
+        }
+    });
+    rest.deserialize(&mut serde_json::Deserializer::from_str(json))
 }
 
 /// Gives each member of an array to a function, keeping none.

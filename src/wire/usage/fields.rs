@@ -11,7 +11,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::money::{Usd, div_half_even};
+use crate::{
+    money::{Usd, div_half_even},
+    wire::scan::{DEPTH, Scan},
+};
 
 use super::{Inconsistencies, MAX_COUNT, tier};
 
@@ -22,9 +25,26 @@ pub(super) type Field<'a> = &'a str;
 const SIGNIFICANT: u32 = 30;
 
 /// Shows every member of an object; false for what is no complete object, except null.
-pub(super) fn members<'a>(json: &'a str, see: impl FnMut(&str, Field<'a>)) -> bool {
+pub(super) fn members<'a>(json: &'a str, mut see: impl FnMut(&str, Field<'a>)) -> bool {
+    let mut seen = 0_usize;
+    let mut scan = Scan::of(json);
+    let usual = scan.object(|scan, name| {
+        see(name, scan.value(DEPTH)?);
+        seen += 1;
+        Some(())
+    });
+    if usual.is_some() {
+        return true;
+    }
+    let mut number = 0_usize;
+    let rest = Members(|name: &str, value| {
+        number += 1;
+        if number > seen {
+            see(name, value);
+        }
+    });
     let mut json = serde_json::Deserializer::from_str(json);
-    json.deserialize_any(Members(see)).is_ok()
+    json.deserialize_any(rest).is_ok()
 }
 
 /// Shows every element of an array; false for what is no complete array, except null.
@@ -54,7 +74,7 @@ fn scaled_count(value: Field<'_>, digits: i64, flags: &mut Inconsistencies) -> u
     if number.len() != value.len() || (digits == 0 && number.contains(['.', 'e', 'E'])) {
         flags.add(Inconsistencies::NOT_A_COUNT);
     }
-    let Some(wide) = decimal(number, digits) else {
+    let Some(scaled) = decimal(number, digits) else {
         let odd = if is_number(number) {
             Inconsistencies::HUGE
         } else {
@@ -67,11 +87,11 @@ fn scaled_count(value: Field<'_>, digits: i64, flags: &mut Inconsistencies) -> u
             0
         };
     };
-    if wide < 0 {
+    if scaled < 0 {
         flags.add(Inconsistencies::NEGATIVE);
         return 0;
     }
-    u64::try_from(wide)
+    u64::try_from(scaled)
         .ok()
         .filter(|count| *count <= MAX_COUNT)
         .unwrap_or_else(|| {

@@ -7,6 +7,7 @@ use super::{
     Choices, Chunk, Part, parse,
     scan::{self, Text},
 };
+use crate::wire::scan::is_text;
 
 /// Chunks longer than this are not kept for comparison.
 const MAX_KEPT: usize = 4 * 1024;
@@ -58,7 +59,7 @@ impl Series {
             .filter(|b| !b.is_empty())?;
         let after = self.last.get(self.text.place.end..)?;
         let text = json.strip_prefix(before)?.strip_suffix(after)?;
-        if !scan::is_text(text) {
+        if !is_text(text) {
             return None;
         }
         let said = |place: &Option<Place>| match place {

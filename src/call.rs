@@ -569,7 +569,7 @@ fn pause() -> Duration {
 #[must_use]
 pub fn as_json(cost: Option<Usd>) -> String {
     match cost {
-        Some(cost) => ["\"", cost.text().as_str(), "\""].concat(),
+        Some(cost) => ["\"", &cost.text(), "\""].concat(),
         None => "null".to_owned(),
     }
 }

@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const PICO_PER_USD: i64 = 1_000_000_000_000;
 /// Fractional digits of a dollar amount that are kept: pico.
 const USD_DIGITS: u32 = 12;
+/// Bytes of the longest amount: a sign, seven digits, the point and the fraction.
+const LONGEST: usize = 9 + USD_DIGITS as usize;
 /// Fractional digits that a price per 1,000,000 units may have.
 const RATE_DIGITS: u32 = 6;
 
@@ -80,80 +82,31 @@ fn parse_scaled(text: &str, digits: u32) -> Result<i64, MoneyError> {
         .ok_or_else(too_large)
 }
 
-/// Bytes of the longest decimal: a sign, 39 digits and a point.
-const LONGEST: usize = 48;
-
-/// An amount as text: a plain decimal without trailing zeros, as [`Usd`] and its like are displayed.
-#[derive(Debug, Clone, Copy)]
-pub struct Decimal {
-    /// It stands at the end.
-    bytes: [u8; LONGEST],
-    length: usize,
-}
-
-impl Decimal {
-    /// Of a whole number of 10^-`digits`.
-    fn of(value: i128, digits: u32) -> Self {
-        let mut bytes = [0; LONGEST];
-        let mut places = bytes.iter_mut().rev();
-        let mut length = 0;
-        let mut put = |byte: u8| {
-            if let Some(place) = places.next() {
-                *place = byte;
-                length += 1;
-            }
-        };
-        // most amounts are small, and small numbers are divided in a fraction of the time
-        let magnitude = value.unsigned_abs();
-        let (mut whole, mut fraction) = match u64::try_from(magnitude) {
-            Ok(small) => {
-                let scale = 10_u64.pow(digits);
-                (u128::from(small / scale), small % scale)
-            }
-            Err(_) => {
-                let scale = 10_u128.pow(digits);
-                (magnitude / scale, (magnitude % scale) as u64)
-            }
-        };
-        let mut left = digits;
-        while fraction != 0 && fraction.is_multiple_of(10) {
-            (fraction, left) = (fraction / 10, left - 1);
-        }
-        if fraction != 0 {
-            for _ in 0..left {
-                put(digit(fraction % 10));
-                fraction /= 10;
-            }
-            put(b'.');
-        }
-        while let Err(_) = u64::try_from(whole) {
-            put(digit((whole % 10) as u64));
-            whole /= 10;
-        }
-        let mut whole = whole as u64;
-        loop {
-            put(digit(whole % 10));
-            whole /= 10;
-            if whole == 0 {
-                break;
-            }
-        }
-        if value < 0 {
-            put(b'-');
-        }
-        Self { bytes, length }
+/// Writes a whole number of 10^-`digits` as a plain decimal without trailing zeros.
+fn write_scaled(to: &mut impl fmt::Write, value: i128, digits: u32) -> fmt::Result {
+    let scale = 10_u64.pow(digits);
+    let magnitude = value.unsigned_abs();
+    if value < 0 {
+        to.write_str("-")?;
     }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        let text = self.bytes.get(LONGEST - self.length..).unwrap_or_default();
-        std::str::from_utf8(text).unwrap_or_default()
+    let (mut whole, mut fraction) = (itoa::Buffer::new(), itoa::Buffer::new());
+    // most amounts are small, and small numbers are divided in a fraction of the time
+    let (whole, rest) = match u64::try_from(magnitude) {
+        Ok(small) => (whole.format(small / scale), small % scale),
+        Err(_) => {
+            let scale = u128::from(scale);
+            let rest = u64::try_from(magnitude % scale).unwrap_or_default();
+            (whole.format(magnitude / scale), rest)
+        }
+    };
+    to.write_str(whole)?;
+    if rest == 0 {
+        return Ok(());
     }
-}
-
-fn digit(number: u64) -> u8 {
-    b'0' + (number % 10) as u8
+    // a one before the fraction keeps the zeros that it begins with
+    let shown = fraction.format(scale + rest).trim_end_matches('0');
+    to.write_str(".")?;
+    to.write_str(shown.get(1..).unwrap_or_default())
 }
 
 /// The quotient, rounded half to even; `None` for a divisor that is not positive.
@@ -234,8 +187,11 @@ impl Usd {
 
     /// As it is displayed, without the way through a formatter.
     #[must_use]
-    pub fn text(self) -> Decimal {
-        Decimal::of(self.0.into(), USD_DIGITS)
+    pub fn text(self) -> String {
+        let mut text = String::with_capacity(LONGEST);
+        // writing to a text can't fail
+        let _ = write_scaled(&mut text, self.0.into(), USD_DIGITS);
+        text
     }
 
     /// The sum, or `None` if it does not fit.
@@ -355,21 +311,21 @@ impl FromStr for Rate {
 impl fmt::Display for Usd {
     /// The exact amount in dollars, without exponent or trailing zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text().as_str())
+        write_scaled(f, self.0.into(), USD_DIGITS)
     }
 }
 
 impl fmt::Display for Total {
     /// The exact sum in dollars, as a single amount is written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Decimal::of(self.0, USD_DIGITS).as_str())
+        write_scaled(f, self.0, USD_DIGITS)
     }
 }
 
 impl fmt::Display for Rate {
     /// Dollars per 1,000,000 units, as in the price list.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Decimal::of(self.0.into(), RATE_DIGITS).as_str())
+        write_scaled(f, self.0.into(), RATE_DIGITS)
     }
 }
 
@@ -499,8 +455,10 @@ mod tests {
             (1, "0.000000000001"),
             (1_500_000_000_000, "1.5"),
             (-20, "-0.00000000002"),
+            (i64::MIN, "-9223372.036854775808"),
         ] {
-            assert_eq!(Usd::from_pico(pico).to_string(), text);
+            let amount = Usd::from_pico(pico);
+            assert_eq!((&*amount.text(), &*amount.to_string()), (text, text));
         }
         let beyond = Total::from_pico(i128::from(i64::MAX) * 1_000);
         assert_eq!(beyond.to_string(), "9223372036.854775807");

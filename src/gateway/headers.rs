@@ -29,7 +29,7 @@ pub(super) fn describe(headers: &mut HeaderMap, job: &Job, account: &Account, wh
     if let Some(candidate) = account.serving() {
         name(headers, job, candidate);
         match account.cost().filter(|_| whole) {
-            Some(cost) => put(headers, &COST, cost.text().as_str()),
+            Some(cost) => put(headers, &COST, &cost.text()),
             None => estimate(headers, candidate),
         }
     }
@@ -88,7 +88,7 @@ fn name(headers: &mut HeaderMap, job: &Job, candidate: &Candidate) {
 
 fn estimate(headers: &mut HeaderMap, candidate: &Candidate) {
     if let Some(expected) = candidate.expected {
-        put(headers, &ESTIMATED_COST, expected.text().as_str());
+        put(headers, &ESTIMATED_COST, &expected.text());
     }
 }
 

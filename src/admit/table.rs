@@ -54,7 +54,6 @@ impl Table {
     }
 
     /// What every request of a caller is held to: the gateway's limits and the key's.
-    #[must_use]
     pub fn of_caller<'a>(
         &'a self,
         holder: Option<&'a Holder>,
@@ -70,7 +69,6 @@ impl Table {
     }
 
     /// What a call of a model at a provider is held to, by their indices.
-    #[must_use]
     pub fn of_call(
         &self,
         model: usize,

@@ -147,15 +147,20 @@ pub(super) fn above_floor(
             uncertain: Some(uncertain),
         });
     }
-    let (candidates, below): (Vec<_>, Vec<_>) = able.into_iter().partition(meets);
-    refused.extend(below.iter().map(|c| Refused {
+    let below = |c: &Candidate| Refused {
         model: c.model,
         backend: c.backend,
         why: Refusal::Quality {
             floor,
             has: c.quality,
         },
-    }));
+    };
+    let mut candidates = able;
+    candidates.retain(|candidate| {
+        let stays = meets(candidate);
+        refused.extend((!stays).then(|| below(candidate)));
+        stays
+    });
     if candidates.is_empty() {
         return Err(RouteError::NoneCapable {
             refused: std::mem::take(refused),

@@ -3,7 +3,7 @@
 use super::{Candidate, Facts, Question, Refusal, afford::Open, cost, policy::Policies};
 use crate::{
     caps::{Cap, Caps},
-    config::Backend,
+    config::{Backend, Model},
     money::Usd,
 };
 
@@ -41,31 +41,7 @@ pub(super) fn fit(
     else {
         return Err(Refusal::NotNamed);
     };
-    if let Some(models) = &question.narrow.models {
-        let wild = named.name.strip_suffix('*').filter(|_| named.wildcard);
-        let is = |asked: &String| {
-            **asked == *named.name
-                || **asked == *backend.name
-                || named.aliases.iter().any(|alias| **alias == **asked)
-                || wild.is_some_and(|prefix| asked.starts_with(prefix))
-        };
-        models
-            .iter()
-            .any(is)
-            .then_some(())
-            .ok_or(Refusal::NotNamed)?;
-    }
-    if let Some(regions) = &question.narrow.regions {
-        let region = config
-            .providers
-            .get(backend.provider)
-            .and_then(|p| p.region.as_deref());
-        regions
-            .iter()
-            .any(|r| Some(r.as_str()) == region)
-            .then_some(())
-            .ok_or(Refusal::Region)?;
-    }
+    narrowed(question, named, backend)?;
     if let Some((origin, rule)) = policies.broken(question, backend, facts.prompt_tokens) {
         return Err(Refusal::Policy(origin, rule));
     }
@@ -121,6 +97,37 @@ pub(super) fn fit(
         standing: facts.standing,
         full_ms: facts.full_ms,
     })
+}
+
+/// Is the backend one of those that the request narrows the choice to?
+fn narrowed(question: &Question<'_>, named: &Model, backend: &Backend) -> Result<(), Refusal> {
+    if let Some(models) = &question.narrow.models {
+        let wild = named.name.strip_suffix('*').filter(|_| named.wildcard);
+        let is = |asked: &String| {
+            **asked == *named.name
+                || **asked == *backend.name
+                || named.aliases.iter().any(|alias| **alias == **asked)
+                || wild.is_some_and(|prefix| asked.starts_with(prefix))
+        };
+        models
+            .iter()
+            .any(is)
+            .then_some(())
+            .ok_or(Refusal::NotNamed)?;
+    }
+    if let Some(regions) = &question.narrow.regions {
+        let region = question
+            .config
+            .providers
+            .get(backend.provider)
+            .and_then(|p| p.region.as_deref());
+        regions
+            .iter()
+            .any(|r| Some(r.as_str()) == region)
+            .then_some(())
+            .ok_or(Refusal::Region)?;
+    }
+    Ok(())
 }
 
 /// The longest output of each choice that the most which the request may cost buys, where that is

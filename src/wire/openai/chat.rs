@@ -83,6 +83,12 @@ impl<'a> Usual<'a> for Message<'a> {
             "tool_calls" => raw(scan, &mut message.tool_calls),
             _ => scan.skip(DEPTH),
         })?;
+        let all = [
+            &mut message.content,
+            &mut message.reasoning_content,
+            &mut message.tool_calls,
+        ];
+        all.into_iter().for_each(leave_out_null);
         Some(message)
     }
 }
@@ -98,24 +104,31 @@ impl<'a> Usual<'a> for Part<'a> {
             "file" => raw(scan, &mut part.file),
             _ => scan.skip(DEPTH),
         })?;
+        let all = [
+            &mut part.text,
+            &mut part.image_url,
+            &mut part.input_audio,
+            &mut part.file,
+        ];
+        all.into_iter().for_each(leave_out_null);
         Some(part)
     }
 }
 
-/// A text without escapes. What stands twice or is null is unusual.
+/// A text without escapes. What stands twice, and null, is unusual.
 fn word<'a>(scan: &mut Scan<'a>, place: &mut Option<Cow<'a, str>>) -> Option<()> {
     let text = scan.plain()?;
     place.replace(Cow::Borrowed(text)).is_none().then_some(())
 }
 
-/// Any value. One that stands after another is unusual.
+/// Any value, null included. What stands twice is unusual.
 fn raw<'a>(scan: &mut Scan<'a>, place: &mut Option<Raw<'a>>) -> Option<()> {
-    let value = scan.value(DEPTH)?;
-    if value == "null" {
-        // whether it stands alone is for serde to say, unless it is the usual null of a tool call
-        return place.is_none().then_some(());
-    }
-    place.replace(Raw(value)).is_none().then_some(())
+    let value = Raw(scan.value(DEPTH)?);
+    place.replace(value).is_none().then_some(())
+}
+
+fn leave_out_null(place: &mut Option<Raw<'_>>) {
+    place.take_if(|raw| raw.0 == "null");
 }
 
 /// Looks through the value of `messages`.
@@ -434,7 +447,16 @@ mod tests {
 
     #[test]
     fn what_is_not_an_array_of_messages_is_refused() {
-        for raw in ["{}", "null", "\"x\"", "[1]", r#"[{"role":1}]"#, r#"["x"]"#] {
+        let twice = r#"[{"role":"user","content":null,"content":"x"}]"#;
+        for raw in [
+            "{}",
+            "null",
+            "\"x\"",
+            "[1]",
+            r#"[{"role":1}]"#,
+            r#"["x"]"#,
+            twice,
+        ] {
             assert!(messages(raw).is_err(), "{raw}");
         }
     }

@@ -68,7 +68,7 @@ fn admission(c: &mut Criterion) {
             let now_ms = world.means.now_ms();
             let all = world.limits.of_caller(Some(&holder));
             let mut grants = Vec::new();
-            limits::enter_all(&mut grants, all.clone(), 1_000, now_ms).expect("room");
+            limits::enter_all(&mut grants, all, 1_000, now_ms).expect("room");
             grants.into_iter().for_each(|g| g.settle(800, now_ms));
         });
     });

@@ -293,7 +293,7 @@ fn answer(
 
 /// The reply to a stream whose first event has not come yet.
 fn early(job: &Arc<Job>, running: stream::Running, keep_alive: Duration, link: Link) -> Reply {
-    let mut headers = HeaderMap::with_capacity(headers::MOST);
+    let mut headers = HeaderMap::new();
     headers::stream(&mut headers);
     headers::expect(&mut headers, job);
     let body = StreamBody::waiting(running, Arc::clone(job), keep_alive, link);

@@ -68,7 +68,8 @@ impl Keywords {
     #[must_use]
     pub fn first_of_both(self, other: Self) -> Option<&'static str> {
         let both = self.0 & other.0;
-        (both != 0).then(|| ALL.get(both.trailing_zeros() as usize).copied())?
+        // of none, that is past the end
+        ALL.get(both.trailing_zeros() as usize).copied()
     }
 
     /// Their spellings, in the order of [`ALL`].

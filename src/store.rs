@@ -324,19 +324,15 @@ fn is_still_at(open: &Metadata, path: &Path) -> bool {
 /// The files of a ledger: the database, what SQLite writes beside it, and the spill file.
 #[must_use]
 pub fn files_of(ledger: &Path) -> [PathBuf; 5] {
-    let beside = |end: &str| {
-        let mut name = ledger.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    };
-    let spill = spill::path_of(ledger);
-    [
-        ledger.to_owned(),
-        beside("-wal"),
-        beside("-shm"),
-        beside("-journal"),
-        spill,
-    ]
+    let [wal, shm, journal] = ["-wal", "-shm", "-journal"].map(|ending| beside(ledger, ending));
+    [ledger.to_owned(), wal, shm, journal, spill::path_of(ledger)]
+}
+
+/// The file whose name is that of the database with such an ending.
+fn beside(database: &Path, ending: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 #[cfg(test)]

@@ -12,9 +12,6 @@ use crate::{
     settle::Account,
 };
 
-/// Headers that an answer leaves with, about.
-pub(super) const MOST: usize = 20;
-
 static MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
 static BACKEND: HeaderName = HeaderName::from_static("x-tollgate-backend");
 static COST: HeaderName = HeaderName::from_static("x-tollgate-cost-usd");

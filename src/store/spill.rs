@@ -53,9 +53,7 @@ pub(super) struct Kept {
 
 /// The spill file of a database.
 pub(super) fn path_of(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".spill.jsonl");
-    name.into()
+    super::beside(database, ".spill.jsonl")
 }
 
 impl Spill {

@@ -191,6 +191,23 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Members that were there: a second one of the same name is unusual.
+#[derive(Default)]
+pub(super) struct Seen(u8);
+
+impl Seen {
+    pub(super) fn first(&mut self, member: u8) -> Option<()> {
+        let bit = 1 << member;
+        let first = self.0 & bit == 0;
+        self.0 |= bit;
+        first.then_some(())
+    }
+}
+
+pub(super) fn not_null(value: &str) -> Option<&str> {
+    (value != "null").then_some(value)
+}
+
 /// Is every byte one that may stand between quotes, escapes included?
 pub(super) fn is_text(bytes: &[u8]) -> bool {
     let ordinary = bytes

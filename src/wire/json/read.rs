@@ -114,8 +114,8 @@ fn duplicate<'a>(text: &'a str, members: &'a [Member]) -> Option<&'a str> {
     let key = |member: &'a Member| member.key(text);
     if members.len() <= PAIRWISE {
         let twice = members.iter().enumerate().find(|(at, member)| {
-            let before = members.iter().take(*at);
-            before.into_iter().any(|other| key(other) == key(member))
+            let mut before = members.iter().take(*at);
+            before.any(|other| key(other) == key(member))
         });
         return twice.map(|(_, member)| key(member));
     }

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use crate::{
     caps::{Cap, Caps},
     tokens::{Counter, Family, PER_IMAGE, PER_IMAGE_LOW, PER_MESSAGE, PER_PROMPT},
-    wire::scan::{DEPTH, Scan},
+    wire::scan::{DEPTH, Scan, Seen, not_null},
 };
 
 /// Bytes of base64 audio that make about one token: ten tokens a second of compressed speech.
@@ -76,19 +76,12 @@ struct Part<'a> {
 impl<'a> Usual<'a> for Message<'a> {
     fn usual(scan: &mut Scan<'a>) -> Option<Self> {
         let mut message = Self::default();
-        scan.object(|scan, key| match key {
-            "role" => word(scan, &mut message.role),
-            "content" => raw(scan, &mut message.content),
-            "reasoning_content" => raw(scan, &mut message.reasoning_content),
-            "tool_calls" => raw(scan, &mut message.tool_calls),
-            _ => scan.skip(DEPTH),
-        })?;
-        let all = [
-            &mut message.content,
-            &mut message.reasoning_content,
-            &mut message.tool_calls,
+        let values = [
+            ("content", &mut message.content),
+            ("reasoning_content", &mut message.reasoning_content),
+            ("tool_calls", &mut message.tool_calls),
         ];
-        all.into_iter().for_each(leave_out_null);
+        members(scan, ("role", &mut message.role), values)?;
         Some(message)
     }
 }
@@ -96,39 +89,39 @@ impl<'a> Usual<'a> for Message<'a> {
 impl<'a> Usual<'a> for Part<'a> {
     fn usual(scan: &mut Scan<'a>) -> Option<Self> {
         let mut part = Self::default();
-        scan.object(|scan, key| match key {
-            "type" => word(scan, &mut part.kind),
-            "text" => raw(scan, &mut part.text),
-            "image_url" => raw(scan, &mut part.image_url),
-            "input_audio" => raw(scan, &mut part.input_audio),
-            "file" => raw(scan, &mut part.file),
-            _ => scan.skip(DEPTH),
-        })?;
-        let all = [
-            &mut part.text,
-            &mut part.image_url,
-            &mut part.input_audio,
-            &mut part.file,
+        let values = [
+            ("text", &mut part.text),
+            ("image_url", &mut part.image_url),
+            ("input_audio", &mut part.input_audio),
+            ("file", &mut part.file),
         ];
-        all.into_iter().for_each(leave_out_null);
+        members(scan, ("type", &mut part.kind), values)?;
         Some(part)
     }
 }
 
-/// A text without escapes. What stands twice, and null, is unusual.
-fn word<'a>(scan: &mut Scan<'a>, place: &mut Option<Cow<'a, str>>) -> Option<()> {
-    let text = scan.plain()?;
-    place.replace(Cow::Borrowed(text)).is_none().then_some(())
-}
-
-/// Any value, null included. What stands twice is unusual.
-fn raw<'a>(scan: &mut Scan<'a>, place: &mut Option<Raw<'a>>) -> Option<()> {
-    let value = Raw(scan.value(DEPTH)?);
-    place.replace(value).is_none().then_some(())
-}
-
-fn leave_out_null(place: &mut Option<Raw<'_>>) {
-    place.take_if(|raw| raw.0 == "null");
+/// Reads a word without escapes and some values of an object, by their names.
+fn members<'a, const N: usize>(
+    scan: &mut Scan<'a>,
+    (word, said): (&str, &mut Option<Cow<'a, str>>),
+    mut values: [(&str, &mut Option<Raw<'a>>); N],
+) -> Option<()> {
+    let mut seen = Seen::default();
+    scan.object(|scan, key| {
+        if key == word {
+            seen.first(0)?;
+            *said = Some(Cow::Borrowed(scan.plain()?));
+            return Some(());
+        }
+        for (member, (name, value)) in (1..).zip(&mut values) {
+            if key == *name {
+                seen.first(member)?;
+                **value = not_null(scan.value(DEPTH)?).map(Raw);
+                return Some(());
+            }
+        }
+        scan.skip(DEPTH)
+    })
 }
 
 /// Looks through the value of `messages`.

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::{Choices, Chunk, Part, Shape, text_bytes};
-use crate::wire::scan::{DEPTH, Scan};
+use crate::wire::scan::{DEPTH, Scan, Seen, not_null};
 
 /// A text that was generated, without its quotes; nowhere: there is none.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -50,23 +50,6 @@ pub(super) fn read(json: &str) -> Option<(Chunk<'_>, Text)> {
     })?;
     scan.end()?;
     Some((chunk, text))
-}
-
-/// Members that were there: a second one of the same name is unusual.
-#[derive(Default)]
-struct Seen(u8);
-
-impl Seen {
-    fn first(&mut self, member: u8) -> Option<()> {
-        let bit = 1 << member;
-        let first = self.0 & bit == 0;
-        self.0 |= bit;
-        first.then_some(())
-    }
-}
-
-fn not_null(value: &str) -> Option<&str> {
-    (value != "null").then_some(value)
 }
 
 fn choices(scan: &mut Scan<'_>, text: &mut Text) -> Option<Choices> {

@@ -171,7 +171,7 @@ fn holder(world: &World) -> Arc<Holder> {
 }
 
 fn ask() -> Ask {
-    let body = requests::chat_request(2_048);
+    let body = requests::chat_request(2_048, 1);
     understand::read(Endpoint::ChatCompletions, body, &HeaderMap::new()).expect("a request")
 }
 

@@ -8,12 +8,12 @@ use tollgate::{
     state::World,
 };
 
-/// System prompt and question, of so many bytes.
-pub(crate) fn chat_request(bytes: usize) -> Bytes {
+/// System prompt and question, of so many bytes; each `text` is another.
+pub(crate) fn chat_request(bytes: usize, text: u32) -> Bytes {
     let system = "You are a careful assistant of the finance department. Answer in full sentences.";
     request(&json!([
         { "role": "system", "content": system },
-        { "role": "user", "content": prose(bytes.saturating_sub(300)) },
+        { "role": "user", "content": prose(bytes.saturating_sub(300), text) },
     ]))
 }
 
@@ -30,8 +30,8 @@ pub(crate) fn request(messages: &serde_json::Value) -> Bytes {
     body.to_string().into()
 }
 
-/// Words in an order that does not repeat, so that no branch is learned by heart.
-pub(crate) fn prose(bytes: usize) -> String {
+/// Words in an order that does not repeat, so that no branch is learned by heart; each `text` has another.
+pub(crate) fn prose(bytes: usize, text: u32) -> String {
     const WORDS: [&str; 24] = [
         "the",
         "committee",
@@ -58,7 +58,7 @@ pub(crate) fn prose(bytes: usize) -> String {
         "expected",
         "in",
     ];
-    let mut seed = 1_u32;
+    let mut seed = text.wrapping_mul(0x9e37_79b1);
     let mut text = String::with_capacity(bytes + 16);
     while text.len() < bytes {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -3,7 +3,7 @@
 //! The twin of `tools/router/features.py`, to the last bit: whole numbers only, and bytes rather
 //! than characters, so that neither a Unicode table nor a rounding can make a difference.
 
-use std::{borrow::Cow, cell::RefCell};
+use std::{borrow::Cow, cell::RefCell, hint::select_unpredictable};
 
 use crate::lanes::{self, BLOCK};
 
@@ -99,12 +99,85 @@ fn window(text: &[u8]) -> Cow<'_, [u8]> {
 const BASIS: u32 = 0x811c_9dc5;
 const PRIME: u32 = 0x0100_0193;
 
+/// A half of a text of which the words are found.
+struct Half<'a> {
+    /// What is left of it.
+    text: &'a [u8],
+    /// The hash of the word that is being read.
+    word: u32,
+    words: &'a mut [u32],
+    number: usize,
+}
+
+/// Bytes of small letters, and a bit for each: does a word end with it, and does none go on behind it?
+struct Block {
+    bytes: [u8; BLOCK],
+    ends: u64,
+    stops: u64,
+}
+
+impl<'a> Half<'a> {
+    fn of(text: &'a [u8], words: &'a mut [u32]) -> Self {
+        Self {
+            text,
+            word: BASIS,
+            words,
+            number: 0,
+        }
+    }
+
+    /// The next block; spaces where the text has ended.
+    fn block(&mut self) -> Block {
+        let (part, rest) = self.text.split_at(self.text.len().min(BLOCK));
+        self.text = rest;
+        let mut bytes = [b' '; BLOCK];
+        if let Some(place) = bytes.get_mut(..part.len()) {
+            place.copy_from_slice(part);
+        }
+        bytes.make_ascii_lowercase();
+        let letters = lanes::mask(&bytes, |bytes| {
+            let letters = bytes
+                .are_within(b'a', b'z')
+                .or(bytes.are_within(b'0', b'9'));
+            letters.or(bytes.are_within(0x80, u8::MAX))
+        });
+        let spaces = lanes::mask(&bytes, |bytes| {
+            bytes.are(b' ').or(bytes.are_within(b'\t', b'\r'))
+        });
+        let goes_on = rest
+            .first()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+        // letters make words, and each sign is a word of its own
+        let within = letters & (letters >> 1 | u64::from(goes_on) << (BLOCK - 1));
+        Block {
+            bytes,
+            ends: !spaces & !within,
+            stops: !within,
+        }
+    }
+
+    /// Takes a byte of a block. Without a branch: where words end can't be guessed.
+    #[inline]
+    fn take(&mut self, block: &Block, at: usize) {
+        let byte = block.bytes.get(at).copied().unwrap_or_default();
+        self.word = (self.word ^ u32::from(byte)).wrapping_mul(PRIME);
+        if let Some(place) = self.words.get_mut(self.number) {
+            // the next one takes its place unless it has ended
+            *place = self.word;
+        }
+        self.number += (block.ends >> at & 1) as usize;
+        let stops = block.stops >> at & 1 == 1;
+        self.word = select_unpredictable(stops, BASIS, self.word);
+    }
+}
+
 /// What words are noted on. Left clean for the next text: to clear all of it would take as long as to
 /// read a short one.
 #[derive(Default)]
 struct Paper {
-    /// The hashes of the words, in order.
+    /// The hashes of the words, in order; longer than these.
     words: Vec<u32>,
+    number: usize,
     /// How often each row has occurred, at most 255; all zero between two texts.
     times: Vec<u8>,
     /// Rows that have; longer than these.
@@ -117,56 +190,34 @@ thread_local! {
 
 impl Paper {
     /// Finds the words of a text; how many there are.
+    ///
+    /// A text is read in two halves side by side: the hash of a byte waits for that of the byte before
+    /// it, so one half alone would leave the processor idle most of the time.
     fn read(&mut self, text: &[u8]) -> usize {
-        self.words.clear();
-        let mut begun = None;
-        for part in text.chunks(BLOCK) {
-            let mut bytes = [b' '; BLOCK];
-            if let Some(place) = bytes.get_mut(..part.len()) {
-                place.copy_from_slice(part);
-            }
-            bytes.make_ascii_lowercase();
-            begun = self.read_block(&bytes, begun);
+        let half = text.len() / 2;
+        let (_, rest) = text.split_at(half);
+        // where no word goes on; without any, all is one half
+        let cut = rest.iter().position(|byte| *byte == b' ');
+        let (first, second) = text.split_at(cut.map_or(text.len(), |cut| half + cut));
+        // no more than a word for each byte, and a place that is written and not kept
+        let room = first.len().next_multiple_of(BLOCK) + 1;
+        let most = room + second.len().next_multiple_of(BLOCK) + 1;
+        if self.words.len() < most {
+            self.words.resize(most, 0);
         }
-        self.words.extend(begun);
-        self.words.len()
-    }
-
-    /// Finds the words in bytes of small letters. One that began before them goes on from its hash; one
-    /// that goes on behind them is given back.
-    fn read_block(&mut self, bytes: &[u8; BLOCK], begun: Option<u32>) -> Option<u32> {
-        let letters = lanes::mask(bytes, |bytes| {
-            let letters = bytes
-                .are_within(b'a', b'z')
-                .or(bytes.are_within(b'0', b'9'));
-            letters.or(bytes.are_within(0x80, u8::MAX))
-        });
-        let spaces = lanes::mask(bytes, |bytes| {
-            bytes.are(b' ').or(bytes.are_within(b'\t', b'\r'))
-        });
-        let mut word = BASIS;
-        match begun {
-            Some(begun) if letters & 1 == 1 => word = begun,
-            ended => self.words.extend(ended),
-        }
-        // letters make words, and each sign is a word of its own
-        let mut left = !spaces;
-        while left != 0 {
-            let begin = left.trailing_zeros();
-            let run = (letters >> begin).trailing_ones();
-            let end = begin + run.max(1);
-            for at in begin..end {
-                let byte = bytes.get(at as usize % BLOCK).copied().unwrap_or_default();
-                word = (word ^ u32::from(byte)).wrapping_mul(PRIME);
+        let (begin, end) = self.words.split_at_mut(room);
+        let (mut first, mut second) = (Half::of(first, begin), Half::of(second, end));
+        while !first.text.is_empty() || !second.text.is_empty() {
+            let (one, other) = (first.block(), second.block());
+            for at in 0..BLOCK {
+                first.take(&one, at);
+                second.take(&other, at);
             }
-            left = left.checked_shr(end).map_or(0, |rest| rest << end);
-            if left == 0 && run > 0 && end as usize == BLOCK {
-                return Some(word);
-            }
-            self.words.push(word);
-            word = BASIS;
         }
-        None
+        let (first, second) = (first.number, second.number);
+        self.words.copy_within(room..room + second, first);
+        self.number = first + second;
+        self.number
     }
 
     /// The rows of the words and of their neighbours, for a table of `2^bits`, with how much each counts,
@@ -174,7 +225,7 @@ impl Paper {
     fn rows(&mut self, bits: u32) -> (Vec<(u32, i16)>, u64) {
         let all = 1_usize << bits;
         // one for each word and each pair, and one more that is written and not kept
-        let most = 2 * self.words.len() + 1;
+        let most = 2 * self.number + 1;
         if self.times.len() < all {
             self.times.resize(all, 0);
         }
@@ -196,7 +247,7 @@ impl Paper {
             }
         };
         let mut before = None;
-        for word in &self.words {
+        for word in self.words.iter().take(self.number) {
             let word = mixed(*word);
             touch(word);
             if let Some(before) = before.replace(word) {
@@ -289,4 +340,44 @@ fn cues(part: &[u8], bytes: usize, words: usize) -> [u32; CUES.len()] {
         base += edges.iter().map(|_| 1).sum::<u32>() + 1;
     }
     cues
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same, byte by byte.
+    fn words_slowly(text: &[u8]) -> Vec<u32> {
+        let mut words = Vec::new();
+        let mut word = None;
+        for byte in text.to_ascii_lowercase() {
+            let goes_on = byte.is_ascii_alphanumeric() || byte >= 0x80;
+            if !goes_on {
+                words.extend(word.take());
+            }
+            let hash = (word.unwrap_or(BASIS) ^ u32::from(byte)).wrapping_mul(PRIME);
+            match byte {
+                _ if goes_on => word = Some(hash),
+                b' ' | b'\t'..=b'\r' => {}
+                _ => words.push(hash),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_those_that_stand_in_the_text_and_in_their_order(
+            text in "([a-zA-Z0-9]{1,9}|[ \t\r\n]{1,3}|[\\x00-\\x7f]{1,3}|é|人工智能|z{60,70}|[.?!,]{60,70}){0,60}"
+        ) {
+            let mut paper = Paper::default();
+            // what another text has left must make no difference
+            paper.read(b"other words, before these");
+            let number = paper.read(text.as_bytes());
+            prop_assert_eq!(&paper.words[..number], &words_slowly(text.as_bytes())[..]);
+        }
+    }
 }

@@ -4,12 +4,15 @@
 #   docker build -t tollgate .
 #
 # RUST_IMAGE may pin a digest: --build-arg RUST_IMAGE=rust:1.95.0-bookworm@sha256:...
-# A quick build for trying, slower at run time: --build-arg CARGO_PROFILE_RELEASE_LTO=off
+# A quick build for trying, slower at run time: --build-arg PROFILE=release, and quicker still with
+# --build-arg CARGO_PROFILE_RELEASE_LTO=off
 
 ARG RUST_IMAGE=rust:1-bookworm
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
+# of Cargo.toml
+ARG PROFILE=dist
 # cargo reads these from the environment; without a value Cargo.toml's profile holds
 ARG CARGO_PROFILE_RELEASE_LTO
 ARG CARGO_PROFILE_RELEASE_OPT_LEVEL
@@ -26,7 +29,7 @@ RUN mkdir -p src \
       mkdir -p "$(dirname "$file")" && echo 'fn main() {}' >"$file" || exit 1; \
     done \
  && touch src/lib.rs \
- && cargo build --release --locked --bin tollgate \
+ && cargo build --profile "$PROFILE" --locked --bin tollgate \
  && rm -r src
 
 COPY config config
@@ -34,14 +37,14 @@ COPY src src
 ARG COMMIT=unknown
 # cargo goes by the time of change, and the files may be older than the stand-ins above
 RUN touch src/main.rs src/lib.rs \
- && TOLLGATE_COMMIT="$COMMIT" cargo build --release --locked --bin tollgate
+ && TOLLGATE_COMMIT="$COMMIT" cargo build --profile "$PROFILE" --locked --bin tollgate
 
 # What the image holds: the program, what the loader will look for, who it runs as, and what
 # tells a scanner which Debian packages the libraries are from.
 COPY LICENSE /image/usr/share/doc/tollgate/
 COPY config/catalog/README.md /image/usr/share/doc/tollgate/catalog.md
-RUN install -D -t /image/usr/local/bin target/release/tollgate \
- && ldd target/release/tollgate >/tmp/linked \
+RUN install -D -t /image/usr/local/bin "target/$PROFILE/tollgate" \
+ && ldd "target/$PROFILE/tollgate" >/tmp/linked \
  && grep -o '/[^ ]*' /tmp/linked >/tmp/libraries \
  && while read -r library; do install -D "$library" "/image$library" || exit 1; done </tmp/libraries \
  && for package in libc6 libgcc-s1; do \

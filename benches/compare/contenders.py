@@ -15,7 +15,7 @@ from process import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / "target/compare"
-RELEASE = ROOT / "target/release"
+BUILT = ROOT / "target/dist"
 
 # a key in the store like the one in the file
 STORED = "--rpm 100000000 --tpm 100000000000 --max-concurrent 100000 --budget 1000000 --per month".split()
@@ -73,7 +73,7 @@ class Simulator(Contender):
     name = "direct"
 
     def start(self):
-        return Process([RELEASE / "tollgate", "simulate", "--listen", f"127.0.0.1:{self.port}"])
+        return Process([BUILT / "tollgate", "simulate", "--listen", f"127.0.0.1:{self.port}"])
 
 
 class Nginx(Contender):
@@ -97,7 +97,7 @@ class Floor(Contender):
     flags = ()
 
     def program(self):
-        return RELEASE / "floor"
+        return BUILT / "floor"
 
     def start(self):
         listen, upstream = (f"127.0.0.1:{port}" for port in (self.port, self.upstream))
@@ -115,7 +115,7 @@ class Tollgate(Contender):
     name = "tollgate auto"
 
     def program(self):
-        return os.environ.get("TOLLGATE", RELEASE / "tollgate")
+        return os.environ.get("TOLLGATE", BUILT / "tollgate")
 
     def configuration(self):
         return fleet.tollgate(self.upstream)

@@ -247,7 +247,7 @@ impl Paper {
             }
         };
         let mut before = None;
-        for word in self.words.iter().take(self.number) {
+        for word in self.words.get(..self.number).unwrap_or_default() {
             let word = mixed(*word);
             touch(word);
             if let Some(before) = before.replace(word) {

@@ -133,7 +133,7 @@ build() {
   # the plain builder: what builds here builds with every builder. Optimising little takes half the
   # time, and the image is the same but for the program's speed.
   DOCKER_BUILDKIT=0 docker build --network none --tag "$tag" \
-    --build-arg CARGO_PROFILE_RELEASE_LTO=off --build-arg CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    --build-arg PROFILE=release --build-arg CARGO_PROFILE_RELEASE_LTO=off --build-arg CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     --build-arg VERSION="$version" --build-arg COMMIT="$commit" "$cache/context" \
     >"$cache/build.log" 2>&1 || {
     tail -n 40 "$cache/build.log"

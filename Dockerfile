@@ -4,18 +4,16 @@
 #   docker build -t tollgate .
 #
 # RUST_IMAGE may pin a digest: --build-arg RUST_IMAGE=rust:1.95.0-bookworm@sha256:...
-# A quick build for trying, slower at run time: --build-arg PROFILE=release, and quicker still with
-# --build-arg CARGO_PROFILE_RELEASE_LTO=off
+# A quicker build for trying, slower at run time: --build-arg CARGO_PROFILE_DIST_LTO=thin, or =off
 
 ARG RUST_IMAGE=rust:1-bookworm
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
-# of Cargo.toml
-ARG PROFILE=dist
-# cargo reads these from the environment; without a value Cargo.toml's profile holds
-ARG CARGO_PROFILE_RELEASE_LTO
-ARG CARGO_PROFILE_RELEASE_OPT_LEVEL
+# cargo reads these from the environment; without a value Cargo.toml's profile `dist` holds
+ARG CARGO_PROFILE_DIST_LTO
+ARG CARGO_PROFILE_DIST_CODEGEN_UNITS
+ARG CARGO_PROFILE_DIST_OPT_LEVEL
 
 # The crates alone first: this layer is built again only when Cargo.lock changes. A context may
 # bring its crates (`cargo vendor`, with .cargo/config.toml) where the build has no network; the
@@ -29,7 +27,7 @@ RUN mkdir -p src \
       mkdir -p "$(dirname "$file")" && echo 'fn main() {}' >"$file" || exit 1; \
     done \
  && touch src/lib.rs \
- && cargo build --profile "$PROFILE" --locked --bin tollgate \
+ && cargo build --profile dist --locked --bin tollgate \
  && rm -r src
 
 COPY config config
@@ -37,14 +35,14 @@ COPY src src
 ARG COMMIT=unknown
 # cargo goes by the time of change, and the files may be older than the stand-ins above
 RUN touch src/main.rs src/lib.rs \
- && TOLLGATE_COMMIT="$COMMIT" cargo build --profile "$PROFILE" --locked --bin tollgate
+ && TOLLGATE_COMMIT="$COMMIT" cargo build --profile dist --locked --bin tollgate
 
 # What the image holds: the program, what the loader will look for, who it runs as, and what
 # tells a scanner which Debian packages the libraries are from.
 COPY LICENSE /image/usr/share/doc/tollgate/
 COPY config/catalog/README.md /image/usr/share/doc/tollgate/catalog.md
-RUN install -D -t /image/usr/local/bin "target/$PROFILE/tollgate" \
- && ldd "target/$PROFILE/tollgate" >/tmp/linked \
+RUN install -D -t /image/usr/local/bin target/dist/tollgate \
+ && ldd target/dist/tollgate >/tmp/linked \
  && grep -o '/[^ ]*' /tmp/linked >/tmp/libraries \
  && while read -r library; do install -D "$library" "/image$library" || exit 1; done </tmp/libraries \
  && for package in libc6 libgcc-s1; do \

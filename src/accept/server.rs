@@ -185,7 +185,7 @@ async fn connection(stream: TcpStream, secure: Option<Arc<ServerConfig>>, guest:
     };
     match greeted {
         Some((stream, Speech::Http1)) => http1::serve(stream, first_head, guest).await,
-        // boxed, as it is larger, and the task of a connection has room for either
+        // boxed: it is the larger one, and the task of every connection would be as large
         Some((stream, Speech::Http2)) => Box::pin(http2::serve(stream, first_head, guest)).await,
         None => {}
     }

@@ -144,9 +144,7 @@ impl<'a> Half<'a> {
         let spaces = lanes::mask(&bytes, |bytes| {
             bytes.are(b' ').or(bytes.are_within(b'\t', b'\r'))
         });
-        let goes_on = rest
-            .first()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+        let goes_on = rest.first().is_some_and(|byte| is_letter(*byte));
         // letters make words, and each sign is a word of its own
         let within = letters & (letters >> 1 | u64::from(goes_on) << (BLOCK - 1));
         Block {
@@ -169,6 +167,11 @@ impl<'a> Half<'a> {
         let stops = block.stops >> at & 1 == 1;
         self.word = select_unpredictable(stops, BASIS, self.word);
     }
+}
+
+/// Does a word go on with it? Letters and digits, and all that is outside ASCII.
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || !byte.is_ascii()
 }
 
 /// What words are noted on. Left clean for the next text: to clear all of it would take as long as to
@@ -197,7 +200,7 @@ impl Paper {
         let half = text.len() / 2;
         let (_, rest) = text.split_at(half);
         // where no word goes on; without any, all is one half
-        let cut = rest.iter().position(|byte| *byte == b' ');
+        let cut = rest.iter().position(|byte| !is_letter(*byte));
         let (first, second) = text.split_at(cut.map_or(text.len(), |cut| half + cut));
         // no more than a word for each byte, and a place that is written and not kept
         let room = first.len().next_multiple_of(BLOCK) + 1;

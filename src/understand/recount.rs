@@ -1,7 +1,6 @@
 //! The length of a prompt as a family of tokenizers counts it.
 //!
-//! Counted only where a backend's context is near: character by character, it takes longer than
-//! understanding the whole request.
+//! Counted only where a backend's context is near: the whole prompt is read once more for it.
 
 use std::sync::OnceLock;
 

@@ -130,10 +130,11 @@ build() {
     config src 2>/dev/null || true)
   commit=${commit:-unknown}
   say "building $tag of version $version, commit $commit"
-  # the plain builder: what builds here builds with every builder. Optimising little takes half the
-  # time, and the image is the same but for the program's speed.
+  # the plain builder: what builds here builds with every builder. Optimising little takes a fraction of
+  # the time, and the image is the same but for the program's speed.
   DOCKER_BUILDKIT=0 docker build --network none --tag "$tag" \
-    --build-arg PROFILE=release --build-arg CARGO_PROFILE_RELEASE_LTO=off --build-arg CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    --build-arg CARGO_PROFILE_DIST_LTO=off --build-arg CARGO_PROFILE_DIST_OPT_LEVEL=1 \
+    --build-arg CARGO_PROFILE_DIST_CODEGEN_UNITS=16 \
     --build-arg VERSION="$version" --build-arg COMMIT="$commit" "$cache/context" \
     >"$cache/build.log" 2>&1 || {
     tail -n 40 "$cache/build.log"

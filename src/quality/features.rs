@@ -77,7 +77,7 @@ impl Features {
         PAPER.with_borrow_mut(|paper| {
             let words = paper.read(&part);
             let cues = cues(&part, text.len(), words);
-            let (rows, squares) = paper.rows(bits);
+            let (rows, squares) = paper.rows(words, bits);
             Self {
                 rows,
                 squares,
@@ -180,7 +180,6 @@ fn is_letter(byte: u8) -> bool {
 struct Paper {
     /// The hashes of the words, in order; longer than these.
     words: Vec<u32>,
-    number: usize,
     /// How often each row has occurred, at most 255; all zero between two texts.
     times: Vec<u8>,
     /// Rows that have; longer than these.
@@ -219,16 +218,15 @@ impl Paper {
         }
         let (first, second) = (first.number, second.number);
         self.words.copy_within(room..room + second, first);
-        self.number = first + second;
-        self.number
+        first + second
     }
 
-    /// The rows of the words and of their neighbours, for a table of `2^bits`, with how much each counts,
+    /// The rows of so many words and of their neighbours, for a table of `2^bits`, with how much each counts,
     /// and the sum of the squares of that.
-    fn rows(&mut self, bits: u32) -> (Vec<(u32, i16)>, u64) {
+    fn rows(&mut self, words: usize, bits: u32) -> (Vec<(u32, i16)>, u64) {
         let all = 1_usize << bits;
         // one for each word and each pair, and one more that is written and not kept
-        let most = 2 * self.number + 1;
+        let most = 2 * words + 1;
         if self.times.len() < all {
             self.times.resize(all, 0);
         }
@@ -250,7 +248,7 @@ impl Paper {
             }
         };
         let mut before = None;
-        for word in self.words.get(..self.number).unwrap_or_default() {
+        for word in self.words.get(..words).unwrap_or_default() {
             let word = mixed(*word);
             touch(word);
             if let Some(before) = before.replace(word) {

@@ -208,6 +208,7 @@ impl Block {
 
     /// Letters that stand after so many of their word, of which `before` stand in the block before.
     fn letters_over<const MANY: usize>(&self, before: usize) -> u64 {
+        const { assert!(MANY == 4 || MANY == 8) };
         let letters = self.letters;
         let two = letters & letters << 1;
         let four = two & two << 2;

@@ -1,18 +1,13 @@
 //! Opens connections within a time limit, with TLS where the URL says so.
 
-use std::{
-    io::{self, IoSlice},
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt::Debug, io, time::Duration};
 
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use tower::ServiceExt as _;
 
-use super::proxy::{Reach, Way};
+use super::proxy::Reach;
 use crate::{certificates, config::Provider};
 
 /// Opens connections, within a time limit.
@@ -23,18 +18,13 @@ pub(super) struct Dial {
 }
 
 type Connector = HttpsConnector<Reach>;
-/// An open connection.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Plain(Way),
-    /// Boxed, as it is large: it would take a kilobyte of every connection without TLS as well.
-    Tls(Box<MaybeHttpsStream<Way>>),
-}
+/// An open connection. In a box, as one with TLS is larger by a kilobyte than one without.
+pub(super) type Stream = Box<dyn ReadWrite>;
 
 /// What is read from and written to.
-trait ReadWrite: Read + Write + Unpin {}
+pub(super) trait ReadWrite: Read + Write + Debug + Send + Unpin {}
 
-impl<T: Read + Write + Unpin> ReadWrite for T {}
+impl<T: Read + Write + Debug + Send + Unpin> ReadWrite for T {}
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -60,60 +50,8 @@ impl Dial {
         let limit = self.timeout;
         let opened = tokio::time::timeout(limit, connecting).await;
         Ok(match opened.map_err(late)?? {
-            MaybeHttpsStream::Http(way) => Stream::Plain(way),
-            tls @ MaybeHttpsStream::Https(_) => Stream::Tls(Box::new(tls)),
+            MaybeHttpsStream::Http(way) => Box::new(way),
+            MaybeHttpsStream::Https(tls) => Box::new(tls),
         })
-    }
-}
-
-impl Stream {
-    fn inner(&mut self) -> Pin<&mut dyn ReadWrite> {
-        match self {
-            Self::Plain(way) => Pin::new(way),
-            Self::Tls(tls) => Pin::new(&mut **tls),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.inner().poll_read(cx, buf)
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.inner().poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(way) => way.is_write_vectored(),
-            Self::Tls(tls) => tls.is_write_vectored(),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.inner().poll_write_vectored(cx, bufs)
     }
 }
